@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+#
+# The targets people type. What tools they need is installed by scripts/setup,
+# before a second make reads the tree, so that nothing here depends on a tool
+# being present when make starts.
+
+SUB := $(MAKE) --no-print-directory
+
+.PHONY: all build tests modules check lint demo vm images install uninstall \
+	clean distclean setup lists FORCE
+
+all:
+	@scripts/setup build
+	@$(SUB) build modules
+
+setup:
+	@scripts/setup
+
+# "build" is also the name of the folder, hence the FORCE.
+build: $(ALL) FORCE
+	@:
+
+tests: $(ALL) $(TESTS) lists
+	@:
+
+# Both kernels' modules; each in a folder of its own under build/kmod/.
+modules:
+	@scripts/build-module $(if $(KERNEL),$(KERNEL),$(KERNELS))
+
+# What tests/run reads: build/tests/SUITE.list, one test per line. Written anew
+# each time, since a test that has left the tree must leave the list.
+lists:
+	@mkdir -p $(B)/tests; rm -f $(B)/tests/*.list
+	@$(foreach l,$(SUITE_LINES),echo '$(l)' >> $(B)/tests/$(word 1,$(subst |, ,$(l))).list;)
+
+check:
+	@scripts/setup
+	@tests/run $(if $(KERNEL),--kernel $(KERNEL)) $(if $(TEST),--test $(TEST)) $(SUITE)
+
+lint:
+	@scripts/setup
+	@tests/run lint
+
+demo:
+	@scripts/setup
+	@$(SUB) build modules
+	@tests/vm/run --mode systemd --install --timeout 1200 $(if $(KERNEL),--kernel $(KERNEL)) -- demo/run
+
+vm:
+	@scripts/setup
+	@$(SUB) build modules
+	@tests/vm/run --mode systemd --install --shell $(if $(KERNEL),--kernel $(KERNEL))
+
+images:
+	@scripts/setup
+	@tests/vm/build $(if $(KERNEL),$(KERNEL),$(KERNELS))
+
+# Neither builds anything: a machine without a compiler can install a built tree.
+INSTALL_VARS := PREFIX BINDIR SBINDIR LIBDIR LIBEXECDIR INCLUDEDIR SYSCONFDIR VERSION
+install uninstall:
+	@printf '%s\n' $(foreach i,$(INSTALL),'$(i)') | \
+		$(foreach v,$(INSTALL_VARS),$(v)='$($(v))') \
+		DESTDIR='$(DESTDIR)' KVER='$(KVER)' scripts/$@
+
+clean:
+	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm -exec rm -rf {} + 2>/dev/null || true
+
+distclean:
+	@rm -rf $(B)
+
+FORCE:
+
+-include $(sort $(DEPFILES))

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef EXAMPLE_CORE_H
+#define EXAMPLE_CORE_H
+
+int example_sum(const int *values, int n);
+
+#endif

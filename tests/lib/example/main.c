@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT
+#include <stdio.h>
+
+#include "tests/lib/example/core.h"
+
+int main(void)
+{
+	const int values[] = { 1, 2 };
+
+	printf("%d\n", example_sum(values, 2));
+	return 0;
+}
