@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * protocol.h - what belayd and its clients say to each other
+ *
+ * One message is one SOCK_SEQPACKET packet on the daemon's AF_UNIX socket: a
+ * struct below that begins with struct bl_msg, in host byte order. At most
+ * BL_MSG_MAX bytes; at most one file descriptor, where it says so.
+ *
+ * The rules are those of the kernel ABI: size is the length of the packet; a
+ * packet shorter than the first release's struct is refused, a longer one
+ * must have zeroes in the part that the reader does not know; reserved fields
+ * and unknown flags must be zero; text is NUL terminated and the rest of its
+ * array zero. A client that breaks a rule is told once (BL_ERROR, with
+ * EPROTO and a sentence) and disconnected; nobody else notices.
+ *
+ * A conversation begins with BL_HELLO from the client, which names the oldest
+ * and the newest version that it speaks; the daemon answers BL_HELLO with the
+ * newest version that both speak, or BL_ERROR (EPROTONOSUPPORT). Every
+ * request has a serial, chosen by the client, not 0, which the answer to it
+ * repeats; messages that the daemon sends of its own have serial 0.
+ *
+ * Numbers: 1-31 both, 32-63 clients, 64-95 administrators. A number is never
+ * used again for something else. Bump BL_PROTOCOL_NEWEST with every change.
+ */
+#ifndef BL_PROTOCOL_H
+#define BL_PROTOCOL_H
+
+#include <stdint.h>
+
+#define BL_SOCKET_PATH		"/run/belay/belay.sock"
+#define BL_PROTOCOL_OLDEST	1
+#define BL_PROTOCOL_NEWEST	1
+#define BL_MSG_MAX		16384	/* fits every default socket buffer a dozen times */
+#define BL_NAME_MAX		64	/* an account's or label's name, with its NUL */
+#define BL_TEXT_MAX		512	/* a sentence for a person, with its NUL */
+#define BL_LEVELS_MAX		9	/* BELAY_MAX_DEPTH accounts and the grant */
+
+enum bl_msg_type {
+	BL_HELLO = 1,
+	BL_ERROR = 2,		/* the answer to a request that failed */
+	BL_OK = 3,		/* the answer to a request that needs no other */
+
+	BL_OPEN = 32,		/* client: a grant, please -> BL_GRANT */
+	BL_RESUME = 33,		/* client: I have this session, fd attached -> BL_GRANT without fd */
+	BL_GRANT = 34,		/* daemon: here is the session, fd attached */
+	BL_REVOKE = 35,		/* daemon: let go of this region, please */
+	BL_ACK = 36,		/* client: I have stopped using it -> BL_OK */
+
+	BL_STATUS = 64,		/* administrator -> BL_STATUS */
+	BL_LIST = 65,		/* administrator -> BL_LIST, several */
+	BL_LIMIT = 66,		/* administrator: set a limit -> BL_OK */
+	BL_RECALL = 67,		/* administrator -> BL_RECALL, at once or when all is done */
+	BL_RELOAD = 68,		/* administrator: read the configuration again -> BL_OK */
+};
+
+struct bl_msg {
+	uint32_t size;		/* of the packet */
+	uint16_t type;		/* enum bl_msg_type */
+	uint16_t flags;		/* of that type, else 0 */
+	uint64_t serial;
+};
+
+struct bl_hello {
+	struct bl_msg msg;
+	uint32_t oldest;	/* from the daemon: the version agreed on, twice */
+	uint32_t newest;
+	char label[BL_NAME_MAX];	/* what the program calls itself, for listings; from the daemon: its version */
+};
+
+/* Which limit refused; account "" if none did. */
+struct bl_refusal {
+	char account[BL_NAME_MAX];	/* "system", "user/alice", "grant", ... */
+	uint32_t resource;	/* enum belay_resource */
+	uint32_t reserved;
+	uint64_t usage;		/* bytes or regions */
+	uint64_t limit;
+	uint64_t needed;
+};
+
+struct bl_error {
+	struct bl_msg msg;
+	int32_t error;		/* positive errno */
+	uint32_t reserved;
+	struct bl_refusal refusal;
+	char text[BL_TEXT_MAX];	/* what was wrong, where, what to do */
+};
+
+struct bl_ok {
+	struct bl_msg msg;
+	char text[BL_TEXT_MAX];	/* may be "" */
+};
+
+struct bl_open {
+	struct bl_msg msg;
+	char class_name[BL_NAME_MAX];	/* reserved for classes: "" */
+	uint64_t want_bytes;	/* a hint: refuse now if more can never be had; 0: none */
+};
+
+struct bl_resume {		/* the session's fd is attached */
+	struct bl_msg msg;
+};
+
+/* The accounts that a grant is charged to, from the grant upwards. */
+struct bl_level {
+	uint64_t account;	/* the module's id; 0: the grant */
+	char name[BL_NAME_MAX];
+};
+
+struct bl_grant {
+	struct bl_msg msg;
+	uint64_t session;
+	uint64_t grant;
+	uint32_t count;		/* of levels */
+	uint32_t reserved;
+	struct bl_level levels[BL_LEVELS_MAX];
+};
+
+struct bl_revoke {
+	struct bl_msg msg;
+	uint64_t request;	/* not 0; the same when it is sent again */
+	uint64_t session;
+	uint64_t region;
+	uint64_t cookie;
+	uint64_t addr;		/* of the region */
+	uint64_t len;
+	uint64_t lost_addr;	/* what is known to be lost; 0, 0: nothing (a recall) */
+	uint64_t lost_len;
+	uint64_t deadline;	/* ns of CLOCK_BOOTTIME; 0: none */
+	uint32_t reason;	/* enum belay_reason */
+	uint32_t escalation;	/* enum bl_escalation */
+};
+
+/* What happens to a region that is not let go by the deadline. */
+enum bl_escalation {
+	BL_ESCALATE_DEFAULT = 0,	/* in requests: as configured */
+	BL_KEEP = 1,		/* nothing; it stays listed as overdue */
+	BL_RELEASE = 2,		/* the module releases it; refused for tracked regions */
+	BL_KILL = 3,		/* the process is killed */
+};
+
+struct bl_ack {
+	struct bl_msg msg;
+	uint64_t request;
+};
+
+/* Request: only msg. */
+struct bl_status {
+	struct bl_msg msg;
+	char version[BL_NAME_MAX];
+	uint32_t abi_version;	/* of the module */
+	uint32_t pid;		/* the daemon's */
+	uint64_t started_at;	/* CLOCK_BOOTTIME, ns */
+	uint64_t clients;	/* connected */
+	uint64_t accounts;
+	uint64_t grants;
+	uint64_t sessions;
+	uint64_t regions;
+	uint64_t charged_bytes;
+	uint64_t pinned_bytes;	/* held by the module */
+	uint64_t tracked_bytes;	/* held by other drivers */
+	uint64_t limit_bytes;	/* the system account's */
+	uint64_t open_requests;	/* revoke requests not yet answered */
+	uint64_t overdue_requests;
+	uint64_t refusals;	/* since the module was loaded */
+};
+
+enum bl_list_what {
+	BL_LIST_ACCOUNTS = 1,
+	BL_LIST_GRANTS = 2,
+	BL_LIST_REGIONS = 3,
+};
+
+/* Request; 0 in a selector: any. An empty answer (count 0) ends the list. */
+struct bl_list {
+	struct bl_msg msg;
+	uint32_t what;		/* enum bl_list_what */
+	int32_t pid;
+	uint32_t uid;
+	uint32_t has_uid;	/* 1: only that uid's */
+	uint64_t grant;
+	uint64_t after;		/* as the last row of the previous answer; 0 to begin */
+	uint64_t after_region;
+};
+
+struct bl_account_row {
+	uint64_t account;
+	uint64_t parent;
+	uint64_t limit_bytes;
+	uint64_t usage_bytes;
+	uint64_t limit_regions;
+	uint64_t usage_regions;
+	uint64_t refusals;
+	uint32_t grants;
+	uint32_t reserved;
+	char name[BL_NAME_MAX];
+};
+
+struct bl_grant_row {
+	uint64_t grant;
+	uint64_t account;
+	int32_t pid;
+	uint32_t uid;
+	uint64_t made_at;	/* CLOCK_BOOTTIME, ns */
+	uint64_t limit_bytes;
+	uint64_t usage_bytes;
+	uint64_t pinned_bytes;
+	uint64_t tracked_bytes;
+	uint64_t usage_regions;
+	uint32_t sessions;
+	uint32_t connected;	/* of the sessions, those with a connection now */
+	char account_name[BL_NAME_MAX];
+	char user[BL_NAME_MAX];
+	char command[BL_NAME_MAX];	/* of the process */
+	char label[BL_NAME_MAX];	/* as the program calls itself */
+};
+
+struct bl_region_row {
+	uint64_t session;
+	uint64_t region;
+	uint64_t grant;
+	uint64_t addr;
+	uint64_t len;
+	int32_t pid;
+	uint32_t uid;
+	uint32_t kind;		/* enum belay_kind */
+	uint32_t flags;		/* BELAY_REGION_* */
+	uint32_t state;		/* BELAY_WORD_* bits */
+	int32_t node;
+	uint64_t made_at;
+	uint64_t request;	/* the open revoke request, 0: none */
+	uint64_t deadline;
+	uint32_t reason;	/* of the request */
+	uint32_t escalation;
+	uint64_t device;
+	uint64_t inode;
+	char command[BL_NAME_MAX];
+};
+
+/* Answer; rows of the kind asked for follow. */
+struct bl_list_rows {
+	struct bl_msg msg;
+	uint32_t what;
+	uint32_t count;		/* 0: the end */
+	uint32_t row_size;
+	uint32_t reserved;
+	uint64_t after;		/* to continue */
+	uint64_t after_region;
+	/* count rows of row_size bytes */
+};
+
+/* Request. Lasts until the daemon ends; the configuration is for ever. */
+struct bl_limit {
+	struct bl_msg msg;
+	char account[BL_NAME_MAX];	/* "system", "user/NAME", "grant/ID" */
+	uint32_t set;		/* BL_LIMIT_* bits: which of the two below */
+	uint32_t reserved;
+	uint64_t limit_bytes;	/* BELAY_UNLIMITED: none */
+	uint64_t limit_regions;
+};
+#define BL_LIMIT_SET_BYTES	(1U << 0)
+#define BL_LIMIT_SET_REGIONS	(1U << 1)
+
+enum bl_recall_what {
+	BL_RECALL_REGION = 1,	/* session and region */
+	BL_RECALL_GRANT = 2,	/* grant */
+	BL_RECALL_USER = 3,	/* uid */
+	BL_RECALL_PROCESS = 4,	/* pid */
+};
+
+#define BL_RECALL_WAIT		(1U << 0)	/* msg.flags: answer when all is decided */
+
+struct bl_recall {
+	struct bl_msg msg;
+	uint32_t what;		/* enum bl_recall_what */
+	uint32_t escalation;	/* enum bl_escalation */
+	uint64_t session;
+	uint64_t region;
+	uint64_t grant;
+	uint32_t uid;
+	int32_t pid;
+	uint64_t timeout_usec;	/* from now to the deadline; 0: as configured */
+};
+
+/* Answer to BL_RECALL. Without WAIT only regions, bytes and refused are set. */
+struct bl_recalled {
+	struct bl_msg msg;
+	uint64_t regions;	/* asked for */
+	uint64_t bytes;
+	uint64_t refused;	/* of regions: `release` was asked for, which a tracked region cannot have */
+	uint64_t let_go;	/* released by their holder in time */
+	uint64_t released;	/* by order at the deadline */
+	uint64_t killed;	/* processes */
+	uint64_t kept;		/* overdue, still held */
+	char text[BL_TEXT_MAX];
+};
+
+struct bl_reload {
+	struct bl_msg msg;
+};
+
+#endif

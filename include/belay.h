@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * belay.h - hold memory for DMA under a grant, and let it go on request
+ *
+ * A program opens a handle, which gets it a grant from belayd; registers the
+ * memory that a device is to read or write; tests, with one load, whether a
+ * registration is still good; and answers the revoke requests that it
+ * receives.
+ *
+ *	struct belay *b;
+ *	struct belay_region *r;
+ *	struct belay_reason why = { 0 };
+ *	int err;
+ *
+ *	err = belay_open(&b, NULL, &why);
+ *	if (!err)
+ *		err = belay_register(b, buf, len, BELAY_PIN | BELAY_WRITE, NULL, &r, &why);
+ *	if (err)
+ *		errx(1, "%s", why.text);
+ *	...
+ *	if (belay_valid(r))
+ *		post(buf);
+ *
+ * Units: lengths in bytes, times in nanoseconds of CLOCK_BOOTTIME.
+ *
+ * Errors: 0 or a negative errno; errno itself is not touched. Functions that
+ * can be refused take a struct belay_reason (NULL: not interested) and put
+ * into it a sentence for a person and, for a limit, the numbers. The library
+ * prints nothing, logs nothing and never exits.
+ *
+ * Threads: every call may be made from any thread at any time, except that
+ * nothing may be running on a handle or a region that is being closed or
+ * unregistered. Callbacks run without any lock of the library.
+ *
+ * Fork: the grant stays with the process (the address space) that opened it.
+ * In a forked child every call on an inherited handle returns -EXDEV,
+ * belay_valid() is false, and belay_close() frees the child's copy without
+ * touching the parent. exec closes everything; vfork children must not use
+ * the library.
+ *
+ * When belayd is restarted, handles reconnect by themselves: registering goes
+ * on without the daemon, and open revoke requests are delivered again.
+ */
+#ifndef BELAY_H
+#define BELAY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct belay;		/* a handle: one session of this process's grant */
+struct belay_request;	/* a revoke request */
+
+/* Why something was refused. Filled on failure only. */
+#define BELAY_REASON_TEXT	512
+struct belay_reason {
+	int error;		/* the same negative errno that was returned */
+	uint32_t resource;	/* BELAY_RESOURCE_* of <linux/belay.h>; 0: no limit was the cause */
+	uint64_t usage;		/* of the account below: bytes or regions */
+	uint64_t limit;
+	uint64_t needed;	/* what this call would have added */
+	char account[64];	/* "system", "user/alice", "grant"; "" if no limit was the cause */
+	char text[BELAY_REASON_TEXT];	/* a sentence: what, where, what to do */
+};
+
+/* Called by belay_dispatch(), or by the helper thread, for each request. */
+typedef void (*belay_revoke_fn)(struct belay *b, struct belay_request *req,
+				void *arg);
+
+/*
+ * Options of belay_open(). Set size to sizeof(struct belay_options) and zero
+ * the rest: what a later release adds is zero for a program built earlier.
+ */
+struct belay_options {
+	size_t size;
+	const char *socket;	/* NULL: $BELAY_SOCKET if set (and not setuid), else /run/belay/belay.sock */
+	const char *label;	/* NULL: the program's name; shown by belayctl list */
+	uint64_t want_bytes;	/* refuse at once if this much can never be had; 0: no hint */
+	uint32_t flags;		/* BELAY_OPEN_* */
+	uint32_t reserved;
+	belay_revoke_fn on_revoke;	/* NULL: requests are fetched with belay_get_request() */
+	void *arg;
+};
+#define BELAY_OPEN_THREAD	(1U << 0)	/* a helper thread dispatches; needs on_revoke */
+
+/*
+ * belay_open - get a grant
+ *
+ * Errors: -ENOENT, -ECONNREFUSED (no daemon at the socket), -EACCES (not
+ * allowed), -EDQUOT (want_bytes is more than a limit), -EPROTONOSUPPORT (no
+ * common version), -ETIMEDOUT (10 s without an answer), -EINVAL (options),
+ * -EAGAIN (the address space was busy), -ENOMEM.
+ */
+int belay_open(struct belay **ret, const struct belay_options *opt,
+	       struct belay_reason *why);
+
+/*
+ * belay_close - unregister everything of this handle and free it
+ *
+ * Regions and requests of the handle must not be used any more. For tracked
+ * regions, let the other driver let go after this, or unregister them before.
+ * NULL does nothing. In a forked child: frees the copy only.
+ */
+void belay_close(struct belay *b);
+
+/* How a region is held (one of the two), and what the device may do. */
+#define BELAY_PIN	(1U << 0)	/* the kernel module holds the pages */
+#define BELAY_TRACK	(1U << 1)	/* another driver will hold them: see belay_commit() */
+#define BELAY_WRITE	(1U << 2)	/* the device may write; without it, only read */
+
+/*
+ * A registered region. The library owns it; all fields are read-only to the
+ * program and, but for the words behind @word, do not change.
+ */
+struct belay_region {
+	const uint64_t *word;	/* the validity word, written by the kernel */
+	uint64_t expected;	/* its value while the region is valid */
+	void *addr;
+	size_t len;
+	void *user;		/* as given to belay_register() */
+	struct belay *belay;
+	uint64_t id;		/* as belayctl shows it */
+	uint32_t flags;		/* as given to belay_register() */
+};
+
+/*
+ * belay_register - register @len bytes at @addr, both multiples of the page
+ * size, and charge them to the grant
+ *
+ * With BELAY_TRACK this prepares: charges, watches, faults in. Then let the
+ * other driver pin the memory (ibv_reg_mr(), VFIO_IOMMU_MAP_DMA, ...), and
+ * call belay_commit().
+ *
+ * Errors: -EINVAL (flags, alignment, empty), -EFAULT (not wholly mapped with
+ * that access), -EMEDIUMTYPE (a kind of memory that cannot be held),
+ * -EDQUOT (a limit: see @why), -EMFILE (too many regions), -EMLINK (too many
+ * over one page), -EXDEV (forked child), -EAGAIN (the mapping kept changing),
+ * -ENOMEM, -EINTR.
+ */
+int belay_register(struct belay *b, void *addr, size_t len, uint32_t flags,
+		   void *user, struct belay_region **ret,
+		   struct belay_reason *why);
+
+/* One of many regions, see belay_register_many(). */
+struct belay_range {
+	void *addr;
+	size_t len;
+	uint32_t flags;
+	int error;		/* out: 0 or a negative errno */
+	void *user;
+	struct belay_region *region;	/* out: NULL on error */
+};
+
+/*
+ * belay_register_many - register @n regions in one system call (or few)
+ *
+ * Each is independent of the others. Returns the number of regions
+ * registered, or a negative errno if none could be tried; @why tells of the
+ * first that failed.
+ */
+long belay_register_many(struct belay *b, struct belay_range *ranges, size_t n,
+			 struct belay_reason *why);
+
+/*
+ * belay_commit - the other driver has pinned a tracked region: remember its
+ * pages
+ *
+ * -EAGAIN: the mapping changed since belay_register(). Let the driver let go,
+ * belay_unregister(), and start again (a few times at most). Errors: also
+ * -EINVAL (not tracked, or committed before), -ESTALE (lost), -EXDEV.
+ */
+int belay_commit(struct belay_region *r);
+
+/*
+ * belay_unregister - let go of a region and free it
+ *
+ * For a tracked region: first stop the device, then call this, then let the
+ * driver let go (ibv_dereg_mr()). An open revoke request for it is
+ * acknowledged by this. NULL does nothing.
+ * Errors: -EXDEV (forked child; nothing is freed).
+ */
+int belay_unregister(struct belay_region *r);
+
+/* What belay_check() says: 0, or some of these. */
+#define BELAY_LOST	(1 << 1)	/* the address maps other memory now, or none */
+#define BELAY_RECALLED	(1 << 2)	/* still the same memory, but wanted back */
+#define BELAY_RELEASED	(1 << 3)	/* nothing is held any more */
+
+/*
+ * belay_check - settle whether a region is still valid
+ *
+ * The slow path of belay_valid(): asks the kernel to look if a change was
+ * announced that may or may not have touched the region. Returns 0 (valid), a
+ * set of the bits above, or a negative errno (-EXDEV in a forked child,
+ * -EAGAIN if the kernel cannot tell yet: treat as not valid now).
+ */
+int belay_check(const struct belay_region *r);
+
+/*
+ * belay_valid - is the memory at the region's address still what was
+ * registered, and not wanted back?
+ *
+ * One acquire load when it is. True at the instant of the load: a program
+ * that tests and then posts work orders the two itself.
+ */
+static inline bool belay_valid(const struct belay_region *r)
+{
+	if (__builtin_expect(__atomic_load_n(r->word, __ATOMIC_ACQUIRE) ==
+			     r->expected, 1))
+		return true;
+	return belay_check(r) == 0;
+}
+
+/*
+ * belay_get_fd - a descriptor to poll for reading, for programs with an event
+ * loop; the library's: do not read, close or pass it on
+ */
+int belay_get_fd(struct belay *b);
+
+/*
+ * belay_dispatch - do what there is to do, without blocking: read messages,
+ * reconnect, call on_revoke
+ *
+ * Returns the number of requests received, or a negative errno (-EXDEV;
+ * -EBUSY if a helper thread does it). A lost connection is no error: it is
+ * made again, and belay_get_fd() becomes readable when it is time to try.
+ */
+int belay_dispatch(struct belay *b);
+
+/*
+ * belay_get_request - the next revoke request, if any
+ *
+ * Only for handles without on_revoke. Returns 0 and sets *ret, or -EAGAIN.
+ * Every request is acknowledged once with belay_ack(), which frees it.
+ */
+int belay_get_request(struct belay *b, struct belay_request **ret);
+
+/* What a revoke request asks for. Pointers live until belay_ack(). */
+struct belay_request_info {
+	size_t size;		/* in: sizeof(struct belay_request_info) */
+	struct belay_region *region;	/* NULL: it has been unregistered meanwhile */
+	void *user;		/* of the region */
+	uint32_t reason;	/* enum belay_reason of <linux/belay.h> */
+	uint32_t escalation;	/* at the deadline: 1 keep, 2 release, 3 kill */
+	uint64_t deadline;	/* ns of CLOCK_BOOTTIME, 0: none */
+	void *lost_addr;	/* the part known to be lost; NULL, 0: a recall */
+	size_t lost_len;
+	const char *reason_text;	/* "unmapped", "recalled by an administrator", ... */
+};
+int belay_request_info(const struct belay_request *req,
+		       struct belay_request_info *info);
+
+/*
+ * belay_ack - I have stopped using the region
+ *
+ * Of a pinned region the kernel lets go now if the program has not; a tracked
+ * one must be unregistered and let go by its driver before the deadline.
+ * Frees the request. May be called from the callback or later, from any
+ * thread. Returns 0, also when there is no daemon just now (the ack is
+ * repeated after reconnecting); -EXDEV in a forked child.
+ */
+int belay_ack(struct belay_request *req);
+
+/* One level of limits. */
+struct belay_limit {
+	char account[64];	/* "grant", "user/alice", "system" */
+	uint64_t limit_bytes;	/* UINT64_MAX: none */
+	uint64_t usage_bytes;
+	uint64_t limit_regions;
+	uint64_t usage_regions;
+};
+
+/*
+ * belay_get_limits - limits and usage, from the grant upwards
+ *
+ * Fills at most @n of @limits; returns how many levels there are, or a
+ * negative errno (-EXDEV, -ESHUTDOWN).
+ */
+int belay_get_limits(struct belay *b, struct belay_limit *limits, int n);
+
+/* belay_reason_name - a word for an enum belay_reason; never NULL */
+const char *belay_reason_name(uint32_t reason);
+
+/* belay_version - "0.1.0", of the library in use */
+const char *belay_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

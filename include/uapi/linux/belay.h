@@ -1,0 +1,674 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/*
+ * belay: who may hold memory for DMA, how much, and who has to let go.
+ *
+ * This is the ABI of the kernel module. Two kinds of file speak it:
+ *
+ *   control   /dev/belay. Opening needs CAP_IPC_LOCK. Opened for reading and
+ *             writing it is the policy owner, of which there is one at a time
+ *             (EBUSY); opened read-only it may only ask (INFO, LIST).
+ *             Closing it drops nothing: accounts and grants belong to the
+ *             module, and the next owner lists and adopts them.
+ *   session   the fd that BELAY_CTL_GRANT returns: one asker's share of a
+ *             grant. It registers memory for the one address space that the
+ *             grant was bound to when it was made, and for no other. Regions
+ *             go with the session that registered them, the grant with its
+ *             last session.
+ *
+ * General rules
+ *
+ *  - Every argument is a struct that begins with its own size in bytes. A
+ *    smaller struct than the first release's is EINVAL; in a larger one, all
+ *    that this kernel does not know must be zero (E2BIG).
+ *  - All integers are fixed-width; addresses are __aligned_u64; lengths and
+ *    amounts are in bytes unless the name ends in _pages. Times are
+ *    nanoseconds of CLOCK_BOOTTIME.
+ *  - Fields named reserved and unknown flags must be zero (EOPNOTSUPP).
+ *  - Ranges at this interface are address and length; both must be multiples
+ *    of the page size.
+ *  - Arrays are pointed to, with the number of entries and the size of one.
+ *    An entry_size larger than the kernel's is handled like a larger struct,
+ *    entry by entry (on output the tail is zeroed).
+ *
+ * errno, the same everywhere
+ *
+ *  EINVAL        malformed: too short, unaligned, empty, wrapping, beyond user
+ *                space, impossible combination
+ *  E2BIG         a longer struct with something in the unknown part, or more
+ *                entries than BELAY_MAX_BATCH
+ *  EOPNOTSUPP    unknown flag or kind, or reserved field not zero
+ *  ENOTTY        no such command on this kind of file
+ *  EFAULT        a pointer into the argument is bad; for a registration: the
+ *                range is not wholly mapped with the access asked for
+ *  EMEDIUMTYPE   this kind of memory cannot be registered (shared writable
+ *                file other than shmem or hugetlb, DAX, secretmem, device
+ *                memory)
+ *  EDQUOT        an account's limit refuses; the entry names the account
+ *  EMFILE        the grant has BELAY_MAX_REGIONS regions
+ *  EMLINK        a page would be in more than BELAY_MAX_OVERLAP of the grant's
+ *                regions
+ *  EXDEV         the caller is not in the address space that the grant is
+ *                bound to (a forked child, an exec'd image, another process)
+ *  ESHUTDOWN     the grant's address space has ended
+ *  EAGAIN        the mapping changed during the call; try again
+ *  ESTALE        the region is lost, or this handle's use is over
+ *  ENOENT        no such account, grant, session or region
+ *  ESRCH         no such process, or pid and start time do not belong together
+ *  EBUSY         in use (account with children or grants, control file with
+ *                an owner), or: the memory is held by another driver and
+ *                cannot be released by order
+ *  EPERM         no CAP_IPC_LOCK, or not the policy owner
+ *  EINTR         a fatal signal; `done` says how many entries were handled
+ *  ENOMEM        out of memory
+ */
+#ifndef _UAPI_LINUX_BELAY_H
+#define _UAPI_LINUX_BELAY_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define BELAY_ABI_VERSION	0	/* 0: may still change; 1 will not */
+#define BELAY_IOC_TYPE		0xBE
+
+/* One batch; bounds the time between two returns to user space. */
+#define BELAY_MAX_BATCH		16384
+/*
+ * Regions of one grant that may share a page. A pin costs a small page 1024
+ * references of the 2^31 that it has, shared by all processes: 128 a grant
+ * leaves room for 16,384 processes over one page.
+ */
+#define BELAY_MAX_OVERLAP	128
+/* Regions of one grant: the notifiers' cost to others is bounded by it. */
+#define BELAY_MAX_REGIONS	(1U << 18)
+/* Levels of the tree of accounts, the grant not counted. */
+#define BELAY_MAX_DEPTH		8
+/* Opaque bytes that the policy owner may keep with an account or a grant. */
+#define BELAY_TAG_BYTES		64
+/* No limit. */
+#define BELAY_UNLIMITED		(~0ULL)
+
+/* ------------------------------------------------------------------------ */
+/* The validity word                                                         */
+
+/*
+ * A session's words are mapped from its fd at offset 0, MAP_SHARED and
+ * PROT_READ only, by the process that the grant is bound to; word n is the
+ * __u64 at index n. Registration returns the index and the value that the
+ * word has while the region is valid: the test is one acquire load, compared
+ * with that value. In a forked child the mapping reads as zeroes, which no
+ * valid word is.
+ *
+ * Upper 32 bits: the generation, never 0, another for each use of the index.
+ * Lower 32 bits: 0 while valid, else:
+ */
+#define BELAY_WORD_SUSPECT	(1ULL << 0)	/* may have changed: BELAY_CHECK settles it */
+#define BELAY_WORD_LOST		(1ULL << 1)	/* the address maps other memory, or none */
+#define BELAY_WORD_RECALLED	(1ULL << 2)	/* the policy wants it back; still mapped */
+#define BELAY_WORD_RELEASED	(1ULL << 3)	/* unregistered or released: nothing is held */
+
+#define BELAY_WORDS_MAX		BELAY_MAX_REGIONS	/* of one session */
+
+/* ------------------------------------------------------------------------ */
+/* Any file                                                                  */
+
+/**
+ * struct belay_info - BELAY_INFO: what this module is and can do
+ * @size: sizeof(struct belay_info)
+ * @flags: must be 0
+ * @abi_version: BELAY_ABI_VERSION of the module
+ * @page_size: bytes
+ * @features: BELAY_FEATURE_* bits
+ * @max_batch: entries in one array
+ * @max_overlap: see BELAY_MAX_OVERLAP
+ * @max_regions: see BELAY_MAX_REGIONS
+ * @reserved: 0
+ */
+struct belay_info {
+	__u32 size;
+	__u32 flags;
+	__u32 abi_version;
+	__u32 page_size;
+	__aligned_u64 features;
+	__u32 max_batch;
+	__u32 max_overlap;
+	__u32 max_regions;
+	__u32 reserved;
+};
+#define BELAY_FEATURE_PINNED	(1ULL << 0)
+#define BELAY_FEATURE_TRACKED	(1ULL << 1)
+#define BELAY_INFO		_IO(BELAY_IOC_TYPE, 0x00)
+
+/* ------------------------------------------------------------------------ */
+/* Session: what clients do                                                  */
+
+/* How a region's pages are held. */
+enum belay_kind {
+	BELAY_PINNED = 1,	/* the module holds the pages */
+	BELAY_TRACKED = 2,	/* another driver holds them; the module charges and watches */
+	/* 3 is kept for watched: neither held nor charged */
+};
+
+/* Which resource an EDQUOT is about. */
+enum belay_resource {
+	BELAY_RESOURCE_NONE = 0,
+	BELAY_RESOURCE_BYTES = 1,
+	BELAY_RESOURCE_REGIONS = 2,
+};
+
+/**
+ * struct belay_register_entry - one region to register
+ * @addr: page aligned address
+ * @len: bytes, a multiple of the page size, not 0
+ * @cookie: the client's own; returned in events and listings
+ * @kind: enum belay_kind
+ * @flags: BELAY_REGION_* bits
+ * @status: out: 0, or a negative errno; nothing below is set on failure but
+ *	the refused_* fields after -EDQUOT
+ * @word: out: index of the validity word
+ * @expected: out: the word's value while the region is valid
+ * @region: out: the region's id, unique among all that this session ever has
+ * @refused_account: out: after -EDQUOT, the account; 0: the grant's own limit
+ * @refused_resource: out: enum belay_resource
+ * @reserved: must be 0
+ * @refused_usage: out: what the account held at the refusal
+ * @refused_limit: out: its limit
+ * @refused_needed: out: what this entry would have added
+ *
+ * A tracked region is *prepared* by this: charged, watched and faulted in.
+ * Let the other driver pin it, then call BELAY_COMMIT.
+ */
+struct belay_register_entry {
+	__aligned_u64 addr;
+	__aligned_u64 len;
+	__aligned_u64 cookie;
+	__u32 kind;
+	__u32 flags;
+	__s32 status;
+	__u32 word;
+	__aligned_u64 expected;
+	__aligned_u64 region;
+	__aligned_u64 refused_account;
+	__u32 refused_resource;
+	__u32 reserved;
+	__aligned_u64 refused_usage;
+	__aligned_u64 refused_limit;
+	__aligned_u64 refused_needed;
+};
+#define BELAY_REGION_WRITE	(1U << 0)	/* the device may write */
+
+/**
+ * struct belay_register - BELAY_REGISTER: register regions
+ * @size: sizeof(struct belay_register)
+ * @flags: must be 0
+ * @entries: address of an array of struct belay_register_entry
+ * @count: how many, 1 to BELAY_MAX_BATCH
+ * @entry_size: sizeof(struct belay_register_entry)
+ * @done: out: entries whose status was written
+ * @reserved: must be 0
+ *
+ * Each entry is all or nothing, and independent of the others. The call
+ * returns 0 when all entries have a status.
+ */
+struct belay_register {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 entry_size;
+	__u32 done;
+	__u32 reserved;
+};
+#define BELAY_REGISTER		_IO(BELAY_IOC_TYPE, 0x10)
+
+/**
+ * struct belay_region_entry - one region to act upon
+ * @region: its id
+ * @status: out: 0 or a negative errno
+ * @state: out, BELAY_CHECK only: the flag bits of the settled word
+ */
+struct belay_region_entry {
+	__aligned_u64 region;
+	__s32 status;
+	__u32 state;
+};
+
+/**
+ * struct belay_regions - argument of the commands on a list of regions
+ * @size: sizeof(struct belay_regions)
+ * @flags: must be 0
+ * @entries: address of an array of struct belay_region_entry
+ * @count: how many, 1 to BELAY_MAX_BATCH
+ * @entry_size: sizeof(struct belay_region_entry)
+ * @done: out: entries whose status was written
+ * @reserved: must be 0
+ *
+ * BELAY_COMMIT: remember the pages of prepared tracked regions; -EAGAIN: the
+ *   mapping changed after preparing, unregister and start again.
+ * BELAY_UNREGISTER: let go. For a tracked region call it before the other
+ *   driver lets go. Never fails for a region of this session.
+ * BELAY_CHECK: settle a suspect word now; @state has the result.
+ */
+struct belay_regions {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 entry_size;
+	__u32 done;
+	__u32 reserved;
+};
+#define BELAY_COMMIT		_IO(BELAY_IOC_TYPE, 0x11)
+#define BELAY_UNREGISTER	_IO(BELAY_IOC_TYPE, 0x12)
+#define BELAY_CHECK		_IO(BELAY_IOC_TYPE, 0x13)
+/* 0x14 is kept for trimming a region to a part of it. */
+
+/**
+ * struct belay_level - one level of limits, see BELAY_USAGE
+ * @account: id; 0 for the grant's own level
+ * @limit_bytes: BELAY_UNLIMITED: none
+ * @usage_bytes: charged now
+ * @limit_regions: as above
+ * @usage_regions: as above
+ */
+struct belay_level {
+	__aligned_u64 account;
+	__aligned_u64 limit_bytes;
+	__aligned_u64 usage_bytes;
+	__aligned_u64 limit_regions;
+	__aligned_u64 usage_regions;
+};
+
+/**
+ * struct belay_usage - BELAY_USAGE: limits and usage, from the grant upwards
+ * @size: sizeof(struct belay_usage)
+ * @flags: must be 0
+ * @session: out: this session's id
+ * @grant: out: the grant's id
+ * @levels: address of an array of struct belay_level, filled from the grant
+ *	to the root of its tree
+ * @count: in: entries in the array; out: levels that there are
+ * @entry_size: sizeof(struct belay_level)
+ */
+struct belay_usage {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 session;
+	__aligned_u64 grant;
+	__aligned_u64 levels;
+	__u32 count;
+	__u32 entry_size;
+};
+#define BELAY_USAGE		_IO(BELAY_IOC_TYPE, 0x15)
+
+/* ------------------------------------------------------------------------ */
+/* Control: what the policy owner does                                       */
+
+/**
+ * struct belay_ctl_account - BELAY_CTL_ACCOUNT: make an account
+ * @size: sizeof(struct belay_ctl_account)
+ * @flags: must be 0
+ * @parent: id of the account above, 0 for a root
+ * @account: out: the new id, never 0
+ * @limit_bytes: BELAY_UNLIMITED for none; rounded down to pages
+ * @limit_regions: BELAY_UNLIMITED for none
+ * @tag: kept for the policy owner
+ */
+struct belay_ctl_account {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 parent;
+	__aligned_u64 account;
+	__aligned_u64 limit_bytes;
+	__aligned_u64 limit_regions;
+	__u8 tag[BELAY_TAG_BYTES];
+};
+#define BELAY_CTL_ACCOUNT	_IO(BELAY_IOC_TYPE, 0x20)
+
+/**
+ * struct belay_limit_entry - one limit to set
+ * @id: an account's id, or a grant's with BELAY_LIMIT_GRANT
+ * @flags: BELAY_LIMIT_GRANT or 0
+ * @reserved: must be 0
+ * @limit_bytes: the new limit; below the usage is allowed: nothing new until
+ *	it fits
+ * @limit_regions: the new limit
+ */
+struct belay_limit_entry {
+	__aligned_u64 id;
+	__u32 flags;
+	__u32 reserved;
+	__aligned_u64 limit_bytes;
+	__aligned_u64 limit_regions;
+};
+#define BELAY_LIMIT_GRANT	(1U << 0)
+
+/**
+ * struct belay_ctl_limits - BELAY_CTL_LIMITS: set many limits, all or none
+ * @size: sizeof(struct belay_ctl_limits)
+ * @flags: must be 0
+ * @entries: address of an array of struct belay_limit_entry
+ * @count: how many, 1 to BELAY_MAX_BATCH
+ * @entry_size: sizeof(struct belay_limit_entry)
+ * @failed: out: index of the entry that was refused (then nothing was set)
+ * @reserved: must be 0
+ */
+struct belay_ctl_limits {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 entry_size;
+	__u32 failed;
+	__u32 reserved;
+};
+#define BELAY_CTL_LIMITS	_IO(BELAY_IOC_TYPE, 0x21)
+
+/**
+ * struct belay_ctl_id - argument of the commands on one thing
+ * @size: sizeof(struct belay_ctl_id)
+ * @flags: must be 0
+ * @id: the thing
+ *
+ * BELAY_CTL_ACCOUNT_REMOVE: EBUSY while it has children or grants.
+ */
+struct belay_ctl_id {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 id;
+};
+#define BELAY_CTL_ACCOUNT_REMOVE _IO(BELAY_IOC_TYPE, 0x22)
+
+/**
+ * struct belay_ctl_grant - BELAY_CTL_GRANT: let a process register memory
+ * @size: sizeof(struct belay_ctl_grant)
+ * @flags: must be 0
+ * @account: that its memory is charged to
+ * @start_time: of the process, field 22 of /proc/PID/stat
+ * @pid: of the process, in the caller's pid namespace
+ * @fd: out: a new session of the grant, close-on-exec
+ * @grant: out: the grant's id
+ * @session: out: the session's id
+ * @existed: out: 1: the process had a grant on this account; its limits and
+ *	tag are unchanged
+ * @reserved: must be 0
+ * @limit_bytes: the grant's own limit
+ * @limit_regions: the grant's own limit
+ * @tag: kept for the policy owner
+ *
+ * The grant is bound to the process's address space now. EAGAIN: the address
+ * space is busy, try again in a while (the call waits for nobody).
+ */
+struct belay_ctl_grant {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 account;
+	__aligned_u64 start_time;
+	__s32 pid;
+	__s32 fd;
+	__aligned_u64 grant;
+	__aligned_u64 session;
+	__u32 existed;
+	__u32 reserved;
+	__aligned_u64 limit_bytes;
+	__aligned_u64 limit_regions;
+	__u8 tag[BELAY_TAG_BYTES];
+};
+#define BELAY_CTL_GRANT		_IO(BELAY_IOC_TYPE, 0x23)
+
+/**
+ * struct belay_ctl_identify - BELAY_CTL_IDENTIFY: whose session fd is this?
+ * @size: sizeof(struct belay_ctl_identify)
+ * @flags: must be 0
+ * @fd: a file descriptor of the caller; EINVAL if it is no session
+ * @reserved: must be 0
+ * @session: out
+ * @grant: out
+ */
+struct belay_ctl_identify {
+	__u32 size;
+	__u32 flags;
+	__s32 fd;
+	__u32 reserved;
+	__aligned_u64 session;
+	__aligned_u64 grant;
+};
+#define BELAY_CTL_IDENTIFY	_IO(BELAY_IOC_TYPE, 0x24)
+
+/* Why a region is wanted back, or is gone. Values 64 and up are the policy's. */
+enum belay_reason {
+	BELAY_REASON_NONE = 0,
+	BELAY_REASON_UNMAPPED = 1,	/* munmap, mremap, mmap over it */
+	BELAY_REASON_REPLACED = 2,	/* truncate, hole punch, MADV_DONTNEED: other memory now */
+	BELAY_REASON_EXITED = 3,	/* exit, exec: the address space ended */
+	BELAY_REASON_ADMIN = 64,	/* an administrator asked */
+	BELAY_REASON_LIMIT = 65,	/* a limit was lowered */
+	BELAY_REASON_DRAIN = 66,	/* the place must become free */
+	BELAY_REASON_PRESSURE = 67,	/* memory is short */
+	BELAY_REASON_LEASE = 68,	/* the lease ran out */
+	BELAY_REASON_GUARANTEE = 69,	/* somebody with a guarantee needs room */
+};
+
+/**
+ * struct belay_recall_entry - one region to recall or release
+ * @session: that registered it
+ * @region: its id
+ * @request: the policy's own number for it; returned in events and listings
+ * @deadline: nanoseconds of CLOCK_BOOTTIME, 0: none; kept and returned only
+ * @reason: enum belay_reason, BELAY_REASON_ADMIN or above
+ * @policy: the policy's own (what is to happen at the deadline); returned in
+ *	events and listings
+ * @status: out: 0 or a negative errno; ENOENT: it is gone already
+ * @reserved: must be 0
+ *
+ * BELAY_CTL_RECALL turns the validity word (BELAY_WORD_RECALLED) and keeps
+ *   request, deadline and reason with the region; nothing is let go. A second
+ *   recall replaces them.
+ * BELAY_CTL_RELEASE lets go by order: the word first (BELAY_WORD_RELEASED),
+ *   then the pins and the charge. EBUSY for a tracked region, whose pages
+ *   another driver holds. Only @session and @region are looked at.
+ */
+struct belay_recall_entry {
+	__aligned_u64 session;
+	__aligned_u64 region;
+	__aligned_u64 request;
+	__aligned_u64 deadline;
+	__u32 reason;
+	__u32 policy;
+	__s32 status;
+	__u32 reserved;
+};
+
+/**
+ * struct belay_ctl_recall - BELAY_CTL_RECALL, BELAY_CTL_RELEASE
+ * @size: sizeof(struct belay_ctl_recall)
+ * @flags: must be 0
+ * @entries: address of an array of struct belay_recall_entry
+ * @count: how many, 1 to BELAY_MAX_BATCH
+ * @entry_size: sizeof(struct belay_recall_entry)
+ * @done: out: entries whose status was written
+ * @reserved: must be 0
+ */
+struct belay_ctl_recall {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 entry_size;
+	__u32 done;
+	__u32 reserved;
+};
+#define BELAY_CTL_RECALL	_IO(BELAY_IOC_TYPE, 0x25)
+#define BELAY_CTL_RELEASE	_IO(BELAY_IOC_TYPE, 0x26)
+
+/* What an event says; several bits may be set in one. */
+#define BELAY_EVENT_LOST	(1U << 0)	/* a region was verified or certain to be lost */
+#define BELAY_EVENT_GONE	(1U << 1)	/* a recalled or lost-and-told region holds nothing any more */
+#define BELAY_EVENT_ENDED	(1U << 2)	/* a grant ended: last session closed, or address space gone */
+
+/**
+ * struct belay_event - one thing that the policy owner has not dealt with
+ * @session: 0 for BELAY_EVENT_ENDED
+ * @region: 0 for BELAY_EVENT_ENDED
+ * @grant: the grant
+ * @seq: changes with each new bit; give it back in BELAY_CTL_EVENTS_DONE
+ * @events: BELAY_EVENT_* bits
+ * @reason: of a loss, enum belay_reason
+ * @cookie: as registered
+ * @addr: the region
+ * @len: the region
+ * @lost_addr: the part known to be lost
+ * @lost_len: the part known to be lost
+ * @request: as recalled, 0: never recalled
+ */
+struct belay_event {
+	__aligned_u64 session;
+	__aligned_u64 region;
+	__aligned_u64 grant;
+	__aligned_u64 seq;
+	__u32 events;
+	__u32 reason;
+	__aligned_u64 cookie;
+	__aligned_u64 addr;
+	__aligned_u64 len;
+	__aligned_u64 lost_addr;
+	__aligned_u64 lost_len;
+	__aligned_u64 request;
+};
+
+/**
+ * struct belay_ctl_events - BELAY_CTL_EVENTS: read what is pending
+ * @size: sizeof(struct belay_ctl_events)
+ * @flags: must be 0
+ * @entries: address of an array of struct belay_event
+ * @count: in: room, 1 to BELAY_MAX_BATCH; out: events written
+ * @entry_size: sizeof(struct belay_event)
+ *
+ * Reading clears nothing: the same events come again, oldest first, until
+ * BELAY_CTL_EVENTS_DONE. The control file polls readable (EPOLLIN) while
+ * there are any.
+ */
+struct belay_ctl_events {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 entry_size;
+};
+#define BELAY_CTL_EVENTS	_IO(BELAY_IOC_TYPE, 0x27)
+/*
+ * BELAY_CTL_EVENTS_DONE: the same struct, with the events that have been
+ * dealt with (session, region, grant and seq are looked at). One whose seq is
+ * no longer the latest stays pending; that and a thing that is gone are no
+ * errors. @count: out: events that were cleared.
+ */
+#define BELAY_CTL_EVENTS_DONE	_IO(BELAY_IOC_TYPE, 0x28)
+
+/* What BELAY_CTL_LIST lists. */
+enum belay_list_what {
+	BELAY_LIST_ACCOUNTS = 1,	/* struct belay_account_row */
+	BELAY_LIST_GRANTS = 2,		/* struct belay_grant_row */
+	BELAY_LIST_SESSIONS = 3,	/* struct belay_session_row */
+	BELAY_LIST_REGIONS = 4,		/* struct belay_region_row */
+};
+
+/**
+ * struct belay_ctl_list - BELAY_CTL_LIST: what exists
+ * @size: sizeof(struct belay_ctl_list)
+ * @flags: must be 0
+ * @what: enum belay_list_what
+ * @entry_size: size of one row
+ * @rows: address of an array of rows
+ * @count: in: room, 1 to BELAY_MAX_BATCH; out: rows written, 0: the end
+ * @reserved: must be 0
+ * @after: in and out: continue after this id (the session's, for regions);
+ *	0 to begin
+ * @after_region: in and out: for regions, continue after this one of that
+ *	session
+ * @grant: only sessions and regions of this grant; 0: all
+ * @session: only regions of this session; 0: all
+ *
+ * Rows come in the order of their ids. What is made or goes meanwhile may or
+ * may not be listed; everything that was there throughout is, once.
+ */
+struct belay_ctl_list {
+	__u32 size;
+	__u32 flags;
+	__u32 what;
+	__u32 entry_size;
+	__aligned_u64 rows;
+	__u32 count;
+	__u32 reserved;
+	__aligned_u64 after;
+	__aligned_u64 after_region;
+	__aligned_u64 grant;
+	__aligned_u64 session;
+};
+#define BELAY_CTL_LIST		_IO(BELAY_IOC_TYPE, 0x29)
+
+struct belay_account_row {
+	__aligned_u64 account;
+	__aligned_u64 parent;
+	__aligned_u64 limit_bytes;
+	__aligned_u64 usage_bytes;
+	__aligned_u64 limit_regions;
+	__aligned_u64 usage_regions;
+	__aligned_u64 refusals;		/* by this account's limit */
+	__u32 children;
+	__u32 grants;
+	__u8 tag[BELAY_TAG_BYTES];
+};
+
+struct belay_grant_row {
+	__aligned_u64 grant;
+	__aligned_u64 account;
+	__aligned_u64 start_time;	/* as given */
+	__s32 pid;			/* in the reader's pid namespace; 0: gone */
+	__u32 flags;			/* BELAY_GRANT_* */
+	__aligned_u64 made_at;		/* CLOCK_BOOTTIME, ns */
+	__aligned_u64 limit_bytes;
+	__aligned_u64 usage_bytes;
+	__aligned_u64 limit_regions;
+	__aligned_u64 usage_regions;
+	__aligned_u64 refusals;		/* by the grant's own limit */
+	__aligned_u64 pinned_bytes;	/* of usage, a page counted for each region */
+	__aligned_u64 tracked_bytes;	/* as above */
+	__u32 sessions;
+	__u32 reserved;
+	__u8 tag[BELAY_TAG_BYTES];
+};
+#define BELAY_GRANT_ENDED	(1U << 0)	/* waits only for BELAY_CTL_EVENTS_DONE */
+#define BELAY_GRANT_DEAD	(1U << 1)	/* its address space is gone */
+
+struct belay_session_row {
+	__aligned_u64 session;
+	__aligned_u64 grant;
+	__aligned_u64 made_at;
+	__u32 regions;
+	__u32 reserved;
+};
+
+struct belay_region_row {
+	__aligned_u64 session;
+	__aligned_u64 region;
+	__aligned_u64 grant;
+	__aligned_u64 addr;
+	__aligned_u64 len;
+	__aligned_u64 cookie;
+	__u32 kind;			/* enum belay_kind */
+	__u32 flags;			/* BELAY_REGION_WRITE */
+	__u32 state;			/* BELAY_WORD_* bits */
+	__u32 prepared;			/* 1: tracked and not yet committed */
+	__aligned_u64 made_at;
+	__aligned_u64 lost_addr;
+	__aligned_u64 lost_len;
+	__u32 lost_reason;		/* enum belay_reason */
+	__u32 recall_reason;		/* enum belay_reason */
+	__aligned_u64 request;		/* of the recall */
+	__aligned_u64 deadline;		/* of the recall */
+	__u32 policy;			/* of the recall */
+	__s32 node;			/* NUMA node of the first page, -1: unknown */
+	__aligned_u64 device;		/* of the file behind the first page, as stat(2)'s st_dev of its inode; 0: none */
+	__aligned_u64 inode;
+};
+
+#endif
