@@ -9,7 +9,7 @@
  *
  *	struct belay *b;
  *	struct belay_region *r;
- *	struct belay_reason why = { 0 };
+ *	struct belay_refusal why = { 0 };
  *	int err;
  *
  *	err = belay_open(&b, NULL, &why);
@@ -24,7 +24,7 @@
  * Units: lengths in bytes, times in nanoseconds of CLOCK_BOOTTIME.
  *
  * Errors: 0 or a negative errno; errno itself is not touched. Functions that
- * can be refused take a struct belay_reason (NULL: not interested) and put
+ * can be refused take a struct belay_refusal (NULL: not interested) and put
  * into it a sentence for a person and, for a limit, the numbers. The library
  * prints nothing, logs nothing and never exits.
  *
@@ -56,15 +56,15 @@ struct belay;		/* a handle: one session of this process's grant */
 struct belay_request;	/* a revoke request */
 
 /* Why something was refused. Filled on failure only. */
-#define BELAY_REASON_TEXT	512
-struct belay_reason {
+#define BELAY_REFUSAL_TEXT	512
+struct belay_refusal {
 	int error;		/* the same negative errno that was returned */
 	uint32_t resource;	/* BELAY_RESOURCE_* of <linux/belay.h>; 0: no limit was the cause */
 	uint64_t usage;		/* of the account below: bytes or regions */
 	uint64_t limit;
 	uint64_t needed;	/* what this call would have added */
 	char account[64];	/* "system", "user/alice", "grant"; "" if no limit was the cause */
-	char text[BELAY_REASON_TEXT];	/* a sentence: what, where, what to do */
+	char text[BELAY_REFUSAL_TEXT];	/* a sentence: what, where, what to do */
 };
 
 /* Called by belay_dispatch(), or by the helper thread, for each request. */
@@ -96,7 +96,7 @@ struct belay_options {
  * -EAGAIN (the address space was busy), -ENOMEM.
  */
 int belay_open(struct belay **ret, const struct belay_options *opt,
-	       struct belay_reason *why);
+	       struct belay_refusal *why);
 
 /*
  * belay_close - unregister everything of this handle and free it
@@ -143,7 +143,7 @@ struct belay_region {
  */
 int belay_register(struct belay *b, void *addr, size_t len, uint32_t flags,
 		   void *user, struct belay_region **ret,
-		   struct belay_reason *why);
+		   struct belay_refusal *why);
 
 /* One of many regions, see belay_register_many(). */
 struct belay_range {
@@ -163,7 +163,7 @@ struct belay_range {
  * first that failed.
  */
 long belay_register_many(struct belay *b, struct belay_range *ranges, size_t n,
-			 struct belay_reason *why);
+			 struct belay_refusal *why);
 
 /*
  * belay_commit - the other driver has pinned a tracked region: remember its
