@@ -81,7 +81,7 @@ MODLOADDIR ?= $(PREFIX)/lib/modules-load.d
 include scripts/rules.mk
 
 COMPONENTS := common libclient daemon ctl systemd man examples bench \
-	tests/unit tests/harness tests/kernel tests/system
+	tests/lint tests/unit tests/harness tests/kernel tests/system
 -include $(addsuffix /build.mk,$(COMPONENTS))
 ifeq ($(EXAMPLE),1)
 include tests/lib/example.mk

@@ -21,15 +21,15 @@ ok()
 	echo "ok $tap_n - $1"
 }
 
-# not_ok CLAIM [DIAGNOSTICS]
+# not_ok CLAIM [DIAGNOSTICS], which stand before it, as in tap.h.
 not_ok()
 {
 	tap_n=$((tap_n + 1))
 	tap_failed=$((tap_failed + 1))
-	echo "not ok $tap_n - $1"
 	if [ -n "${2:-}" ]; then
-		sed 's/^/# /' <<< "$2"
+		echo "# ${2//$'\n'/$'\n'# }"
 	fi
+	echo "not ok $tap_n - $1"
 }
 
 # check CLAIM COMMAND...

@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+
+$(call host_script,lint,tests/lint/shell)
+$(call host_script,lint,tests/lint/module,timeout=300)
+$(call host_script,lint,tests/lint/manual)
+$(call host_script,lint,tests/lint/licences)
