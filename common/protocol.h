@@ -19,6 +19,13 @@
  * request has a serial, chosen by the client, not 0, which the answer to it
  * repeats; messages that the daemon sends of its own have serial 0.
  *
+ * Who waits for what: the daemon answers every request once, in any order.
+ * BL_REVOKE is not a request in this sense; it is delivered at least once. The
+ * daemon sends it again after BL_RESUME, and when it had to hold messages
+ * back, also if its BL_ACK was lost on the way or already done with: whoever
+ * receives one drops what it has had (session, region and request are the
+ * same), and repeats its BL_ACK. A connection has at most one session.
+ *
  * Numbers: 1-31 both, 32-63 clients, 64-95 administrators. A number is never
  * used again for something else. Bump BL_PROTOCOL_NEWEST with every change.
  */
@@ -46,8 +53,8 @@ enum bl_msg_type {
 	BL_REVOKE = 35,		/* daemon: let go of this region, please */
 	BL_ACK = 36,		/* client: I have stopped using it -> BL_OK */
 
-	BL_STATUS = 64,		/* administrator -> BL_STATUS */
-	BL_LIST = 65,		/* administrator -> BL_LIST, several */
+	BL_STATUS = 64,		/* anybody -> BL_STATUS */
+	BL_LIST = 65,		/* anybody -> BL_LIST, a page of it */
 	BL_LIMIT = 66,		/* administrator: set a limit -> BL_OK */
 	BL_RECALL = 67,		/* administrator -> BL_RECALL, at once or when all is done */
 	BL_RELOAD = 68,		/* administrator: read the configuration again -> BL_OK */
@@ -117,7 +124,7 @@ struct bl_grant {
 
 struct bl_revoke {
 	struct bl_msg msg;
-	uint64_t request;	/* not 0; the same when it is sent again */
+	uint64_t request;	/* not 0; the same when it is sent again, another when the region is recalled again or is lost after a recall */
 	uint64_t session;
 	uint64_t region;
 	uint64_t cookie;
@@ -170,7 +177,11 @@ enum bl_list_what {
 	BL_LIST_REGIONS = 3,
 };
 
-/* Request; 0 in a selector: any. An empty answer (count 0) ends the list. */
+/*
+ * Request; 0 in a selector: any. Each request has one answer, a page: ask
+ * again with what it says in `after` until one comes with count 0. Everybody
+ * may ask; who is no administrator sees what is its own, and "system".
+ */
 struct bl_list {
 	struct bl_msg msg;
 	uint32_t what;		/* enum bl_list_what */

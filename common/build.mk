@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: MIT
+#
+# What daemon, library and command share.
+
+$(call static_library,belay-common,common/message.c common/proc.c common/reason.c common/units.c)
