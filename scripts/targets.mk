@@ -27,11 +27,11 @@ tests: $(ALL) $(TESTS) lists
 modules:
 	@scripts/build-module $(if $(KERNEL),$(KERNEL),$(KERNELS))
 
-# What tests/run reads: build/tests/SUITE.list, one test per line. Written anew
-# each time, since a test that has left the tree must leave the list.
+# What tests/run reads, one test per line. Written anew each time, since a test that
+# has left the tree must leave the list; renamed, since another run may be reading it.
 lists:
-	@mkdir -p $(B)/tests; rm -f $(B)/tests/*.list
-	@$(foreach l,$(SUITE_LINES),echo '$(l)' >> $(B)/tests/$(word 1,$(subst |, ,$(l))).list;)
+	@mkdir -p $(B)/tests; list=$$(mktemp $(B)/tests/list.XXXXXX); \
+		printf '%s\n' $(foreach l,$(SUITE_LINES),'$(l)') > $$list; mv $$list $(B)/tests/list
 
 check:
 	@scripts/setup
