@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+#
+# libbelay: what programs link.
+
+LIBCLIENT_SRC := $(addprefix libclient/,session.c connection.c region.c revoke.c \
+	validity.c limits.c refusal.c thread.c kernel.c)
+
+# Only what belay.h declares is visible; see internal.h.
+$(foreach f,$(LIBCLIENT_SRC),$(eval CFLAGS_$(f) := -fvisibility=hidden -pthread))
+
+$(call library,belay,$(LIBCLIENT_SRC),static:belay-common -pthread,0,libclient/libbelay.map)
+$(call install_file,include/belay.h,$(INCLUDEDIR)/belay.h)
+$(call install_file,include/uapi/linux/belay.h,$(INCLUDEDIR)/linux/belay.h)
+$(call install_template,libclient/libbelay.pc.in,$(LIBDIR)/pkgconfig/belay.pc)

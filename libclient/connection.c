@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The conversation with the daemon.
+ *
+ *	DOWN -> GREETING -> ASKING -> UP
+ *	  ^________|___________|______|	 anything wrong: drop, try again later
+ *
+ * One non-blocking socket, driven by bl_connection_service(). belay_open()
+ * runs it until the first BL_GRANT; from then on belay_dispatch() or the helper
+ * thread does. Whatever goes wrong after belay_open() ends in drop(): nothing
+ * is lost by that, because memory is registered without the daemon, because the
+ * daemon sends every open request again, and because acknowledgements are kept
+ * until it has confirmed them.
+ *
+ * Timers, all in one timerfd (CLOCK_MONOTONIC):
+ *   DOWN              when to try again: 50 ms, doubled up to 2 s
+ *   GREETING, ASKING  when to stop waiting for an answer: 10 s
+ *   woken             at once: something else is to be dispatched
+ */
+#include "internal.h"
+
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/message.h"
+#include "kernel.h"
+
+#define MSEC			UINT64_C(1000000)
+#define BACKOFF_MIN		(50 * MSEC)
+#define BACKOFF_MAX		(2000 * MSEC)	/* also: a connection that lasted this long was a good one */
+#define ANSWER_TIME		(10000 * MSEC)
+#define MESSAGES_AT_ONCE	256		/* between two looks at anything else */
+
+/* A received packet, and the descriptor that came with it. */
+struct packet {
+	size_t len;
+	int fd;		/* -1: none; who keeps it sets -1 */
+	union {
+		struct bl_msg msg;
+		struct bl_hello hello;
+		struct bl_error error;
+		struct bl_ok ok;
+		struct bl_grant grant;
+		struct bl_revoke revoke;
+		uint8_t bytes[BL_MSG_MAX];
+	};
+};
+
+void bl_connection_arm(struct belay *b)
+{
+	struct bl_connection *c = &b->conn;
+	struct itimerspec t = { 0 };
+
+	if (c->woken) {
+		t.it_value.tv_nsec = 1;
+	} else if (c->state != BL_UP) {
+		t.it_value.tv_sec = (time_t)(c->due / (1000 * MSEC));
+		t.it_value.tv_nsec = (long)(c->due % (1000 * MSEC));
+	}
+	timerfd_settime(b->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
+}
+
+/* Makes the poll descriptor readable although nothing has arrived. */
+void bl_connection_wake(struct belay *b)
+{
+	b->conn.woken = true;
+	bl_connection_arm(b);
+}
+
+/* Not connected: try again after a while, a longer one each time. */
+static void retry_later(struct belay *b)
+{
+	struct bl_connection *c = &b->conn;
+
+	c->state = BL_DOWN;
+	c->due = bl_now() + c->backoff;
+	c->backoff = c->backoff < BACKOFF_MAX / 2 ? c->backoff * 2 : BACKOFF_MAX;
+	bl_connection_arm(b);
+}
+
+static void drop(struct belay *b)
+{
+	struct bl_connection *c = &b->conn;
+
+	if (c->state == BL_UP && bl_now() - c->up_since >= BACKOFF_MAX)
+		c->backoff = BACKOFF_MIN;
+	close(c->fd); /* which takes it out of the epoll set */
+	c->fd = -1;
+	c->want_write = false;
+	bl_requests_unsend(b);
+	retry_later(b);
+}
+
+/* 0, or a negative errno; -EAGAIN when the socket is full. */
+static int send_message(struct belay *b, struct bl_msg *m, size_t len, int fd)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov = { .iov_base = m, .iov_len = len };
+	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cmsg;
+
+	bl_msg_init(m, len, m->type, ++b->conn.serial);
+	if (fd >= 0) {
+		h.msg_control = control.room;
+		h.msg_controllen = sizeof(control.room);
+		cmsg = CMSG_FIRSTHDR(&h);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
+	}
+	if (sendmsg(b->conn.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+		return -errno;
+	return 0;
+}
+
+static int send_hello(struct belay *b)
+{
+	struct bl_hello m = {
+		.msg.type = BL_HELLO,
+		.oldest = BL_PROTOCOL_OLDEST,
+		.newest = BL_PROTOCOL_NEWEST,
+	};
+
+	memcpy(m.label, b->label, sizeof(m.label));
+	return send_message(b, &m.msg, sizeof(m), -1);
+}
+
+static int send_question(struct belay *b)
+{
+	struct bl_open open = {
+		.msg.type = BL_OPEN,
+		.want_bytes = b->want_bytes,
+	};
+	struct bl_resume resume = { .msg.type = BL_RESUME };
+
+	if (b->opened)
+		return send_message(b, &resume.msg, sizeof(resume), b->session_fd);
+	return send_message(b, &open.msg, sizeof(open), -1);
+}
+
+/* Tells epoll whether to wait for room in the socket. */
+static void set_want_write(struct belay *b, bool want)
+{
+	struct epoll_event ev = { .events = EPOLLIN | (want ? EPOLLOUT : 0) };
+
+	if (want == b->conn.want_write)
+		return;
+	epoll_ctl(b->poll_fd, EPOLL_CTL_MOD, b->conn.fd, &ev);
+	b->conn.want_write = want;
+}
+
+/* Sends the acknowledgements that are due, as far as the socket takes them. */
+void bl_connection_flush(struct belay *b)
+{
+	struct belay_request *req;
+	int err = 0;
+
+	if (b->conn.state != BL_UP)
+		return;
+	while ((req = TAILQ_FIRST(&b->due))) {
+		struct bl_ack m = {
+			.msg.type = BL_ACK,
+			.request = req->message.request,
+		};
+
+		err = send_message(b, &m.msg, sizeof(m), -1);
+		if (err)
+			break;
+		req->serial = m.msg.serial;
+		req->answer = BL_SENT;
+		TAILQ_REMOVE(&b->due, req, in_acks);
+		TAILQ_INSERT_TAIL(&b->sent, req, in_acks);
+	}
+	if (err && err != -EAGAIN)
+		drop(b);
+	else
+		set_want_write(b, err == -EAGAIN);
+}
+
+static int connect_socket(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, err;
+
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	/* belay_open() has checked that it fits. */
+	memcpy(addr.sun_path, path, strlen(path) + 1);
+	if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* -EAGAIN (the daemon is busy) and other errors: a later try is arranged. */
+int bl_connection_start(struct belay *b)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+	struct bl_connection *c = &b->conn;
+	int err, fd = connect_socket(b->socket);
+
+	if (fd < 0) {
+		retry_later(b);
+		return fd;
+	}
+	if (epoll_ctl(b->poll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+		err = -errno;
+		close(fd);
+		retry_later(b);
+		return err;
+	}
+	c->fd = fd;
+	c->state = BL_GREETING;
+	c->due = bl_now() + ANSWER_TIME;
+	bl_connection_arm(b);
+	if (send_hello(b) < 0)
+		drop(b);
+	return 0;
+}
+
+/* Keeps the first descriptor of a message and closes any other. */
+static int take_descriptors(struct msghdr *h)
+{
+	struct cmsghdr *cmsg;
+	int first = -1, fd;
+	size_t i, n;
+
+	for (cmsg = CMSG_FIRSTHDR(h); cmsg; cmsg = CMSG_NXTHDR(h, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
+			if (first < 0)
+				first = fd;
+			else
+				close(fd);
+		}
+	}
+	return first;
+}
+
+/* 0; -EAGAIN: nothing there; other errors: the connection is of no more use. */
+static int receive(int fd, struct packet *p)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(4 * sizeof(int))];
+	} control;
+	struct iovec iov = { .iov_base = p->bytes, .iov_len = sizeof(p->bytes) };
+	struct msghdr h = {
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.room,
+		.msg_controllen = sizeof(control.room),
+	};
+	ssize_t n;
+
+	do {
+		n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	p->len = (size_t)n;
+	p->fd = take_descriptors(&h);
+	if (!n)
+		return -ECONNRESET;
+	return h.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EPROTO : 0;
+}
+
+static int on_hello(struct belay *b, const struct packet *p)
+{
+	const struct bl_hello *m = &p->hello;
+
+	if (b->conn.state != BL_GREETING || m->oldest != m->newest ||
+	    m->newest < BL_PROTOCOL_OLDEST || m->newest > BL_PROTOCOL_NEWEST)
+		return -EPROTO;
+	b->conn.state = BL_ASKING;
+	return send_question(b) ? -ECONNABORTED : 0;
+}
+
+/* The session of a new handle: the descriptor must be what it should be. */
+static int adopt_session(struct belay *b, struct packet *p)
+{
+	struct belay_info info;
+	int err;
+
+	err = bl_kernel_info(p->fd, &info);
+	if (err)
+		return bl_refuse(b->open_why, err,
+				 "belayd sent something that is no session of the kernel module");
+	if (info.abi_version != BELAY_ABI_VERSION)
+		return bl_refuse(b->open_why, -EPROTONOSUPPORT,
+				 "the kernel module speaks version %u of its interface, this library %u: install both from one release",
+				 info.abi_version, BELAY_ABI_VERSION);
+	err = bl_kernel_map_words(p->fd, &b->words, &b->words_len);
+	if (err)
+		return bl_refuse(b->open_why, err,
+				 "the validity words cannot be mapped: %s", strerror(-err));
+	b->session_fd = p->fd;
+	b->session = p->grant.session;
+	b->level_count = p->grant.count;
+	memcpy(b->levels, p->grant.levels, sizeof(b->levels));
+	p->fd = -1;
+	return 0;
+}
+
+static int on_grant(struct belay *b, struct packet *p)
+{
+	const struct bl_grant *m = &p->grant;
+
+	if (b->conn.state != BL_ASKING || m->count < 1)
+		return -EPROTO;
+	if (b->opened && (p->fd >= 0 || m->session != b->session))
+		return -EPROTO;
+	if (!b->opened) {
+		if (p->fd < 0)
+			return -EPROTO;
+		b->open_error = adopt_session(b, p);
+		if (b->open_error)
+			return -ECONNABORTED;
+		b->opened = true;
+	}
+	b->conn.state = BL_UP;
+	b->conn.up_since = bl_now();
+	return 0;
+}
+
+static int on_error(struct belay *b, const struct packet *p)
+{
+	const struct bl_error *m = &p->error;
+
+	if (m->error <= 0 || m->error > 4095)
+		return -EPROTO;
+	if (b->conn.state == BL_UP) {
+		/* An acknowledgement of something that is gone already. */
+		bl_requests_confirm(b, m->msg.serial);
+		return m->msg.serial ? 0 : -EPROTO;
+	}
+	if (!b->opened) {
+		b->open_error = bl_refuse_by_daemon(b->open_why, m);
+		if (m->error == EAGAIN) { /* not a refusal: ask again */
+			b->open_error = 0;
+			b->open_timeout = -EAGAIN;
+		}
+	}
+	return -ECONNABORTED;
+}
+
+static int on_ok(struct belay *b, const struct packet *p)
+{
+	if (b->conn.state != BL_UP)
+		return -EPROTO;
+	bl_requests_confirm(b, p->msg.serial);
+	return 0;
+}
+
+static int on_revoke(struct belay *b, const struct packet *p)
+{
+	const struct bl_revoke *m = &p->revoke;
+
+	if (b->conn.state != BL_UP || m->msg.serial || !m->request ||
+	    m->session != b->session)
+		return -EPROTO;
+	return bl_requests_receive(b, m);
+}
+
+/* A negative errno drops the connection. *requests: new ones. */
+static int handle(struct belay *b, struct packet *p, uint32_t *requests)
+{
+	int n;
+
+	if (bl_msg_check(p->bytes, p->len, BL_FROM_DAEMON, NULL))
+		return -EPROTO;
+	switch (p->msg.type) {
+	case BL_HELLO:
+		return on_hello(b, p);
+	case BL_GRANT:
+		return on_grant(b, p);
+	case BL_ERROR:
+		return on_error(b, p);
+	case BL_OK:
+		return on_ok(b, p);
+	case BL_REVOKE:
+		n = on_revoke(b, p);
+		*requests += n > 0;
+		return n;
+	default:
+		return -EPROTO;
+	}
+}
+
+static void input(struct belay *b, uint32_t *requests)
+{
+	struct packet p;
+	int i, err = 0;
+
+	for (i = 0; i < MESSAGES_AT_ONCE && err >= 0; i++) {
+		p.fd = -1;
+		err = receive(b->conn.fd, &p);
+		if (!err)
+			err = handle(b, &p, requests);
+		if (p.fd >= 0)
+			close(p.fd);
+	}
+	if (err < 0 && err != -EAGAIN)
+		drop(b);
+}
+
+/* Does what there is to do. *requests is increased by those that arrived. */
+void bl_connection_service(struct belay *b, uint32_t *requests)
+{
+	struct bl_connection *c = &b->conn;
+	int err;
+
+	c->woken = false;
+	if (c->state != BL_DOWN) {
+		input(b, requests);
+		if ((c->state == BL_GREETING || c->state == BL_ASKING) &&
+		    bl_now() >= c->due)
+			drop(b);
+	} else if (bl_now() >= c->due) {
+		err = bl_connection_start(b);
+		/* Only a daemon that is there, but busy, is worth waiting for. */
+		if (err && err != -EAGAIN && !b->opened)
+			b->open_error = err;
+	}
+	bl_connection_flush(b);
+	bl_connection_arm(b);
+}
+
+void bl_connection_fini(struct belay *b)
+{
+	if (b->conn.fd >= 0)
+		close(b->conn.fd);
+	b->conn.fd = -1;
+}

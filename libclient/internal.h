@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * internal.h - the objects behind the public handles
+ *
+ * One handle is one session: the session's file descriptor, on which memory is
+ * registered without any help from the daemon, and a connection to the daemon,
+ * on which revoke requests arrive. The connection comes and goes with the
+ * daemon; the session stays.
+ *
+ * Locking: one mutex for each handle, belay.lock. Nothing that can block is
+ * done under it but memory allocation: the system calls that register and
+ * unregister, and the program's callback, run without it; the socket is
+ * non-blocking. Fields that no comment mentions are written before the handle
+ * or object is published and never after.
+ *
+ * Fork: the page behind belay.mine is wiped in a child (MADV_WIPEONFORK), so
+ * every call can tell by one load whether the handle is its process's own. In
+ * a child nothing waits for the lock, which may have been held at the fork.
+ */
+#ifndef BL_INTERNAL_H
+#define BL_INTERNAL_H
+
+/* The library is compiled with hidden visibility; what <belay.h> declares is not. */
+#pragma GCC visibility push(default)
+#include <belay.h>
+#pragma GCC visibility pop
+
+#include <errno.h>
+#include <linux/belay.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/protocol.h"
+
+/* Above every public function: errno is as it was when the function returns. */
+struct bl_errno {
+	int saved;
+};
+static inline void bl_errno_restore(struct bl_errno *e)
+{
+	errno = e->saved;
+}
+#define BL_KEEP_ERRNO								\
+	__attribute__((cleanup(bl_errno_restore), unused))			\
+	struct bl_errno bl_errno_kept = { errno }
+
+TAILQ_HEAD(bl_requests, belay_request);
+LIST_HEAD(bl_region_requests, belay_request);
+
+/* Where a revoke request is. */
+enum bl_where {
+	BL_PARKED,	/* for a region whose registration has not returned yet */
+	BL_QUEUED,	/* in belay.queued, for the program to get */
+	BL_HELD,	/* the program has it, and will call belay_ack() */
+	BL_DONE,	/* the program is done with it, or never needed to see it */
+};
+
+/* What the daemon knows of the answer. */
+enum bl_answer {
+	BL_UNANSWERED,
+	BL_DUE,		/* in belay.due */
+	BL_SENT,	/* in belay.sent: on this connection, no answer yet */
+	BL_CONFIRMED,	/* the daemon has it */
+};
+
+/*
+ * A revoke request. The object carries the acknowledgement too, so that
+ * acknowledging allocates nothing and cannot fail. It is freed when it is both
+ * done and confirmed. Everything below @belay is protected by belay.lock.
+ */
+struct belay_request {
+	struct belay *belay;
+	struct bl_region *region;	/* NULL: unregistered meanwhile */
+	enum bl_where where;
+	enum bl_answer answer;
+	uint64_t serial;		/* of the BL_ACK, while BL_SENT */
+	struct bl_revoke message;	/* as it came; immutable */
+	TAILQ_ENTRY(belay_request) in_queue;	/* belay.queued while BL_QUEUED */
+	TAILQ_ENTRY(belay_request) in_acks;	/* belay.due or belay.sent */
+	LIST_ENTRY(belay_request) in_region;	/* region.requests, or belay.orphans */
+};
+
+struct bl_region {
+	struct belay_region pub;	/* first: the two are cast into each other */
+	uint32_t slot;
+	/* Protected by belay.lock: */
+	bool live;			/* registration has returned */
+	uint64_t acked;			/* the last request acknowledged for it */
+	struct bl_region_requests requests;
+};
+
+/*
+ * The cookie that a region is registered with is its slot and the slot's
+ * generation, so that a request finds its region without any search, finds one
+ * whose registration is still on its way, and never finds another's.
+ */
+struct bl_slot {
+	struct bl_region *region;	/* NULL: free */
+	uint32_t generation;		/* counts the uses of this slot, from 1 */
+	uint32_t next_free;
+};
+#define BL_NO_SLOT	UINT32_MAX
+
+/* The conversation with the daemon, see connection.c. */
+enum bl_state {
+	BL_DOWN,	/* no socket; tries again at .due */
+	BL_GREETING,	/* BL_HELLO sent; gives up at .due */
+	BL_ASKING,	/* BL_OPEN or BL_RESUME sent; gives up at .due */
+	BL_UP,
+};
+struct bl_connection {
+	enum bl_state state;
+	int fd;			/* -1 while BL_DOWN */
+	bool want_write;	/* epoll waits for room in the socket */
+	bool woken;		/* the timer is to fire at once: there is something to dispatch */
+	uint64_t due;		/* CLOCK_MONOTONIC, ns */
+	uint64_t up_since;	/* the same */
+	uint64_t backoff;	/* ns to the try after the next */
+	uint64_t serial;	/* of the last request sent */
+};
+
+struct belay {
+	const uint32_t *mine;		/* 0 in a forked child */
+	char socket[108];
+	char label[BL_NAME_MAX];
+	uint64_t want_bytes;
+	uint32_t flags;			/* BELAY_OPEN_* */
+	belay_revoke_fn on_revoke;
+	void *arg;
+
+	int poll_fd;			/* epoll: the socket and timer_fd */
+	int timer_fd;			/* next thing due, or a wake-up */
+
+	/* Set when the first BL_GRANT arrives, under the lock, then immutable. */
+	int session_fd;
+	uint64_t session;
+	const uint64_t *words;
+	size_t words_len;
+	uint32_t level_count;
+	struct bl_level levels[BL_LEVELS_MAX];
+
+	/* The helper thread, if any. */
+	pthread_t thread;
+	bool threaded;
+
+	pthread_mutex_t lock;		/* protects all that follows */
+	bool stop;			/* the helper thread is to end */
+	bool opened;			/* belay_open() has succeeded */
+	int open_error;			/* why it cannot; 0: not known yet */
+	int open_timeout;		/* what it says when it gives up */
+	struct belay_refusal *open_why;
+	struct bl_connection conn;
+	struct bl_requests queued;
+	struct bl_region_requests orphans;	/* requests without a region */
+	struct bl_requests due;
+	struct bl_requests sent;	/* in the order sent */
+	struct bl_slot *slots;
+	uint32_t slot_count;
+	uint32_t free_slot;		/* BL_NO_SLOT: none */
+	uint32_t free_slots;		/* how many */
+};
+
+/* session.c */
+static inline bool bl_is_mine(const struct belay *b)
+{
+	return __atomic_load_n(b->mine, __ATOMIC_RELAXED) != 0;
+}
+uint64_t bl_now(void);
+
+/* connection.c: all under the lock. */
+int bl_connection_start(struct belay *b);
+void bl_connection_service(struct belay *b, uint32_t *requests);
+void bl_connection_flush(struct belay *b);
+void bl_connection_arm(struct belay *b);
+void bl_connection_wake(struct belay *b);
+void bl_connection_fini(struct belay *b);
+
+/* revoke.c */
+int bl_dispatch(struct belay *b);
+/* Under the lock: */
+int bl_requests_receive(struct belay *b, const struct bl_revoke *m);
+void bl_requests_confirm(struct belay *b, uint64_t serial);
+void bl_requests_unsend(struct belay *b);
+bool bl_requests_publish(struct bl_region *region);
+void bl_requests_forget(struct bl_region *region);
+void bl_requests_fini(struct belay *b);
+
+/* region.c; under the lock: */
+struct bl_region *bl_region_find(struct belay *b, uint64_t cookie);
+void bl_regions_fini(struct belay *b);
+
+/* thread.c */
+int bl_thread_start(struct belay *b);
+void bl_thread_stop(struct belay *b);
+
+/* refusal.c: each fills *why, if there is one, and returns error. */
+int bl_refuse(struct belay_refusal *why, int error, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+int bl_refuse_range(struct belay_refusal *why, int error, const void *addr,
+		    size_t len, uint32_t flags);
+int bl_refuse_limit(const struct belay *b, struct belay_refusal *why,
+		    const struct belay_register_entry *e);
+int bl_refuse_by_daemon(struct belay_refusal *why, const struct bl_error *m);
+void bl_account_name(const struct belay *b, uint64_t account, char *ret,
+		     size_t room);
+
+#endif

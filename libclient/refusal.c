@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a program can print when it was refused: which limit, or which range,
+ * why, and what would make it succeed.
+ */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/units.h"
+#include "internal.h"
+
+static void reset(struct belay_refusal *why, int error)
+{
+	memset(why, 0, sizeof(*why));
+	why->error = error;
+}
+
+int bl_refuse(struct belay_refusal *why, int error, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (!why)
+		return error;
+	reset(why, error);
+	va_start(ap, fmt);
+	vsnprintf(why->text, sizeof(why->text), fmt, ap);
+	va_end(ap);
+	return error;
+}
+
+/* What each errno of BELAY_REGISTER means to somebody who has a range. */
+static const char *meaning(int error, uint32_t flags)
+{
+	switch (-error) {
+	case EINVAL:
+		if (!(flags & BELAY_PIN) == !(flags & BELAY_TRACK))
+			return "the flags must say either BELAY_PIN or BELAY_TRACK";
+		if (flags & ~(BELAY_PIN | BELAY_TRACK | BELAY_WRITE))
+			return "unknown flags";
+		return "address and length must be multiples of the page size, and the length not 0";
+	case EFAULT:
+		return flags & BELAY_WRITE ?
+			"not all of it is mapped and writable" :
+			"not all of it is mapped and readable";
+	case EMEDIUMTYPE:
+		return "this kind of memory cannot be held for DMA (shared writable file, DAX, secret or device memory); use anonymous memory, a memfd or hugetlb";
+	case EMFILE:
+		return "this process has as many regions as the kernel module allows; register fewer, larger ones";
+	case EMLINK:
+		return "one of its pages is in too many regions of this process already; use one of those";
+	case EXDEV:
+		return "the grant belongs to another process (after fork or exec, open a handle of your own)";
+	case ESHUTDOWN:
+		return "the grant's address space has ended";
+	case EAGAIN:
+		return "the mapping changed all the time; try again when it is quiet";
+	case EINTR:
+		return "interrupted by a signal";
+	case ENOMEM:
+		return "the kernel is out of memory";
+	case EPROTO:
+		return "the kernel module gave an answer that makes no sense";
+	default:
+		return NULL;
+	}
+}
+
+int bl_refuse_range(struct belay_refusal *why, int error, const void *addr,
+		    size_t len, uint32_t flags)
+{
+	const char *text = meaning(error, flags);
+
+	return bl_refuse(why, error, "%#" PRIxPTR "-%#" PRIxPTR ": %s",
+			 (uintptr_t)addr, (uintptr_t)addr + len,
+			 text ? text : strerror(-error));
+}
+
+void bl_account_name(const struct belay *b, uint64_t account, char *ret,
+		     size_t room)
+{
+	uint32_t i;
+
+	for (i = 0; i < b->level_count; i++)
+		if (b->levels[i].account == account) {
+			snprintf(ret, room, "%s", b->levels[i].name);
+			return;
+		}
+	if (account)
+		snprintf(ret, room, "account/%" PRIu64, account);
+	else
+		snprintf(ret, room, "grant");
+}
+
+static const char *amount(char *buf, uint32_t resource, uint64_t n)
+{
+	if (resource == BELAY_RESOURCE_BYTES)
+		return bl_size_format(buf, BL_SIZE_TEXT, n);
+	snprintf(buf, BL_SIZE_TEXT, "%" PRIu64 " region%s", n, n == 1 ? "" : "s");
+	return buf;
+}
+
+int bl_refuse_limit(const struct belay *b, struct belay_refusal *why,
+		    const struct belay_register_entry *e)
+{
+	char usage[BL_SIZE_TEXT], limit[BL_SIZE_TEXT], needed[BL_SIZE_TEXT],
+	     excess[BL_SIZE_TEXT];
+	uint32_t res = e->refused_resource;
+	uint64_t over;
+	int n;
+
+	if (!why)
+		return -EDQUOT;
+	reset(why, -EDQUOT);
+	why->resource = res;
+	why->usage = e->refused_usage;
+	why->limit = e->refused_limit;
+	why->needed = e->refused_needed;
+	bl_account_name(b, e->refused_account, why->account, sizeof(why->account));
+	n = snprintf(why->text, sizeof(why->text),
+		     "limit of %s: %s in use of %s, and %s more needed; ",
+		     why->account, amount(usage, res, why->usage),
+		     amount(limit, res, why->limit), amount(needed, res, why->needed));
+	if (why->needed > why->limit) {
+		snprintf(why->text + n, sizeof(why->text) - (size_t)n,
+			 "ask the administrator to raise %s", why->account);
+		return -EDQUOT;
+	}
+	/* Below what is in use it may be: then more than was asked for. */
+	over = why->usage - (why->limit - why->needed);
+	snprintf(why->text + n, sizeof(why->text) - (size_t)n,
+		 "ask the administrator to raise %s, or unregister %s%s",
+		 why->account, amount(excess, res, over),
+		 e->refused_account ? " (yours or another process's)" : "");
+	return -EDQUOT;
+}
+
+int bl_refuse_by_daemon(struct belay_refusal *why, const struct bl_error *m)
+{
+	if (!why)
+		return -m->error;
+	reset(why, -m->error);
+	why->resource = m->refusal.resource;
+	why->usage = m->refusal.usage;
+	why->limit = m->refusal.limit;
+	why->needed = m->refusal.needed;
+	snprintf(why->account, sizeof(why->account), "%s", m->refusal.account);
+	snprintf(why->text, sizeof(why->text), "%s",
+		 m->text[0] ? m->text : strerror(m->error));
+	return -m->error;
+}

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The helper thread of BELAY_OPEN_THREAD: waits on the poll descriptor and
+ * dispatches. All signals are blocked in it, so that the program's handlers run
+ * where they always ran. Its stack is touched when it starts: a revoke request
+ * may well come because memory is short, and should find it there.
+ */
+#include <alloca.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+
+#include "internal.h"
+
+#define STACK_TOUCHED	(64 * 1024)
+
+static __attribute__((noinline)) void touch_stack(void)
+{
+	volatile char *p = alloca(STACK_TOUCHED);
+	size_t i;
+
+	for (i = 0; i < STACK_TOUCHED; i += 4096)
+		p[i] = 0;
+}
+
+static void *run(void *arg)
+{
+	struct belay *b = arg;
+	struct epoll_event ev;
+	bool stop = false;
+
+	prctl(PR_SET_NAME, "belay");
+	touch_stack();
+	while (!stop) {
+		epoll_wait(b->poll_fd, &ev, 1, -1);
+		pthread_mutex_lock(&b->lock);
+		stop = b->stop;
+		pthread_mutex_unlock(&b->lock);
+		if (!stop)
+			bl_dispatch(b);
+	}
+	return NULL;
+}
+
+int bl_thread_start(struct belay *b)
+{
+	sigset_t all, old;
+	int err;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&b->thread, NULL, run, b);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
+		return -err;
+	b->threaded = true;
+	return 0;
+}
+
+void bl_thread_stop(struct belay *b)
+{
+	if (!b->threaded)
+		return;
+	pthread_mutex_lock(&b->lock);
+	b->stop = true;
+	bl_connection_wake(b);
+	pthread_mutex_unlock(&b->lock);
+	pthread_join(b->thread, NULL);
+	b->threaded = false;
+}
