@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * belayctl.h - what the files of the admin command share
+ *
+ * One file per subcommand and one row in the table of command.c. Functions
+ * that can fail return an exit status (enum ctl_exit) and have printed the
+ * reason when it is not CTL_OK.
+ */
+#ifndef BELAYCTL_H
+#define BELAYCTL_H
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#include <jansson.h>
+
+#include "common/protocol.h"
+
+/* Documented in belayctl(8); never renumber. */
+enum ctl_exit {
+	CTL_OK = 0,
+	CTL_FAILED = 1,
+	CTL_USAGE = 2,
+	CTL_NOT_RUNNING = 3,	/* nothing answers at the socket */
+	CTL_DENIED = 4,		/* not root, not in belay-admin */
+	CTL_NOT_FOUND = 5,	/* no such account, grant, region, process, user */
+	CTL_STILL_HELD = 6,	/* recall: something was not let go */
+};
+
+/* Without an answer for so long, the daemon hangs or is not started by its socket. */
+#define CTL_TIMEOUT_MSEC	10000
+#define CTL_PROGRESS_MSEC	2000	/* waits longer than this show that they wait */
+
+struct ctl;
+
+struct ctl_command {
+	const char *name;
+	int (*run)(struct ctl *c, int argc, char **argv);
+	const char *help;	/* one line */
+	const char *usage;	/* arguments, then options one per line */
+};
+
+struct ctl {
+	FILE *out;
+	FILE *err;
+	const char *socket;
+	bool json;
+	bool bytes;		/* exact numbers instead of human sizes */
+	bool headings;
+	int status;		/* why ctl_getopt() ended the command */
+	const struct ctl_command *command;
+
+	/* connection.c */
+	int fd;
+	int timeout_msec;	/* for one answer; -1: none */
+	int progress_msec;
+	const char *waiting_for;	/* for the progress line */
+	uint64_t waiting_until;	/* ns of CLOCK_BOOTTIME; 0: unknown */
+	uint64_t serial;
+	union {
+		struct bl_msg msg;
+		struct bl_hello hello;
+		struct bl_error error;
+		struct bl_ok ok;
+		struct bl_status status;
+		struct bl_list_rows rows;
+		struct bl_recalled recalled;
+		char bytes[BL_MSG_MAX];
+	} answer;
+
+	/* For tests: 0 and NULL mean the real ones. */
+	uint64_t fixed_now;	/* ns of CLOCK_BOOTTIME */
+	const char *vmstat;	/* path of /proc/vmstat */
+};
+
+/* command.c */
+int ctl_main(struct ctl *c, int argc, char **argv);
+void ctl_init(struct ctl *c, FILE *out, FILE *err);
+int ctl_usage(struct ctl *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int ctl_fail(struct ctl *c, int status, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+int ctl_getopt(struct ctl *c, int argc, char **argv, const struct option *options);
+
+/*
+ * Every command takes these, too; getopt_long() wants them in each table. The
+ * commands' own options are numbered from CTL_OPT_OWN.
+ */
+enum {
+	CTL_OPT_SOCKET = 256,
+	CTL_OPT_JSON,
+	CTL_OPT_BYTES,
+	CTL_OPT_NO_HEADINGS,
+	CTL_OPT_OWN,
+};
+#define CTL_COMMON_OPTIONS						\
+	{ "socket", required_argument, NULL, CTL_OPT_SOCKET },		\
+	{ "json", no_argument, NULL, CTL_OPT_JSON },			\
+	{ "bytes", no_argument, NULL, CTL_OPT_BYTES },			\
+	{ "no-headings", no_argument, NULL, CTL_OPT_NO_HEADINGS },	\
+	{ "help", no_argument, NULL, 'h' }
+
+/* connection.c */
+int ctl_connect(struct ctl *c);
+void ctl_disconnect(struct ctl *c);
+int ctl_request(struct ctl *c, void *msg, size_t size, enum bl_msg_type type,
+		enum bl_msg_type want, size_t want_size);
+
+/* progress.c: a line on stderr while something takes long */
+struct ctl_progress {
+	FILE *err;		/* NULL: not a terminal, show nothing */
+	const char *what;
+	uint64_t started;	/* CLOCK_BOOTTIME, ns */
+	uint64_t deadline;	/* 0: none */
+	int after_msec;
+	unsigned int turns;
+	bool shown;
+};
+void ctl_progress_init(struct ctl_progress *p, FILE *err, const char *what,
+		       int after_msec, uint64_t deadline);
+void ctl_progress_tick(struct ctl_progress *p);
+void ctl_progress_fini(struct ctl_progress *p);
+
+/* format.c: amounts and times for people */
+#define CTL_CELL	64
+uint64_t ctl_now(const struct ctl *c);
+const char *ctl_bytes(const struct ctl *c, uint64_t bytes, char buf[CTL_CELL]);
+const char *ctl_count(uint64_t count, char buf[CTL_CELL]);
+const char *ctl_duration(uint64_t nsec, char buf[CTL_CELL]);
+const char *ctl_age(const struct ctl *c, uint64_t since, char buf[CTL_CELL]);
+const char *ctl_percent(uint64_t usage, uint64_t limit, char buf[CTL_CELL]);
+void ctl_bar(FILE *out, uint64_t usage, uint64_t limit, int width);
+const char *ctl_state(uint32_t state, char buf[CTL_CELL]);
+const char *ctl_plural(uint64_t n, const char *one, const char *many);
+
+/* parse.c: what people type */
+int ctl_parse_u64(struct ctl *c, const char *what, const char *text, uint64_t *ret);
+int ctl_parse_pid(struct ctl *c, const char *text, int32_t *ret);
+int ctl_parse_user(struct ctl *c, const char *text, uint32_t *ret);
+int ctl_parse_region(struct ctl *c, const char *text, uint64_t *ret_session,
+		     uint64_t *ret_region);
+int ctl_parse_limit(struct ctl *c, const char *text, uint64_t *ret);
+int ctl_parse_deadline(struct ctl *c, const char *text, uint64_t *ret_usec);
+int ctl_parse_escalation(struct ctl *c, const char *text, uint32_t *ret);
+int ctl_parse_account(struct ctl *c, const char *text, char name[BL_NAME_MAX]);
+
+/* table.c */
+struct ctl_column {
+	const char *name;
+	int flags;		/* SCOLS_FL_* */
+};
+struct ctl_table;
+struct ctl_table *ctl_table_new(const struct ctl *c, const struct ctl_column *columns);
+void ctl_table_row(struct ctl_table *t);
+void ctl_table_cell(struct ctl_table *t, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+void ctl_table_free(struct ctl_table *t);
+int ctl_table_print(struct ctl *c, struct ctl_table *t);
+
+/* json.c */
+json_t *ctl_json_u64(uint64_t value);
+json_t *ctl_json_limit(uint64_t limit);
+json_t *ctl_json_text(const char *text);
+int ctl_json_print(struct ctl *c, json_t *json);
+
+/* rows.c: what BL_LIST answers, row by row */
+int ctl_rows_each(struct ctl *c, struct bl_list *request,
+		  int (*each)(struct ctl *c, const void *row, void *arg), void *arg);
+
+/* vmstat.c */
+int ctl_pinned_by_kernel(const struct ctl *c, uint64_t *ret_bytes);
+
+/* one per subcommand */
+int ctl_status(struct ctl *c, int argc, char **argv);
+int ctl_list(struct ctl *c, int argc, char **argv);
+int ctl_limit(struct ctl *c, int argc, char **argv);
+int ctl_recall(struct ctl *c, int argc, char **argv);
+int ctl_reload(struct ctl *c, int argc, char **argv);
+
+#endif

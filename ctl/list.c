@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: MIT
+/* list.c - belayctl list: who holds what */
+#include <inttypes.h>
+#include <libsmartcols.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <linux/belay.h>
+
+#include "common/reason.h"
+#include "ctl/belayctl.h"
+
+/* What can be listed: its columns, and a row as a line and as JSON. */
+struct kind {
+	const char *name;
+	enum bl_list_what what;
+	const char *nothing;	/* for a person, when the list is empty */
+	const struct ctl_column *columns;
+	void (*line)(struct ctl *c, struct ctl_table *t, const void *row);
+	json_t *(*json)(struct ctl *c, const void *row);
+};
+
+struct printer {
+	const struct kind *kind;
+	struct ctl_table *table;
+	json_t *array;
+	uint64_t rows;
+};
+
+static const struct ctl_column account_columns[] = {
+	{ "ACCOUNT", 0 },
+	{ "USED", SCOLS_FL_RIGHT },
+	{ "LIMIT", SCOLS_FL_RIGHT },
+	{ "USE%", SCOLS_FL_RIGHT },
+	{ "REGIONS", SCOLS_FL_RIGHT },
+	{ "REGION-LIMIT", SCOLS_FL_RIGHT },
+	{ "GRANTS", SCOLS_FL_RIGHT },
+	{ "REFUSALS", SCOLS_FL_RIGHT },
+	{ NULL, 0 },
+};
+
+static void account_line(struct ctl *c, struct ctl_table *t, const void *row)
+{
+	const struct bl_account_row *a = row;
+	char buf[CTL_CELL];
+
+	ctl_table_cell(t, "%s", a->name);
+	ctl_table_cell(t, "%s", ctl_bytes(c, a->usage_bytes, buf));
+	ctl_table_cell(t, "%s", ctl_bytes(c, a->limit_bytes, buf));
+	ctl_table_cell(t, "%s", ctl_percent(a->usage_bytes, a->limit_bytes, buf));
+	ctl_table_cell(t, "%" PRIu64, a->usage_regions);
+	ctl_table_cell(t, "%s", ctl_count(a->limit_regions, buf));
+	ctl_table_cell(t, "%u", a->grants);
+	ctl_table_cell(t, "%" PRIu64, a->refusals);
+}
+
+static json_t *account_json(struct ctl *c, const void *row)
+{
+	const struct bl_account_row *a = row;
+
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}",
+		"account", ctl_json_u64(a->account),
+		"name", ctl_json_text(a->name),
+		"parent", a->parent ? ctl_json_u64(a->parent) : json_null(),
+		"usage_bytes", ctl_json_u64(a->usage_bytes),
+		"limit_bytes", ctl_json_limit(a->limit_bytes),
+		"usage_regions", ctl_json_u64(a->usage_regions),
+		"limit_regions", ctl_json_limit(a->limit_regions),
+		"grants", (json_int_t)a->grants,
+		"refusals", ctl_json_u64(a->refusals));
+}
+
+static const struct ctl_column grant_columns[] = {
+	{ "GRANT", SCOLS_FL_RIGHT },
+	{ "USER", 0 },
+	{ "PID", SCOLS_FL_RIGHT },
+	{ "COMMAND", 0 },
+	{ "LABEL", 0 },
+	{ "USED", SCOLS_FL_RIGHT },
+	{ "LIMIT", SCOLS_FL_RIGHT },
+	{ "PINNED", SCOLS_FL_RIGHT },
+	{ "TRACKED", SCOLS_FL_RIGHT },
+	{ "REGIONS", SCOLS_FL_RIGHT },
+	{ "ACCOUNT", 0 },
+	{ "CONNECTED", SCOLS_FL_RIGHT },
+	{ "AGE", SCOLS_FL_RIGHT },
+	{ NULL, 0 },
+};
+
+static const char *or_dash(const char *text)
+{
+	return *text ? text : "-";
+}
+
+static void grant_line(struct ctl *c, struct ctl_table *t, const void *row)
+{
+	const struct bl_grant_row *g = row;
+	char buf[CTL_CELL];
+
+	ctl_table_cell(t, "%" PRIu64, g->grant);
+	if (g->user[0])
+		ctl_table_cell(t, "%s", g->user);
+	else
+		ctl_table_cell(t, "%u", g->uid);
+	ctl_table_cell(t, "%d", g->pid);
+	ctl_table_cell(t, "%s", or_dash(g->command));
+	ctl_table_cell(t, "%s", or_dash(g->label));
+	ctl_table_cell(t, "%s", ctl_bytes(c, g->usage_bytes, buf));
+	ctl_table_cell(t, "%s", ctl_bytes(c, g->limit_bytes, buf));
+	ctl_table_cell(t, "%s", ctl_bytes(c, g->pinned_bytes, buf));
+	ctl_table_cell(t, "%s", ctl_bytes(c, g->tracked_bytes, buf));
+	ctl_table_cell(t, "%" PRIu64, g->usage_regions);
+	ctl_table_cell(t, "%s", g->account_name);
+	ctl_table_cell(t, "%u/%u", g->connected, g->sessions);
+	ctl_table_cell(t, "%s", ctl_age(c, g->made_at, buf));
+}
+
+static json_t *grant_json(struct ctl *c, const void *row)
+{
+	const struct bl_grant_row *g = row;
+
+	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
+			 " s:I, s:I}",
+		"grant", ctl_json_u64(g->grant),
+		"account", ctl_json_u64(g->account),
+		"account_name", ctl_json_text(g->account_name),
+		"pid", (json_int_t)g->pid,
+		"uid", (json_int_t)g->uid,
+		"user", ctl_json_text(g->user),
+		"command", ctl_json_text(g->command),
+		"label", ctl_json_text(g->label),
+		"made_at_ns", ctl_json_u64(g->made_at),
+		"usage_bytes", ctl_json_u64(g->usage_bytes),
+		"limit_bytes", ctl_json_limit(g->limit_bytes),
+		"pinned_bytes", ctl_json_u64(g->pinned_bytes),
+		"tracked_bytes", ctl_json_u64(g->tracked_bytes),
+		"usage_regions", ctl_json_u64(g->usage_regions),
+		"sessions", (json_int_t)g->sessions,
+		"connected", (json_int_t)g->connected);
+}
+
+static const struct ctl_column region_columns[] = {
+	{ "REGION", SCOLS_FL_RIGHT },
+	{ "GRANT", SCOLS_FL_RIGHT },
+	{ "PID", SCOLS_FL_RIGHT },
+	{ "COMMAND", 0 },
+	{ "KIND", 0 },
+	{ "ACCESS", 0 },
+	{ "SIZE", SCOLS_FL_RIGHT },
+	{ "ADDRESS", SCOLS_FL_RIGHT },
+	{ "NODE", SCOLS_FL_RIGHT },
+	{ "FILE", 0 },
+	{ "STATE", 0 },
+	{ "AGE", SCOLS_FL_RIGHT },
+	{ "REQUEST", 0 },
+	{ NULL, 0 },
+};
+
+/* "admin, kill in 7s", "admin, overdue 3s, kept", "-" */
+static void request_cell(struct ctl *c, struct ctl_table *t, const struct bl_region_row *r)
+{
+	uint64_t now = ctl_now(c);
+	char buf[CTL_CELL];
+
+	if (!r->request)
+		ctl_table_cell(t, "-");
+	else if (!r->deadline)
+		ctl_table_cell(t, "%s", bl_reason_name(r->reason));
+	else if (r->deadline > now)
+		ctl_table_cell(t, "%s, %s in %s", bl_reason_name(r->reason),
+			       bl_escalation_name(r->escalation),
+			       ctl_duration(r->deadline - now, buf));
+	else
+		ctl_table_cell(t, "%s, overdue for %s", bl_reason_name(r->reason),
+			       ctl_duration(now - r->deadline, buf));
+}
+
+static void region_line(struct ctl *c, struct ctl_table *t, const void *row)
+{
+	const struct bl_region_row *r = row;
+	char buf[CTL_CELL];
+
+	ctl_table_cell(t, "%" PRIu64 ":%" PRIu64, r->session, r->region);
+	ctl_table_cell(t, "%" PRIu64, r->grant);
+	ctl_table_cell(t, "%d", r->pid);
+	ctl_table_cell(t, "%s", or_dash(r->command));
+	ctl_table_cell(t, "%s", bl_kind_name(r->kind));
+	ctl_table_cell(t, "%s", r->flags & BELAY_REGION_WRITE ? "write" : "read");
+	ctl_table_cell(t, "%s", ctl_bytes(c, r->len, buf));
+	ctl_table_cell(t, "0x%" PRIx64, r->addr);
+	if (r->node < 0)
+		ctl_table_cell(t, "-");
+	else
+		ctl_table_cell(t, "%d", r->node);
+	if (r->device || r->inode)
+		ctl_table_cell(t, "%u:%u/%" PRIu64, major(r->device), minor(r->device), r->inode);
+	else
+		ctl_table_cell(t, "-");
+	ctl_table_cell(t, "%s", ctl_state(r->state, buf));
+	ctl_table_cell(t, "%s", ctl_age(c, r->made_at, buf));
+	request_cell(c, t, r);
+}
+
+static json_t *request_json(const struct bl_region_row *r)
+{
+	if (!r->request)
+		return json_null();
+	return json_pack("{s:o, s:s, s:s, s:o}",
+		"request", ctl_json_u64(r->request),
+		"reason", bl_reason_name(r->reason),
+		"escalation", bl_escalation_name(r->escalation),
+		"deadline_ns", r->deadline ? ctl_json_u64(r->deadline) : json_null());
+}
+
+static json_t *region_json(struct ctl *c, const void *row)
+{
+	const struct bl_region_row *r = row;
+	char id[CTL_CELL], state[CTL_CELL];
+
+	snprintf(id, sizeof(id), "%" PRIu64 ":%" PRIu64, r->session, r->region);
+	return json_pack("{s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:s, s:b, s:o, s:o, s:s, s:o, s:o,"
+			 " s:o, s:o, s:o}",
+		"id", id,
+		"session", ctl_json_u64(r->session),
+		"region", ctl_json_u64(r->region),
+		"grant", ctl_json_u64(r->grant),
+		"pid", (json_int_t)r->pid,
+		"uid", (json_int_t)r->uid,
+		"command", ctl_json_text(r->command),
+		"kind", bl_kind_name(r->kind),
+		"write", !!(r->flags & BELAY_REGION_WRITE),
+		"address", ctl_json_u64(r->addr),
+		"length_bytes", ctl_json_u64(r->len),
+		"state", ctl_state(r->state, state),
+		"node", r->node < 0 ? json_null() : json_integer(r->node),
+		"device", r->device || r->inode ? ctl_json_u64(r->device) : json_null(),
+		"inode", r->device || r->inode ? ctl_json_u64(r->inode) : json_null(),
+		"made_at_ns", ctl_json_u64(r->made_at),
+		"request", request_json(r));
+}
+
+static const struct kind kinds[] = {
+	{ "grants", BL_LIST_GRANTS, "No process has a grant.",
+	  grant_columns, grant_line, grant_json },
+	{ "accounts", BL_LIST_ACCOUNTS, "There is no account.",
+	  account_columns, account_line, account_json },
+	{ "regions", BL_LIST_REGIONS, "No memory is registered.",
+	  region_columns, region_line, region_json },
+};
+
+static const struct kind *find_kind(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (!strcmp(kinds[i].name, name))
+			return &kinds[i];
+	return NULL;
+}
+
+static int each(struct ctl *c, const void *row, void *arg)
+{
+	struct printer *p = arg;
+
+	p->rows++;
+	if (c->json) {
+		json_array_append_new(p->array, p->kind->json(c, row));
+		return CTL_OK;
+	}
+	ctl_table_row(p->table);
+	p->kind->line(c, p->table, row);
+	return CTL_OK;
+}
+
+static int print_list(struct ctl *c, const struct kind *kind, struct bl_list *request)
+{
+	struct printer p = { .kind = kind };
+	int status;
+
+	if (c->json)
+		p.array = json_array();
+	else
+		p.table = ctl_table_new(c, kind->columns);
+	request->what = kind->what;
+	status = ctl_rows_each(c, request, each, &p);
+	if (status) {
+		json_decref(p.array);
+		ctl_table_free(p.table);
+		return status;
+	}
+	if (c->json)
+		return ctl_json_print(c, json_pack("{s:o}", kind->name, p.array));
+	if (!p.rows && c->headings)
+		fprintf(c->err, "%s%s\n", kind->nothing,
+			request->pid || request->has_uid || request->grant ?
+			" (Of those that were asked for.)" : "");
+	return ctl_table_print(c, p.table);
+}
+
+enum {
+	OPT_USER = CTL_OPT_OWN,
+	OPT_PID,
+	OPT_GRANT,
+};
+
+static const struct option list_options[] = {
+	CTL_COMMON_OPTIONS,
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "pid", required_argument, NULL, OPT_PID },
+	{ "grant", required_argument, NULL, OPT_GRANT },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int take_option(struct ctl *c, int opt, struct bl_list *request)
+{
+	int status;
+
+	switch (opt) {
+	case OPT_USER:
+		status = ctl_parse_user(c, optarg, &request->uid);
+		request->has_uid = 1;
+		return status;
+	case OPT_PID:
+		return ctl_parse_pid(c, optarg, &request->pid);
+	case OPT_GRANT:
+	default:
+		return ctl_parse_u64(c, "the number of a grant", optarg, &request->grant);
+	}
+}
+
+int ctl_list(struct ctl *c, int argc, char **argv)
+{
+	const struct kind *kind = &kinds[0];
+	struct bl_list request = { 0 };
+	int opt, status;
+
+	while ((opt = ctl_getopt(c, argc, argv, list_options)) > 0) {
+		status = take_option(c, opt, &request);
+		if (status)
+			return status;
+	}
+	if (!opt)
+		return c->status;
+	if (argc - optind > 1)
+		return ctl_usage(c, "one list at a time: \"%s\" is too much", argv[optind + 1]);
+	if (optind < argc)
+		kind = find_kind(argv[optind]);
+	if (!kind)
+		return ctl_usage(c, "there is no list of \"%s\": accounts, grants or regions",
+				 argv[optind]);
+	if (kind->what == BL_LIST_ACCOUNTS && (request.pid || request.grant))
+		return ctl_usage(c, "--pid and --grant choose among grants and regions, not accounts");
+	status = ctl_connect(c);
+	return status ? status : print_list(c, kind, &request);
+}

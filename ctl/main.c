@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: MIT
+/* main.c - belayctl's main(); all else is in files that tests can link */
+#include <locale.h>
+
+#include "ctl/belayctl.h"
+
+int main(int argc, char **argv)
+{
+	struct ctl c;
+
+	setlocale(LC_ALL, "");
+	ctl_init(&c, stdout, stderr);
+	return ctl_main(&c, argc, argv);
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+/*
+ * recall.c - belayctl recall: ask holders to let go, and say what became of it
+ *
+ * Waiting is the default, since only then there is something to say. It has no
+ * time-out of belayctl's own: the daemon answers when the deadline has passed
+ * and what was to happen then has happened.
+ */
+#include <inttypes.h>
+
+#include "ctl/belayctl.h"
+
+enum {
+	OPT_REGION = CTL_OPT_OWN,
+	OPT_GRANT,
+	OPT_USER,
+	OPT_PID,
+	OPT_DEADLINE,
+	OPT_ESCALATE,
+	OPT_WAIT,
+	OPT_NO_WAIT,
+};
+
+static const struct option options[] = {
+	CTL_COMMON_OPTIONS,
+	{ "region", required_argument, NULL, OPT_REGION },
+	{ "grant", required_argument, NULL, OPT_GRANT },
+	{ "user", required_argument, NULL, OPT_USER },
+	{ "pid", required_argument, NULL, OPT_PID },
+	{ "deadline", required_argument, NULL, OPT_DEADLINE },
+	{ "escalate", required_argument, NULL, OPT_ESCALATE },
+	{ "wait", no_argument, NULL, OPT_WAIT },
+	{ "no-wait", no_argument, NULL, OPT_NO_WAIT },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* Whom to ask; there can be one only. */
+static int take_target(struct ctl *c, int opt, struct bl_recall *r)
+{
+	if (r->what)
+		return ctl_usage(c, "recall one thing at a time: --region, --grant, --user or --pid");
+	switch (opt) {
+	case OPT_REGION:
+		r->what = BL_RECALL_REGION;
+		return ctl_parse_region(c, optarg, &r->session, &r->region);
+	case OPT_GRANT:
+		r->what = BL_RECALL_GRANT;
+		return ctl_parse_u64(c, "the number of a grant", optarg, &r->grant);
+	case OPT_USER:
+		r->what = BL_RECALL_USER;
+		return ctl_parse_user(c, optarg, &r->uid);
+	default:
+		r->what = BL_RECALL_PROCESS;
+		return ctl_parse_pid(c, optarg, &r->pid);
+	}
+}
+
+static int take_option(struct ctl *c, int opt, struct bl_recall *r, bool *wait)
+{
+	switch (opt) {
+	case OPT_DEADLINE:
+		return ctl_parse_deadline(c, optarg, &r->timeout_usec);
+	case OPT_ESCALATE:
+		return ctl_parse_escalation(c, optarg, &r->escalation);
+	case OPT_WAIT:
+		*wait = true;
+		return CTL_OK;
+	case OPT_NO_WAIT:
+		*wait = false;
+		return CTL_OK;
+	default:
+		return take_target(c, opt, r);
+	}
+}
+
+static int print_json(struct ctl *c, const struct bl_recalled *r, bool wait)
+{
+	json_t *json = json_pack("{s:b, s:o, s:o, s:o}",
+		"waited", wait,
+		"regions", ctl_json_u64(r->regions),
+		"bytes", ctl_json_u64(r->bytes),
+		"refused", ctl_json_u64(r->refused));
+
+	if (wait) {
+		json_object_set_new(json, "let_go", ctl_json_u64(r->let_go));
+		json_object_set_new(json, "released", ctl_json_u64(r->released));
+		json_object_set_new(json, "killed", ctl_json_u64(r->killed));
+		json_object_set_new(json, "kept", ctl_json_u64(r->kept));
+	}
+	json_object_set_new(json, "text", ctl_json_text(r->text));
+	return ctl_json_print(c, json);
+}
+
+/* What became of them, one line each, only what there is. */
+static void print_fates(struct ctl *c, const struct bl_recalled *r)
+{
+	if (r->let_go)
+		fprintf(c->out, "  %" PRIu64 " let go by %s in time\n", r->let_go,
+			ctl_plural(r->let_go, "its holder", "their holders"));
+	if (r->released)
+		fprintf(c->out, "  %" PRIu64 " released by order at the deadline\n", r->released);
+	if (r->killed)
+		fprintf(c->out, "  %" PRIu64 " %s killed at the deadline\n", r->killed,
+			ctl_plural(r->killed, "process", "processes"));
+	if (r->kept)
+		fprintf(c->out, "  %" PRIu64 " still held and overdue: belayctl list regions\n",
+			r->kept);
+}
+
+static void print_text(struct ctl *c, const struct bl_recalled *r, bool wait)
+{
+	char bytes[CTL_CELL];
+
+	if (!r->regions)
+		fputs("Nothing to recall: no memory is registered there.\n", c->out);
+	else
+		fprintf(c->out, "%" PRIu64 " %s (%s) recalled\n", r->regions,
+			ctl_plural(r->regions, "region", "regions"),
+			ctl_bytes(c, r->bytes, bytes));
+	if (r->refused)
+		fprintf(c->out, "  %" PRIu64 " cannot be released by order: another driver holds "
+			"the memory (a tracked region)\n", r->refused);
+	if (wait)
+		print_fates(c, r);
+	if (r->text[0])
+		fprintf(c->out, "%s\n", r->text);
+}
+
+static int recall(struct ctl *c, struct bl_recall *r, bool wait)
+{
+	const struct bl_recalled *answer = &c->answer.recalled;
+	int status;
+
+	if (wait) {
+		r->msg.flags = BL_RECALL_WAIT;
+		c->timeout_msec = -1;
+		c->waiting_for = "waiting until all is let go";
+		c->waiting_until = r->timeout_usec ? ctl_now(c) + r->timeout_usec * 1000 : 0;
+	}
+	status = ctl_request(c, r, sizeof(*r), BL_RECALL, BL_RECALL, sizeof(*answer));
+	if (status)
+		return status;
+	if (c->json)
+		status = print_json(c, answer, wait);
+	else
+		print_text(c, answer, wait);
+	if (!status && (answer->kept || answer->refused))
+		return CTL_STILL_HELD;
+	return status;
+}
+
+int ctl_recall(struct ctl *c, int argc, char **argv)
+{
+	struct bl_recall r = { 0 };
+	bool wait = true;
+	int opt, status;
+
+	while ((opt = ctl_getopt(c, argc, argv, options)) > 0) {
+		status = take_option(c, opt, &r, &wait);
+		if (status)
+			return status;
+	}
+	if (!opt)
+		return c->status;
+	if (optind < argc)
+		return ctl_usage(c, "recall takes options only, \"%s\" is too much", argv[optind]);
+	if (!r.what)
+		return ctl_usage(c, "recall what? give --region, --grant, --user or --pid");
+	status = ctl_connect(c);
+	return status ? status : recall(c, &r, wait);
+}

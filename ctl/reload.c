@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: MIT
+/* reload.c - belayctl reload: the configuration is read again, or stays as it was */
+#include "ctl/belayctl.h"
+
+int ctl_reload(struct ctl *c, int argc, char **argv)
+{
+	static const struct option options[] = {
+		CTL_COMMON_OPTIONS,
+		{ NULL, 0, NULL, 0 },
+	};
+	struct bl_reload request = { 0 };
+	const char *text;
+	int status;
+
+	if (!ctl_getopt(c, argc, argv, options))
+		return c->status;
+	if (optind < argc)
+		return ctl_usage(c, "reload takes no argument, there is \"%s\"", argv[optind]);
+	status = ctl_connect(c);
+	if (status)
+		return status;
+	status = ctl_request(c, &request, sizeof(request), BL_RELOAD, BL_OK, sizeof(c->answer.ok));
+	if (status)
+		return status;
+	text = c->answer.ok.text;
+	if (c->json)
+		return ctl_json_print(c, json_pack("{s:o}", "text", ctl_json_text(text)));
+	fprintf(c->out, "%s\n", text[0] ? text : "The configuration has been read again.");
+	return CTL_OK;
+}
