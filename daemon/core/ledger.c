@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/core/ledger.h"
+
+void bl_ledger_init(struct bl_ledger *l)
+{
+	*l = (struct bl_ledger){ 0 };
+	TAILQ_INIT(&l->accounts);
+	TAILQ_INIT(&l->grants);
+}
+
+void bl_ledger_fini(struct bl_ledger *l)
+{
+	struct bl_grant_record *g;
+	struct bl_account *a;
+
+	while ((g = TAILQ_FIRST(&l->grants)))
+		bl_ledger_remove_grant(l, g);
+	while ((a = TAILQ_FIRST(&l->accounts)))
+		bl_ledger_remove_account(l, a);
+	bl_map_fini(&l->account_ids);
+	bl_map_fini(&l->grant_ids);
+	bl_map_fini(&l->uids);
+}
+
+struct bl_account *bl_ledger_add_account(struct bl_ledger *l, uint64_t id,
+					 const struct bl_account_tag *tag,
+					 const char *name,
+					 const struct bl_limits *limits)
+{
+	struct bl_account *a = calloc(1, sizeof(*a));
+
+	if (!a)
+		return NULL;
+	a->id = id;
+	a->kind = tag->kind;
+	a->uid = tag->uid;
+	a->limits = *limits;
+	if (tag->kind == BL_ACCOUNT_USER)
+		snprintf(a->name, sizeof(a->name), "user/%s", name);
+	else
+		snprintf(a->name, sizeof(a->name), "%s", name);
+	if (bl_map_put(&l->account_ids, id, 0, a))
+		goto err;
+	if (tag->kind == BL_ACCOUNT_USER && bl_map_put(&l->uids, a->uid, 0, a))
+		goto err_ids;
+	if (tag->kind == BL_ACCOUNT_SYSTEM)
+		l->system = a;
+	TAILQ_INSERT_TAIL(&l->accounts, a, link);
+	l->n_accounts++;
+	return a;
+
+err_ids:
+	bl_map_remove(&l->account_ids, id, 0);
+err:
+	free(a);
+	return NULL;
+}
+
+void bl_ledger_remove_account(struct bl_ledger *l, struct bl_account *a)
+{
+	TAILQ_REMOVE(&l->accounts, a, link);
+	l->n_accounts--;
+	bl_map_remove(&l->account_ids, a->id, 0);
+	if (a->kind == BL_ACCOUNT_USER)
+		bl_map_remove(&l->uids, a->uid, 0);
+	if (l->system == a)
+		l->system = NULL;
+	free(a);
+}
+
+struct bl_account *bl_ledger_account(const struct bl_ledger *l, uint64_t id)
+{
+	return bl_map_get(&l->account_ids, id, 0);
+}
+
+struct bl_account *bl_ledger_user(const struct bl_ledger *l, uid_t uid)
+{
+	return bl_map_get(&l->uids, uid, 0);
+}
+
+struct bl_account *bl_ledger_account_named(const struct bl_ledger *l,
+					   const char *name)
+{
+	struct bl_account *a;
+
+	TAILQ_FOREACH(a, &l->accounts, link)
+		if (!strcmp(a->name, name))
+			return a;
+	return NULL;
+}
+
+struct bl_grant_record *bl_ledger_add_grant(struct bl_ledger *l, uint64_t id,
+					    struct bl_account *account,
+					    pid_t pid, uint64_t start_time,
+					    const struct bl_grant_tag *tag,
+					    const struct bl_limits *limits)
+{
+	struct bl_grant_record *g = calloc(1, sizeof(*g));
+
+	if (!g)
+		return NULL;
+	g->id = id;
+	g->account = account;
+	g->pid = pid;
+	g->start_time = start_time;
+	g->uid = tag->uid;
+	g->memlock_soft = tag->memlock_soft;
+	g->memlock_hard = tag->memlock_hard;
+	g->limits = *limits;
+	if (bl_map_put(&l->grant_ids, id, 0, g)) {
+		free(g);
+		return NULL;
+	}
+	if (account->memlock_bytes < g->memlock_soft)
+		account->memlock_bytes = g->memlock_soft;
+	account->grants++;
+	TAILQ_INSERT_TAIL(&l->grants, g, link);
+	l->n_grants++;
+	return g;
+}
+
+void bl_ledger_remove_grant(struct bl_ledger *l, struct bl_grant_record *g)
+{
+	TAILQ_REMOVE(&l->grants, g, link);
+	l->n_grants--;
+	g->account->grants--;
+	bl_map_remove(&l->grant_ids, g->id, 0);
+	free(g);
+}
+
+struct bl_grant_record *bl_ledger_grant(const struct bl_ledger *l, uint64_t id)
+{
+	return bl_map_get(&l->grant_ids, id, 0);
+}
+
+static void apply_set(struct bl_limits *l, const struct bl_limits *set,
+		      uint32_t mask)
+{
+	if (mask & BL_LIMIT_SET_BYTES)
+		l->bytes = set->bytes;
+	if (mask & BL_LIMIT_SET_REGIONS)
+		l->regions = set->regions;
+}
+
+struct bl_limits bl_ledger_account_limits(const struct bl_ledger *l,
+					  const struct bl_policy *p,
+					  const struct bl_account *a)
+{
+	struct bl_limits limits = p->system;
+
+	if (a->kind == BL_ACCOUNT_USER)
+		limits = bl_policy_user_limits(p, a->uid, a->memlock_bytes);
+	apply_set(&limits, &a->set, a->set_mask);
+	return limits;
+}
+
+struct bl_limits bl_ledger_grant_limits(const struct bl_policy *p,
+					const struct bl_grant_record *g)
+{
+	struct bl_limits limits = bl_policy_process_limits(p, g->uid,
+							   g->memlock_soft);
+
+	/* What an administrator gave the user is for its processes too. */
+	if (g->account->set_mask & BL_LIMIT_SET_BYTES)
+		limits.bytes = bl_policy_process_limits(p, g->uid,
+							BL_UNLIMITED).bytes;
+	apply_set(&limits, &g->set, g->set_mask);
+	return limits;
+}
+
+uint64_t bl_ledger_allowed_bytes(const struct bl_ledger *l,
+				 const struct bl_account *a,
+				 const struct bl_limits *grant,
+				 const struct bl_account **ret_level)
+{
+	uint64_t least = grant->bytes;
+	const struct bl_account *level = NULL;
+
+	if (a->limits.bytes < least) {
+		least = a->limits.bytes;
+		level = a;
+	}
+	if (l->system && l->system->limits.bytes < least) {
+		least = l->system->limits.bytes;
+		level = l->system;
+	}
+	if (ret_level)
+		*ret_level = level;
+	return least;
+}

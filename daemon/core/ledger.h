@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ledger.h - the accounts and grants that there are, as the daemon knows them
+ *
+ * The module has the truth (limits, usage); this adds whose they are, and
+ * finds them. Everything in it can be read back from the module, except what
+ * an administrator set at run time, which lasts as long as the daemon.
+ */
+#ifndef BL_LEDGER_H
+#define BL_LEDGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "common/protocol.h"
+#include "daemon/core/map.h"
+#include "daemon/core/policy.h"
+#include "daemon/core/tag.h"
+
+struct bl_account {
+	TAILQ_ENTRY(bl_account) link;
+	uint64_t id;
+	enum bl_account_kind kind;
+	uid_t uid;		/* of a user's */
+	char name[BL_NAME_MAX];	/* "system", "user/alice" */
+	struct bl_limits limits;	/* as the module has them */
+	struct bl_limits set;	/* by an administrator at run time ... */
+	uint32_t set_mask;	/* ... these: BL_LIMIT_SET_* */
+	uint64_t memlock_bytes;	/* the highest RLIMIT_MEMLOCK that its processes came with */
+	unsigned int grants;
+};
+
+struct bl_grant_record {
+	TAILQ_ENTRY(bl_grant_record) link;
+	uint64_t id;
+	struct bl_account *account;
+	pid_t pid;
+	uint64_t start_time;
+	uid_t uid;
+	struct bl_limits limits;
+	struct bl_limits set;
+	uint32_t set_mask;
+	uint64_t memlock_soft;	/* RLIMIT_MEMLOCK as it was before belay */
+	uint64_t memlock_hard;
+	uint64_t memlock_raised;	/* what belay made of it; 0: it did not */
+	unsigned int connected;	/* sessions with a connection */
+	char label[BL_NAME_MAX];	/* of the client that connected last */
+};
+
+TAILQ_HEAD(bl_accounts, bl_account);
+TAILQ_HEAD(bl_grants, bl_grant_record);
+
+struct bl_ledger {
+	struct bl_accounts accounts;
+	struct bl_grants grants;
+	struct bl_map account_ids;
+	struct bl_map grant_ids;
+	struct bl_map uids;	/* (uid, 0): the user's account */
+	struct bl_account *system;
+	unsigned int n_accounts;
+	unsigned int n_grants;
+};
+
+void bl_ledger_init(struct bl_ledger *l);
+void bl_ledger_fini(struct bl_ledger *l);
+
+/* NULL: out of memory. @name without the "user/" of a user's account. */
+struct bl_account *bl_ledger_add_account(struct bl_ledger *l, uint64_t id,
+					 const struct bl_account_tag *tag,
+					 const char *name,
+					 const struct bl_limits *limits);
+void bl_ledger_remove_account(struct bl_ledger *l, struct bl_account *a);
+struct bl_account *bl_ledger_account(const struct bl_ledger *l, uint64_t id);
+struct bl_account *bl_ledger_user(const struct bl_ledger *l, uid_t uid);
+struct bl_account *bl_ledger_account_named(const struct bl_ledger *l,
+					   const char *name);
+
+/* NULL: out of memory */
+struct bl_grant_record *bl_ledger_add_grant(struct bl_ledger *l, uint64_t id,
+					    struct bl_account *account,
+					    pid_t pid, uint64_t start_time,
+					    const struct bl_grant_tag *tag,
+					    const struct bl_limits *limits);
+void bl_ledger_remove_grant(struct bl_ledger *l, struct bl_grant_record *g);
+struct bl_grant_record *bl_ledger_grant(const struct bl_ledger *l, uint64_t id);
+
+/* What an account or a grant should have: the policy's, or the administrator's. */
+struct bl_limits bl_ledger_account_limits(const struct bl_ledger *l,
+					  const struct bl_policy *p,
+					  const struct bl_account *a);
+struct bl_limits bl_ledger_grant_limits(const struct bl_policy *p,
+					const struct bl_grant_record *g);
+
+/* The least of all levels from the grant upwards; *ret_level: whose; NULL: not asked */
+uint64_t bl_ledger_allowed_bytes(const struct bl_ledger *l,
+				 const struct bl_account *a,
+				 const struct bl_limits *grant,
+				 const struct bl_account **ret_level);
+
+#endif

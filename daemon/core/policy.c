@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+
+#include <linux/belay.h>
+
+#include "common/protocol.h"
+#include "daemon/core/policy.h"
+
+static const struct bl_limits no_limits = { BL_UNLIMITED, BL_UNLIMITED };
+
+struct bl_policy *bl_policy_new(void)
+{
+	struct bl_policy *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->system = no_limits;
+	p->deadline_nsec = BL_DEADLINE_NSEC;
+	p->escalation = BL_KEEP;
+	p->max_clients = BL_MAX_CLIENTS;
+	p->max_clients_per_user = BL_MAX_CLIENTS_PER_USER;
+	return p;
+}
+
+struct bl_policy *bl_policy_free(struct bl_policy *p)
+{
+	if (p)
+		free(p->users);
+	free(p);
+	return NULL;
+}
+
+static struct bl_rule *find(const struct bl_policy *p, uid_t uid)
+{
+	unsigned int i;
+
+	for (i = 0; i < p->n_users; i++)
+		if (p->users[i].uid == uid)
+			return &p->users[i].rule;
+	return NULL;
+}
+
+struct bl_rule *bl_policy_user(struct bl_policy *p, uid_t uid)
+{
+	struct bl_rule *r = find(p, uid);
+	struct bl_user_rule *users;
+
+	if (r)
+		return r;
+	users = realloc(p->users, (p->n_users + 1) * sizeof(*users));
+	if (!users)
+		return NULL;
+	p->users = users;
+	users[p->n_users] = (struct bl_user_rule){ .uid = uid };
+	return &users[p->n_users++].rule;
+}
+
+/* The user's rule with what it leaves out taken from [default]. */
+static struct bl_rule merged(const struct bl_policy *p, uid_t uid)
+{
+	const struct bl_rule *own = find(p, uid);
+	struct bl_rule r = p->fallback;
+
+	if (!own)
+		return r;
+	if (own->has_bytes) {
+		r.user.bytes = own->user.bytes;
+		r.has_bytes = true;
+	}
+	if (own->has_regions) {
+		r.user.regions = own->user.regions;
+		r.has_regions = true;
+	}
+	if (own->has_process_bytes) {
+		r.process.bytes = own->process.bytes;
+		r.has_process_bytes = true;
+	}
+	if (own->has_process_regions) {
+		r.process.regions = own->process.regions;
+		r.has_process_regions = true;
+	}
+	return r;
+}
+
+static uint64_t like_mlock(uid_t uid, uint64_t memlock_bytes)
+{
+	return uid ? memlock_bytes : BL_UNLIMITED;
+}
+
+struct bl_limits bl_policy_user_limits(const struct bl_policy *p, uid_t uid,
+				       uint64_t memlock_bytes)
+{
+	struct bl_rule r = merged(p, uid);
+	struct bl_limits l = no_limits;
+
+	l.bytes = r.has_bytes ? r.user.bytes : like_mlock(uid, memlock_bytes);
+	if (r.has_regions)
+		l.regions = r.user.regions;
+	return l;
+}
+
+struct bl_limits bl_policy_process_limits(const struct bl_policy *p, uid_t uid,
+					  uint64_t memlock_bytes)
+{
+	struct bl_rule r = merged(p, uid);
+	struct bl_limits l = no_limits;
+
+	if (r.has_process_bytes)
+		l.bytes = r.process.bytes;
+	else if (!r.has_bytes)
+		l.bytes = like_mlock(uid, memlock_bytes);
+	if (r.has_process_regions)
+		l.regions = r.process.regions;
+	return l;
+}
+
+uint32_t bl_policy_escalation(const struct bl_policy *p, uint32_t asked,
+			      uint32_t kind)
+{
+	if (asked == BL_RELEASE && kind != BELAY_PINNED)
+		return 0;
+	if (asked != BL_ESCALATE_DEFAULT)
+		return asked;
+	if (p->escalation == BL_RELEASE && kind != BELAY_PINNED)
+		return BL_KEEP;
+	return p->escalation;
+}

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a revoke request.
+ *
+ * There is one per region at most, for a recall (pinned or tracked), or for
+ * the loss of a tracked region. A lost pinned region holds nothing and is not
+ * waited for: its client is told, and that is all.
+ *
+ *                  ack of a tracked region
+ *        ASKED ----------------------------> ACKED
+ *          |                                   |
+ *          +------------- deadline ------------+
+ *                            |  look: still held?
+ *                            v
+ *                           DUE --- keep ------------> OVERDUE (KEPT)
+ *                            |----- release: ok -----> over    (RELEASED)
+ *                            |        EBUSY ---------> OVERDUE (KEPT)
+ *                            `----- kill: ok --------> KILLING
+ *                                     not allowed ---> OVERDUE (KEPT)
+ *        KILLING: gone ---> over (KILLED); still held after a while ---> OVERDUE
+ *        ack of a pinned region: release it at once ---> over (LET_GO)
+ *        gone, in any state ---> over (LET_GO, or KILLED)
+ *        recalled again, in any state ---> ASKED
+ *
+ * Before anything is done to anybody, the module is asked whether the region
+ * is still held (LOOK): the news that it is gone may not have been read yet.
+ *
+ * Timers, all of them; a request has one at a time (wake):
+ *
+ *   the deadline       as asked for, CLOCK_BOOTTIME
+ *   LOOK_AGAIN_NSEC    after a kill, until the memory is free
+ *   GIVE_UP_NSEC       after a kill, until it is called overdue: then somebody
+ *                      else holds the driver's file, and no signal helps
+ *   RETRY_NSEC         after a look that failed for want of memory
+ *
+ * After a restart the daemon asks again for everything that the module lists
+ * as recalled or lost; a deadline that has passed meanwhile is due at once.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include <linux/belay.h>
+
+#include "common/protocol.h"
+#include "daemon/core/revoke.h"
+
+#define NSEC_PER_SEC	1000000000ULL
+#define LOOK_AGAIN_NSEC	(NSEC_PER_SEC / 4)
+#define GIVE_UP_NSEC	(10 * NSEC_PER_SEC)
+#define RETRY_NSEC	NSEC_PER_SEC
+#define NOT_IN_HEAP	UINT32_MAX
+
+struct bl_wait {
+	struct bl_wait *next;
+	struct bl_job *job;
+};
+
+/* ------------------------------------------------------------------------ */
+/* Jobs                                                                      */
+
+struct bl_job *bl_job_new(void)
+{
+	return calloc(1, sizeof(struct bl_job));
+}
+
+static void job_finish(struct bl_job *job)
+{
+	if (!job->started || job->pending)
+		return;
+	if (job->done)
+		job->done(job, job->arg);
+	bl_map_fini(&job->killed_grants);
+	free(job);
+}
+
+void bl_job_start(struct bl_job *job, void (*done)(struct bl_job *, void *),
+		  void *arg)
+{
+	job->started = true;
+	job->done = done;
+	job->arg = arg;
+	job_finish(job);
+}
+
+void bl_job_abandon(struct bl_job *job)
+{
+	bl_job_start(job, NULL, NULL);
+}
+
+static void job_count(struct bl_job *job, enum bl_outcome outcome)
+{
+	switch (outcome) {
+	case BL_LET_GO:
+		job->let_go++;
+		break;
+	case BL_RELEASED:
+		job->released++;
+		break;
+	case BL_KILLED:
+		break;	/* counted by process, at the kill */
+	case BL_KEPT:
+		job->kept++;
+		break;
+	}
+	job->pending--;
+	job_finish(job);
+}
+
+/* What the waiters waited for has come out. */
+static void decide(struct bl_request *r, enum bl_outcome outcome)
+{
+	struct bl_wait *w;
+
+	while ((w = r->waits)) {
+		r->waits = w->next;
+		job_count(w->job, outcome);
+		free(w);
+	}
+}
+
+static void count_kill(struct bl_request *r)
+{
+	struct bl_wait *w;
+
+	for (w = r->waits; w; w = w->next) {
+		if (bl_map_get(&w->job->killed_grants, r->grant, 0))
+			continue;
+		/* Without memory a process may be counted twice: so be it. */
+		bl_map_put(&w->job->killed_grants, r->grant, 0, w->job);
+		w->job->killed++;
+	}
+}
+
+/* ------------------------------------------------------------------------ */
+/* The heap of wake times                                                    */
+
+static void heap_place(struct bl_revocation *rv, uint32_t i, struct bl_request *r)
+{
+	rv->heap[i] = r;
+	r->heap_index = i;
+}
+
+static void heap_up(struct bl_revocation *rv, uint32_t i, struct bl_request *r)
+{
+	for (; i && rv->heap[(i - 1) / 2]->wake > r->wake; i = (i - 1) / 2)
+		heap_place(rv, i, rv->heap[(i - 1) / 2]);
+	heap_place(rv, i, r);
+}
+
+static void heap_down(struct bl_revocation *rv, uint32_t i, struct bl_request *r)
+{
+	uint32_t child;
+
+	while ((child = 2 * i + 1) < rv->heap_size) {
+		if (child + 1 < rv->heap_size &&
+		    rv->heap[child + 1]->wake < rv->heap[child]->wake)
+			child++;
+		if (rv->heap[child]->wake >= r->wake)
+			break;
+		heap_place(rv, i, rv->heap[child]);
+		i = child;
+	}
+	heap_place(rv, i, r);
+}
+
+static void heap_remove(struct bl_revocation *rv, struct bl_request *r)
+{
+	uint32_t i = r->heap_index;
+	struct bl_request *last;
+
+	if (i == NOT_IN_HEAP)
+		return;
+	r->heap_index = NOT_IN_HEAP;
+	last = rv->heap[--rv->heap_size];
+	if (last == r)
+		return;
+	if (i && rv->heap[(i - 1) / 2]->wake > last->wake)
+		heap_up(rv, i, last);
+	else
+		heap_down(rv, i, last);
+}
+
+/* There is room: as much as there are requests. */
+static void wake_at(struct bl_revocation *rv, struct bl_request *r, uint64_t when)
+{
+	heap_remove(rv, r);
+	r->wake = when;
+	if (when)
+		heap_up(rv, rv->heap_size++, r);
+}
+
+static int heap_reserve(struct bl_revocation *rv)
+{
+	uint32_t room = rv->heap_room ? rv->heap_room * 2 : 64;
+	struct bl_request **heap;
+
+	if (rv->open < rv->heap_room)
+		return 0;
+	heap = realloc(rv->heap, room * sizeof(*heap));
+	if (!heap)
+		return -ENOMEM;
+	rv->heap = heap;
+	rv->heap_room = room;
+	return 0;
+}
+
+uint64_t bl_revoke_wake(const struct bl_revocation *rv)
+{
+	return rv->heap_size ? rv->heap[0]->wake : 0;
+}
+
+/* ------------------------------------------------------------------------ */
+/* Requests                                                                  */
+
+struct bl_request *bl_revoke_find(const struct bl_revocation *rv, uint64_t session,
+				  uint64_t region)
+{
+	return bl_map_get(&rv->regions, session, region);
+}
+
+struct bl_request *bl_revoke_find_id(const struct bl_revocation *rv, uint64_t session,
+				     uint64_t id)
+{
+	return bl_map_get(&rv->ids, session, id);
+}
+
+struct bl_request *bl_revoke_first(const struct bl_revocation *rv, uint64_t grant)
+{
+	return bl_map_get(&rv->grants, grant, 0);
+}
+
+/* Enters a new request in all indices, or in none. */
+static int enter(struct bl_revocation *rv, struct bl_request *r)
+{
+	struct bl_request *first = bl_revoke_first(rv, r->grant);
+
+	if (heap_reserve(rv) || bl_map_put(&rv->regions, r->session, r->region, r))
+		return -ENOMEM;
+	if (bl_map_put(&rv->ids, r->session, r->id, r))
+		goto err_regions;
+	if (bl_map_put(&rv->grants, r->grant, 0, r))
+		goto err_ids;
+	r->next = first;
+	if (first)
+		first->prev = r;
+	rv->open++;
+	return 0;
+
+err_ids:
+	bl_map_remove(&rv->ids, r->session, r->id);
+err_regions:
+	bl_map_remove(&rv->regions, r->session, r->region);
+	return -ENOMEM;
+}
+
+static void set_state(struct bl_revocation *rv, struct bl_request *r,
+		      enum bl_request_state state)
+{
+	rv->overdue += (state == BL_OVERDUE) - (r->state == BL_OVERDUE);
+	r->state = state;
+}
+
+/* Out of all indices, its waiters told. */
+static void finish(struct bl_revocation *rv, struct bl_request *r,
+		   enum bl_outcome outcome)
+{
+	heap_remove(rv, r);
+	bl_map_remove(&rv->regions, r->session, r->region);
+	bl_map_remove(&rv->ids, r->session, r->id);
+	if (r->next)
+		r->next->prev = r->prev;
+	if (r->prev)
+		r->prev->next = r->next;
+	else if (r->next)	/* replacing a value needs no memory */
+		bl_map_put(&rv->grants, r->grant, 0, r->next);
+	else
+		bl_map_remove(&rv->grants, r->grant, 0);
+	set_state(rv, r, BL_ASKED);
+	rv->open--;
+	decide(r, outcome);
+	free(r);
+}
+
+static void overdue(struct bl_revocation *rv, struct bl_request *r)
+{
+	wake_at(rv, r, 0);
+	set_state(rv, r, BL_OVERDUE);
+	decide(r, BL_KEPT);
+}
+
+/* The id of a request that there is becomes another. */
+static int change_id(struct bl_revocation *rv, struct bl_request *r, uint64_t id)
+{
+	if (id == r->id)
+		return 0;
+	if (bl_map_put(&rv->ids, r->session, id, r))
+		return -ENOMEM;
+	bl_map_remove(&rv->ids, r->session, r->id);
+	r->id = id;
+	return 0;
+}
+
+/* A new request, or the one that there is with a new id. */
+static int get(struct bl_revocation *rv, const struct bl_ask *ask,
+	       struct bl_request **ret)
+{
+	struct bl_request *r = bl_revoke_find(rv, ask->session, ask->region);
+
+	if (r) {
+		*ret = r;
+		return change_id(rv, r, ask->id);
+	}
+	r = calloc(1, sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	r->session = ask->session;
+	r->region = ask->region;
+	r->grant = ask->grant;
+	r->id = ask->id;
+	r->bytes = ask->bytes;
+	r->kind = (uint8_t)ask->kind;
+	r->heap_index = NOT_IN_HEAP;
+	if (enter(rv, r)) {
+		free(r);
+		return -ENOMEM;
+	}
+	*ret = r;
+	return 0;
+}
+
+static void ask_again(struct bl_revocation *rv, struct bl_request *r,
+		      const struct bl_ask *ask)
+{
+	r->deadline = ask->deadline;
+	r->escalation = (uint8_t)ask->escalation;
+	r->reason = ask->reason;
+	r->lost = ask->lost;
+	set_state(rv, r, BL_ASKED);
+	wake_at(rv, r, ask->deadline);
+}
+
+int bl_revoke_ask(struct bl_revocation *rv, const struct bl_ask *ask,
+		  struct bl_job *job, struct bl_request **ret)
+{
+	struct bl_wait *w = NULL;
+	struct bl_request *r;
+
+	if (job) {
+		w = malloc(sizeof(*w));
+		if (!w)
+			return -ENOMEM;
+	}
+	if (get(rv, ask, &r)) {
+		free(w);
+		return -ENOMEM;
+	}
+	ask_again(rv, r, ask);
+	if (w) {
+		*w = (struct bl_wait){ .next = r->waits, .job = job };
+		r->waits = w;
+		job->pending++;
+	}
+	if (ret)
+		*ret = r;
+	return 0;
+}
+
+int bl_revoke_lost(struct bl_revocation *rv, const struct bl_ask *ask,
+		   struct bl_request **ret)
+{
+	struct bl_request *r = bl_revoke_find(rv, ask->session, ask->region);
+	bool known = r;
+
+	if (get(rv, ask, &r))
+		return -ENOMEM;
+	if (!known) {
+		ask_again(rv, r, ask);
+	} else if (!r->lost) {
+		r->lost = true;
+		r->reason = ask->reason;
+		if (r->state == BL_ACKED)	/* of the recall; this is news */
+			set_state(rv, r, BL_ASKED);
+	}
+	if (ret)
+		*ret = r;
+	return 0;
+}
+
+/* ------------------------------------------------------------------------ */
+/* What happens to them                                                      */
+
+enum bl_action bl_revoke_ack(struct bl_revocation *rv, struct bl_request *r)
+{
+	if (r->kind == BELAY_PINNED)
+		return BL_DO_RELEASE;
+	if (r->state == BL_ASKED)
+		set_state(rv, r, BL_ACKED);
+	return BL_DO_NOTHING;
+}
+
+void bl_revoke_gone(struct bl_revocation *rv, struct bl_request *r)
+{
+	finish(rv, r, r->state == BL_KILLING ? BL_KILLED : BL_LET_GO);
+}
+
+void bl_revoke_grant_ended(struct bl_revocation *rv, uint64_t grant)
+{
+	struct bl_request *r;
+
+	while ((r = bl_revoke_first(rv, grant)))
+		bl_revoke_gone(rv, r);
+	bl_map_remove(&rv->killed, grant, 0);
+}
+
+static void killing(struct bl_revocation *rv, struct bl_request *r, uint64_t now)
+{
+	set_state(rv, r, BL_KILLING);
+	count_kill(r);
+	r->give_up = now + GIVE_UP_NSEC;
+	wake_at(rv, r, now + LOOK_AGAIN_NSEC);
+}
+
+/* Due, and known to be held: what its escalation says. */
+static enum bl_action escalate(struct bl_revocation *rv, struct bl_request *r,
+			       uint64_t now)
+{
+	switch (r->escalation) {
+	case BL_RELEASE:
+		return BL_DO_RELEASE;
+	case BL_KILL:
+		/* One signal is enough for a process. */
+		if (!bl_map_get(&rv->killed, r->grant, 0))
+			return BL_DO_KILL;
+		killing(rv, r, now);
+		return BL_DO_NOTHING;
+	default:
+		overdue(rv, r);
+		return BL_DO_NOTHING;
+	}
+}
+
+struct bl_request *bl_revoke_due(struct bl_revocation *rv, uint64_t now,
+				 enum bl_action *ret_action)
+{
+	struct bl_request *r;
+
+	while (rv->heap_size && rv->heap[0]->wake <= now) {
+		r = rv->heap[0];
+		*ret_action = r->state == BL_DUE ? escalate(rv, r, now) :
+						   BL_DO_LOOK;
+		if (*ret_action != BL_DO_NOTHING)
+			return r;
+	}
+	return NULL;
+}
+
+static bool looked(struct bl_revocation *rv, struct bl_request *r, int result,
+		   uint64_t now)
+{
+	if (result == -ENOENT) {
+		bl_revoke_gone(rv, r);
+		return true;
+	}
+	if (r->state == BL_OVERDUE)
+		return false;
+	if (result)
+		wake_at(rv, r, now + RETRY_NSEC);
+	else if (r->state != BL_KILLING)
+		set_state(rv, r, BL_DUE);
+	else if (now < r->give_up)
+		wake_at(rv, r, now + LOOK_AGAIN_NSEC);
+	else
+		overdue(rv, r);
+	return false;
+}
+
+static bool released(struct bl_revocation *rv, struct bl_request *r, int result)
+{
+	bool ordered = r->state == BL_DUE;
+
+	if (!result || result == -ENOENT || result == -ESTALE) {
+		finish(rv, r, ordered && !result ? BL_RELEASED : BL_LET_GO);
+		return true;
+	}
+	if (ordered)
+		overdue(rv, r);
+	return false;
+}
+
+bool bl_revoke_result(struct bl_revocation *rv, struct bl_request *r,
+		      enum bl_action action, int result, uint64_t now)
+{
+	switch (action) {
+	case BL_DO_LOOK:
+		return looked(rv, r, result, now);
+	case BL_DO_RELEASE:
+		return released(rv, r, result);
+	case BL_DO_KILL:
+		if (result && result != -ESRCH) {
+			overdue(rv, r);
+			return false;
+		}
+		/* Without memory there is a second signal: it does no harm. */
+		bl_map_put(&rv->killed, r->grant, 0, rv);
+		killing(rv, r, now);
+		return false;
+	default:
+		return false;
+	}
+}
+
+void bl_revoke_fini(struct bl_revocation *rv)
+{
+	size_t i;
+
+	/* Nobody is left who waits: jobs go without a word. */
+	for (i = 0; i < rv->regions.size; i++) {
+		struct bl_request *r = rv->regions.slots[i].value;
+		struct bl_wait *w;
+
+		if (!r)
+			continue;
+		for (w = r->waits; w; w = w->next)
+			w->job->done = NULL;
+		decide(r, BL_KEPT);
+		free(r);
+	}
+	bl_map_fini(&rv->regions);
+	bl_map_fini(&rv->ids);
+	bl_map_fini(&rv->grants);
+	bl_map_fini(&rv->killed);
+	free(rv->heap);
+	*rv = (struct bl_revocation){ 0 };
+}
