@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * account.c - the tree of accounts, and charging against it
+ *
+ * A charge goes up from a grant to the root, level by level, each with a
+ * compare-and-exchange that never lets the usage past the limit; a refusal
+ * takes back what was charged below. So no limit is ever exceeded, by not one
+ * page, without a lock that all registrations of a machine would share. (What
+ * is taken back may make a concurrent charge fail that would have fitted an
+ * instant later, as in the kernel's own page counters.)
+ *
+ * A limit may be set below the usage: then nothing is charged until it fits.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "belay.h"
+#include "ioctl.h"
+
+static bool counter_try_add(atomic_long_t *counter, unsigned long n,
+			    const unsigned long *limit, unsigned long *ret_usage)
+{
+	unsigned long old = atomic_long_read(counter);
+
+	do {
+		unsigned long max = READ_ONCE(*limit);
+
+		if (n > max || old > max - n) {
+			*ret_usage = old;
+			return false;
+		}
+	} while (!atomic_long_try_cmpxchg(counter, (long *)&old, old + n));
+	return true;
+}
+
+static bool charge_one(struct belay_node *node, unsigned long pages,
+		       unsigned long regions, struct belay_refusal *why)
+{
+	unsigned long usage;
+
+	if (!counter_try_add(&node->regions, regions, &node->limit_regions, &usage)) {
+		why->resource = BELAY_RESOURCE_REGIONS;
+		why->usage = usage;
+		why->limit = READ_ONCE(node->limit_regions);
+		why->needed = regions;
+		goto refused;
+	}
+	if (!counter_try_add(&node->pages, pages, &node->limit_pages, &usage)) {
+		atomic_long_sub(regions, &node->regions);
+		why->resource = BELAY_RESOURCE_BYTES;
+		why->usage = belay_pages_to_bytes(usage);
+		why->limit = belay_pages_to_bytes(READ_ONCE(node->limit_pages));
+		why->needed = (u64)pages << PAGE_SHIFT;
+		goto refused;
+	}
+	return true;
+refused:
+	why->account = node->id;
+	return false;
+}
+
+int belay_node_charge(struct belay_node *node, unsigned long pages,
+		      unsigned long regions, struct belay_refusal *why)
+{
+	struct belay_node *n, *undo;
+
+	for (n = node; n; n = n->parent) {
+		if (charge_one(n, pages, regions, why))
+			continue;
+		atomic64_inc(&n->refusals);
+		for (undo = node; undo != n; undo = undo->parent) {
+			atomic_long_sub(pages, &undo->pages);
+			atomic_long_sub(regions, &undo->regions);
+		}
+		return -EDQUOT;
+	}
+	return 0;
+}
+
+void belay_node_refund(struct belay_node *node, unsigned long pages,
+		       unsigned long regions)
+{
+	for (; node; node = node->parent) {
+		WARN_ON_ONCE(atomic_long_sub_return(pages, &node->pages) < 0);
+		WARN_ON_ONCE(atomic_long_sub_return(regions, &node->regions) < 0);
+	}
+}
+
+static unsigned int depth(const struct belay_account *a)
+{
+	unsigned int n;
+
+	for (n = 0; a; a = a->parent)
+		n++;
+	return n;
+}
+
+static int account_publish(struct belay_account *a, u64 parent_id)
+{
+	u32 id;
+	int ret;
+
+	lockdep_assert_held(&belay_tree_lock);
+
+	if (parent_id) {
+		if (parent_id > U32_MAX)
+			return -ENOENT;
+		a->parent = xa_load(&belay_accounts, parent_id);
+		if (!a->parent)
+			return -ENOENT;
+		if (depth(a->parent) >= BELAY_MAX_DEPTH)
+			return -EINVAL;
+		a->node.parent = &a->parent->node;
+	}
+	ret = xa_alloc(&belay_accounts, &id, a, xa_limit_31b, GFP_KERNEL_ACCOUNT);
+	if (ret)
+		return ret;
+	a->node.id = id;
+	if (a->parent)
+		a->parent->children++;
+	belay_stat_inc(accounts);
+	return 0;
+}
+
+int belay_account_create(struct belay_ctl_account *arg)
+{
+	struct belay_account *a;
+	int ret;
+
+	if (arg->flags)
+		return -EOPNOTSUPP;
+	a = kzalloc(sizeof(*a), GFP_KERNEL_ACCOUNT);
+	if (!a)
+		return -ENOMEM;
+	a->node.limit_pages = belay_bytes_to_pages(arg->limit_bytes);
+	a->node.limit_regions = belay_count_limit(arg->limit_regions);
+	memcpy(a->tag, arg->tag, sizeof(a->tag));
+
+	mutex_lock(&belay_tree_lock);
+	ret = account_publish(a, arg->parent);
+	if (!ret)
+		arg->account = a->node.id;
+	mutex_unlock(&belay_tree_lock);
+	if (ret)
+		kfree(a);
+	return ret;
+}
+
+int belay_account_remove(u64 id)
+{
+	struct belay_account *a;
+	int ret = -ENOENT;
+
+	mutex_lock(&belay_tree_lock);
+	a = id > U32_MAX ? NULL : xa_load(&belay_accounts, id);
+	if (!a)
+		goto out;
+	ret = -EBUSY;
+	if (a->children || a->grants)
+		goto out;
+	xa_erase(&belay_accounts, id);
+	if (a->parent)
+		a->parent->children--;
+	belay_stat_add(accounts, -1);
+	kfree(a);
+	ret = 0;
+out:
+	mutex_unlock(&belay_tree_lock);
+	return ret;
+}
+
+static struct belay_node *limit_node(const struct belay_limit_entry *e)
+{
+	struct belay_account *a;
+	struct belay_grant *g;
+
+	if (e->id > U32_MAX)
+		return NULL;
+	if (e->flags & BELAY_LIMIT_GRANT) {
+		g = xa_load(&belay_grants, e->id);
+		return g ? &g->node : NULL;
+	}
+	a = xa_load(&belay_accounts, e->id);
+	return a ? &a->node : NULL;
+}
+
+static int limit_entry_read(struct belay_ctl_limits *arg, u32 i,
+			    struct belay_limit_entry *e)
+{
+	int ret = belay_entry_read(e, sizeof(*e), arg->entries, arg->entry_size, i);
+
+	if (ret)
+		return ret;
+	return e->reserved || e->flags & ~BELAY_LIMIT_GRANT ? -EOPNOTSUPP : 0;
+}
+
+/* All or none: every entry is read and looked at before the first is set. */
+int belay_limits_set(struct belay_ctl_limits *arg)
+{
+	struct belay_limit_entry *all;
+	u32 i;
+	int ret;
+
+	if (arg->flags || arg->reserved)
+		return -EOPNOTSUPP;
+	ret = belay_array_check(arg->count, arg->entry_size, sizeof(*all));
+	if (ret)
+		return ret;
+	all = kvcalloc(arg->count, sizeof(*all), GFP_KERNEL_ACCOUNT);
+	if (!all)
+		return -ENOMEM;
+
+	for (i = 0; i < arg->count; i++) {
+		arg->failed = i;
+		ret = limit_entry_read(arg, i, &all[i]);
+		if (ret)
+			goto out_free;
+	}
+
+	mutex_lock(&belay_tree_lock);
+	for (i = 0; i < arg->count; i++) {
+		arg->failed = i;
+		ret = -ENOENT;
+		if (!limit_node(&all[i]))
+			goto out;
+	}
+	for (i = 0; i < arg->count; i++) {
+		struct belay_node *node = limit_node(&all[i]);
+
+		WRITE_ONCE(node->limit_pages, belay_bytes_to_pages(all[i].limit_bytes));
+		WRITE_ONCE(node->limit_regions, belay_count_limit(all[i].limit_regions));
+	}
+	arg->failed = 0;
+	ret = 0;
+out:
+	mutex_unlock(&belay_tree_lock);
+out_free:
+	kvfree(all);
+	return ret;
+}

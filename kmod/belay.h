@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * belay.h - the module's own types, locks and prototypes
+ *
+ * Objects, from the top: accounts form a tree; a grant hangs below one account
+ * and is bound to one address space (mm); a session is an open file on a
+ * grant; a region is a range that a session registered.
+ *
+ * Who keeps whom alive:
+ *   region -> session -> grant -> mm (the structure, mmgrab, never its users)
+ *   grant -> account, by account->grants, until the grant's last put
+ * and the other way round only by lists and xarrays that hold a reference of
+ * their own or are left before the last reference goes.
+ *
+ * Lock order, outer to inner. Nothing else may be nested.
+ *
+ *   belay_tree_lock (mutex)	accounts, the list of grants, of sessions
+ *     grant->lock (mutex)	the charged regions of a grant
+ *       region->lock
+ *   region->settle (mutex)	looking at a region's pages, or letting go
+ *     grant->lock
+ *     inode lock, shared	(verify.c)
+ *     mmap lock, read		(verify.c, pin.c)
+ *     mmu_interval_read_begin, mmu_interval_notifier_remove: both wait for
+ *				invalidations in progress
+ *   region->lock (spinlock)	state, validity word. Taken in the notifier
+ *     grant->dirty_lock	callback, that is under mmap, i_mmap, folio and
+ *				reclaim: nothing below it may sleep or allocate
+ *   belay_event_lock (spinlock) the events; a leaf, never in the callback
+ *
+ * Nothing that a client or the daemon does is ever waited for.
+ */
+#ifndef BELAY_KMOD_H
+#define BELAY_KMOD_H
+
+#include <linux/atomic.h>
+#include <linux/interval_tree.h>
+#include <linux/kref.h>
+#include <linux/list.h>
+#include <linux/mm.h>
+#include <linux/mmu_notifier.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/spinlock.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <uapi/linux/belay.h>
+
+#include "extent.h"
+
+/*
+ * A limit and what is charged against it. Accounts and grants have one each;
+ * charging walks from a grant to the root.
+ *
+ * @parent: immutable while anything can be charged through this node
+ * @id: of the account, 0 for a grant; immutable
+ * @limit_pages, @limit_regions: written under belay_tree_lock, read anywhere;
+ *	ULONG_MAX is no limit
+ * the rest: atomic
+ */
+struct belay_node {
+	struct belay_node *parent;
+	u64 id;
+	unsigned long limit_pages;
+	unsigned long limit_regions;
+	atomic_long_t pages;
+	atomic_long_t regions;
+	atomic64_t refusals;
+};
+
+/* Everything but @node: under belay_tree_lock; @id, @parent, @tag immutable. */
+struct belay_account {
+	struct belay_node node;
+	struct belay_account *parent;
+	unsigned int children;
+	unsigned int grants;
+	u8 tag[BELAY_TAG_BYTES];
+};
+
+/*
+ * Something that the policy owner has to be told. Under belay_event_lock; on
+ * the list it holds a reference on what it lies in.
+ */
+struct belay_event_source {
+	struct list_head link;	/* empty: nothing pending */
+	u64 seq;
+	u32 bits;
+	bool marker;		/* a reader's place in the list, event.c */
+	bool is_grant;		/* else it lies in a region */
+};
+
+/*
+ * @node.parent, @mm, @pid, @start_time, @made_at, @tag, @account_id: immutable
+ * @mn: tells the end of the address space
+ * @lock: @regions, @layer, and the charge of every region in the tree
+ * @regions: the charged regions of all sessions, by page number
+ * @dirty_lock: @losses, @suspects: regions that the worker has to look at, each
+ *	on one of them, with a reference
+ * @account (NULL once ended), @sessions, @ended, @told: belay_tree_lock
+ * @dead: set once, by the notifier; the address space has ended
+ */
+struct belay_grant {
+	struct kref ref;
+	u32 id;
+	struct belay_node node;
+	struct belay_account *account;
+	u64 account_id;
+	struct mm_struct *mm;
+	struct mmu_notifier mn;
+	struct pid *pid;
+	u64 start_time;
+	u64 made_at;
+	bool dead;
+	bool closing;		/* set once, by the last close */
+	bool end_raised;	/* the worker's */
+	bool ended;
+	bool told;
+
+	struct mutex lock;
+	struct rb_root_cached regions;
+	u32 layer;
+
+	spinlock_t dirty_lock;
+	struct list_head losses;
+	struct list_head suspects;
+	struct delayed_work work;
+
+	unsigned int sessions;
+	atomic_t nr_regions;	/* those in the sessions' xarrays */
+	atomic_long_t pinned_pages;
+	atomic_long_t tracked_pages;
+	struct belay_event_source event;
+	u8 tag[BELAY_TAG_BYTES];
+};
+
+/*
+ * @grant, @id, @made_at: immutable
+ * @regions: by index of the validity word; its own lock. A region is in it
+ *	from the moment that it is valid until it is being let go.
+ * @words: pages of validity words; a page is set once, under @words_lock, and
+ *	stays until the last reference to the session goes
+ */
+struct belay_session {
+	struct kref ref;
+	u32 id;
+	u64 made_at;
+	struct belay_grant *grant;
+	struct xarray regions;
+	atomic_t nr_regions;
+	struct mutex words_lock;
+	struct page **words;
+};
+
+enum belay_state {
+	BELAY_BUILDING,		/* not yet valid: events only make it start again */
+	BELAY_LIVE,
+	BELAY_DEAD,		/* being let go: nothing changes any more */
+};
+
+/*
+ * @session, @id, @slot, @word, @it, @kind, @flags, @cookie, @made_at, @device,
+ * @inode: immutable once LIVE
+ * @lock: @state, @bits (and with it the validity word), @dirty_*, @lost_*,
+ *	@exited, @request to @policy; also serialises with @mni's callback
+ * @settle: @extents (fixed once LIVE), @held, @counted, @watched, @prepared,
+ *	@tries, @loss_raised
+ * @charged, @layer: grant->lock
+ * @dirty_link: grant->dirty_lock
+ */
+struct belay_region {
+	struct kref ref;
+	enum belay_state state;
+	struct belay_session *session;
+	struct mmu_interval_notifier mni;
+	struct interval_tree_node it;
+	u64 id;
+	u64 *word;
+	u32 slot;
+	u32 bits;
+	u16 kind;
+	u16 flags;
+	bool charged;
+	bool held;		/* the module holds the pages */
+	bool watched;		/* the notifier is inserted */
+	bool counted;		/* in the gauges and VmPin */
+	bool prepared;		/* tracked, not yet committed */
+	bool exited;		/* the address space has ended */
+	bool loss_raised;	/* the policy owner was, or will be, told */
+	bool told;		/* it has dealt with the loss; belay_event_lock */
+	u32 layer;
+
+	spinlock_t lock;
+	u8 tries;		/* of the worker, since it could last tell */
+	u32 lost_reason;
+	/* Suspect and lost pages. None: ULONG_MAX and 0. */
+	unsigned long dirty_start, dirty_last;
+	unsigned long lost_start, lost_last;
+	struct list_head dirty_link;	/* in grant->losses or ->suspects */
+
+	struct mutex settle;
+	struct belay_extents extents;
+
+	u64 cookie;
+	u64 made_at;
+	u64 device;
+	u64 inode;
+	u64 request;
+	u64 deadline;
+	u32 recall_reason;
+	u32 policy;
+	struct belay_event_source event;
+};
+
+/* What a refusal is to tell. */
+struct belay_refusal {
+	u64 account;
+	u32 resource;
+	u64 usage, limit, needed;
+};
+
+static inline unsigned long belay_region_pages(const struct belay_region *r)
+{
+	return r->it.last - r->it.start + 1;
+}
+
+/* main.c */
+extern struct mutex belay_tree_lock;
+extern struct workqueue_struct *belay_wq;
+extern struct xarray belay_accounts, belay_grants, belay_sessions;
+
+/* control.c, session.c: the two kinds of file */
+extern const struct file_operations belay_control_fops;
+extern const struct file_operations belay_session_fops;
+
+/* account.c */
+int belay_account_create(struct belay_ctl_account *arg);
+int belay_account_remove(u64 id);
+int belay_limits_set(struct belay_ctl_limits *arg);
+int belay_node_charge(struct belay_node *node, unsigned long pages,
+		      unsigned long regions, struct belay_refusal *why);
+void belay_node_refund(struct belay_node *node, unsigned long pages,
+		       unsigned long regions);
+static inline unsigned long belay_bytes_to_pages(u64 bytes)
+{
+	return bytes == BELAY_UNLIMITED ? ULONG_MAX : bytes >> PAGE_SHIFT;
+}
+static inline u64 belay_pages_to_bytes(unsigned long pages)
+{
+	return pages == ULONG_MAX ? BELAY_UNLIMITED : (u64)pages << PAGE_SHIFT;
+}
+static inline unsigned long belay_count_limit(u64 n)
+{
+	return n > ULONG_MAX ? ULONG_MAX : n;
+}
+
+/* grant.c */
+struct belay_session *belay_grant_open(struct belay_ctl_grant *arg);
+struct belay_session *belay_session_find(u64 id);
+void belay_session_close(struct belay_session *s);
+void belay_session_put(struct belay_session *s);
+void belay_grant_release(struct kref *ref);
+void belay_grant_acknowledged(struct belay_grant *g);
+void belay_grants_forget(void);
+static inline bool belay_is_bound_here(const struct belay_session *s)
+{
+	return current->mm == s->grant->mm;
+}
+
+/* coverage.c */
+int belay_coverage_charge(struct belay_region *r, struct belay_refusal *why);
+void belay_coverage_refund(struct belay_region *r);
+bool belay_coverage_shares_unhealthy(struct belay_region *r);
+
+/* pin.c */
+int belay_pin(struct belay_region *r);
+void belay_unpin(struct belay_region *r, bool dirty);
+
+/* watch.c */
+int belay_watch(struct belay_region *r);
+void belay_unwatch(struct belay_region *r);
+void belay_worker(struct work_struct *work);
+void belay_settle_grant(struct belay_grant *g);
+
+/* verify.c */
+int belay_verify(struct belay_region *r);
+int belay_settle(struct belay_region *r);
+int belay_become_live(struct belay_region *r);
+static inline void belay_range_extend(unsigned long *start, unsigned long *last,
+				      unsigned long add_start,
+				      unsigned long add_last)
+{
+	*start = min(*start, add_start);
+	*last = max(*last, add_last);
+}
+
+/* region.c */
+int belay_region_register(struct belay_session *s,
+			  struct belay_register_entry *e);
+int belay_region_commit(struct belay_region *r);
+bool belay_region_let_go(struct belay_region *r);
+struct belay_region *belay_region_find(struct belay_session *s, u64 id);
+struct belay_region *belay_region_next(struct belay_session *s,
+				       unsigned long *slot);
+void belay_region_drop_pins(struct belay_region *r);
+void belay_region_refund(struct belay_region *r);
+void belay_region_free(struct kref *ref);
+int belay_region_cache_init(void);
+void belay_region_cache_exit(void);
+static inline void belay_region_put(struct belay_region *r)
+{
+	kref_put(&r->ref, belay_region_free);
+}
+
+/* validity.c */
+int belay_words_init(void);
+void belay_words_exit(void);
+int belay_word_get(struct belay_session *s, u32 slot, u64 **ret_word);
+void belay_words_free(struct belay_session *s);
+int belay_words_mmap(struct belay_session *s, struct vm_area_struct *vma);
+void belay_word_set(struct belay_region *r, u32 bits);
+
+/* event.c */
+void belay_event_init(struct belay_event_source *src, bool is_grant);
+void belay_event_raise(struct belay_event_source *src, u32 bit);
+void belay_event_region_lost(struct belay_region *r);
+void belay_event_region_gone(struct belay_region *r);
+bool belay_event_pending(void);
+void belay_events_forget(void);
+extern struct wait_queue_head belay_event_wait;
+int belay_events_read(struct belay_ctl_events *arg);
+int belay_events_done(struct belay_ctl_events *arg);
+
+/* recall.c */
+int belay_recall(struct belay_ctl_recall *arg);
+int belay_release(struct belay_ctl_recall *arg);
+
+/* list.c */
+int belay_list(struct belay_ctl_list *arg);
+
+/*
+ * stats.c: what /sys/class/misc/belay shows. Gauges go up and down, events
+ * only up; both are per CPU, and exact when nothing is going on.
+ */
+#define BELAY_GAUGES(X)							\
+	X(accounts) X(grants) X(sessions) X(regions)			\
+	X(charged_bytes) X(pinned_bytes) X(tracked_bytes)
+#define BELAY_EVENTS(X)							\
+	X(seen_unmap) X(seen_clear) X(seen_protection)			\
+	X(seen_soft_dirty) X(seen_release) X(seen_other)		\
+	X(filtered) X(suspect) X(lost)					\
+	X(verified_same) X(verified_lost) X(verify_again)		\
+	X(registered) X(unregistered) X(released) X(recalled) X(refused)
+
+struct belay_stats {
+#define X(name) s64 name;
+	BELAY_GAUGES(X)
+	BELAY_EVENTS(X)
+#undef X
+};
+DECLARE_PER_CPU(struct belay_stats, belay_stats);
+#define belay_stat_add(name, n)	this_cpu_add(belay_stats.name, (n))
+#define belay_stat_inc(name)	this_cpu_inc(belay_stats.name)
+extern const struct attribute_group *belay_stat_groups[];
+
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * compat.h - what differs between the kernels that belay builds for
+ *
+ * Which BELAY_HAS_* are defined is found out by compiling (probe.mk).
+ */
+#ifndef BELAY_COMPAT_H
+#define BELAY_COMPAT_H
+
+#include <linux/hugetlb.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+
+static inline void belay_vm_flags_change(struct vm_area_struct *vma,
+					 unsigned long set, unsigned long clear)
+{
+#ifdef BELAY_HAS_VM_FLAGS_SET
+	vm_flags_set(vma, set);
+	vm_flags_clear(vma, clear);
+#else
+	vma->vm_flags = (vma->vm_flags | set) & ~clear;
+#endif
+}
+
+/*
+ * Kernels between 6.4 and at least 6.12 have no such helper, and nothing that
+ * mmap_write_lock() does beside taking the semaphore.
+ */
+static inline bool belay_mmap_write_trylock(struct mm_struct *mm)
+{
+#ifdef BELAY_HAS_MMAP_WRITE_TRYLOCK
+	return mmap_write_trylock(mm);
+#else
+	return down_write_trylock(&mm->mmap_lock);
+#endif
+}
+
+/* What is mapped at @addr, without faulting it in and whatever its protection. */
+static inline long belay_get_page_remote(struct mm_struct *mm, unsigned long addr,
+					 struct page **page)
+{
+	unsigned int flags = FOLL_FORCE | FOLL_NOFAULT;
+
+#ifdef BELAY_HAS_REMOTE_VMAS
+	return get_user_pages_remote(mm, addr, 1, flags, page, NULL, NULL);
+#else
+	return get_user_pages_remote(mm, addr, 1, flags, page, NULL);
+#endif
+}
+
+/* How many small pages, as a power of two, the page cache counts as one. */
+static inline unsigned int belay_cache_order(struct vm_area_struct *vma)
+{
+#ifndef BELAY_HAS_PRECISE_HUGETLB_INDEX
+	if (is_vm_hugetlb_page(vma))
+		return huge_page_order(hstate_vma(vma));
+#endif
+	return 0;
+}
+
+/* How to pin private memory for reading so that the owner's writes reach it. */
+#ifdef BELAY_HAS_UNRELIABLE_READ_PIN
+#define BELAY_GUP_PRIVATE_READ_ONLY	(FOLL_WRITE | FOLL_FORCE)
+#else
+#define BELAY_GUP_PRIVATE_READ_ONLY	0
+#endif
+
+#endif

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * control.c - /dev/belay: what the policy owner does
+ *
+ * Opened for writing it is the policy owner, one at a time; read-only it may
+ * list. Closing drops nothing: accounts, grants and events are the module's,
+ * and wait for the next owner.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/capability.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/poll.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "belay.h"
+#include "ioctl.h"
+
+static atomic_t owned = ATOMIC_INIT(0);
+
+static bool is_owner(const struct file *file)
+{
+	return file->f_mode & FMODE_WRITE;
+}
+
+static int control_open(struct inode *inode, struct file *file)
+{
+	if (!capable(CAP_IPC_LOCK))
+		return -EPERM;
+	if (is_owner(file) && atomic_cmpxchg(&owned, 0, 1))
+		return -EBUSY;
+	return 0;
+}
+
+static int control_release(struct inode *inode, struct file *file)
+{
+	if (is_owner(file))
+		atomic_set(&owned, 0);
+	return 0;
+}
+
+static __poll_t control_poll(struct file *file, poll_table *wait)
+{
+	poll_wait(file, &belay_event_wait, wait);
+	return belay_event_pending() ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+static int do_account(struct belay_call *call)
+{
+	struct belay_ctl_account *arg = call->arg;
+	int ret, err;
+
+	ret = belay_account_create(arg);
+	if (ret)
+		return ret;
+	err = belay_ioctl_reply(call);
+	if (err)
+		belay_account_remove(arg->account);
+	return err;
+}
+
+static int do_account_remove(struct belay_call *call)
+{
+	struct belay_ctl_id *arg = call->arg;
+
+	return arg->flags ? -EOPNOTSUPP : belay_account_remove(arg->id);
+}
+
+static int do_limits(struct belay_call *call)
+{
+	return belay_limits_set(call->arg);
+}
+
+/* The fd is installed last: nobody can see a session that is then undone. */
+static int do_grant(struct belay_call *call)
+{
+	struct belay_ctl_grant *arg = call->arg;
+	struct belay_session *s;
+	struct file *file;
+	int fd, ret;
+
+	if (arg->flags || arg->reserved)
+		return -EOPNOTSUPP;
+	fd = get_unused_fd_flags(O_CLOEXEC);
+	if (fd < 0)
+		return fd;
+	s = belay_grant_open(arg);
+	if (IS_ERR(s)) {
+		ret = PTR_ERR(s);
+		goto err_fd;
+	}
+	file = anon_inode_getfile("[belay]", &belay_session_fops, s, O_RDWR);
+	if (IS_ERR(file)) {
+		belay_session_close(s);
+		ret = PTR_ERR(file);
+		goto err_fd;
+	}
+	arg->fd = fd;
+	ret = belay_ioctl_reply(call);
+	if (ret) {
+		fput(file);	/* closes the session */
+		goto err_fd;
+	}
+	fd_install(fd, file);
+	return 0;
+err_fd:
+	put_unused_fd(fd);
+	return ret;
+}
+
+static int do_identify(struct belay_call *call)
+{
+	struct belay_ctl_identify *arg = call->arg;
+	struct belay_session *s;
+	struct file *file;
+	int ret = -EINVAL;
+
+	if (arg->flags || arg->reserved)
+		return -EOPNOTSUPP;
+	file = fget(arg->fd);
+	if (!file)
+		return -EBADF;
+	if (file->f_op == &belay_session_fops) {
+		s = file->private_data;
+		arg->session = s->id;
+		arg->grant = s->grant->id;
+		ret = 0;
+	}
+	fput(file);
+	return ret;
+}
+
+static int do_recall(struct belay_call *call)
+{
+	return belay_recall(call->arg);
+}
+
+static int do_release(struct belay_call *call)
+{
+	return belay_release(call->arg);
+}
+
+static int do_events(struct belay_call *call)
+{
+	return belay_events_read(call->arg);
+}
+
+static int do_events_done(struct belay_call *call)
+{
+	return belay_events_done(call->arg);
+}
+
+static int do_list(struct belay_call *call)
+{
+	return belay_list(call->arg);
+}
+
+#define COMMAND(nr, type, fn) { .cmd = nr, .size = sizeof(struct type), .handler = fn }
+
+static const struct belay_command reader_commands[] = {
+	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
+	COMMAND(BELAY_CTL_LIST, belay_ctl_list, do_list),
+};
+
+static const struct belay_command owner_commands[] = {
+	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
+	COMMAND(BELAY_CTL_LIST, belay_ctl_list, do_list),
+	COMMAND(BELAY_CTL_ACCOUNT, belay_ctl_account, do_account),
+	COMMAND(BELAY_CTL_ACCOUNT_REMOVE, belay_ctl_id, do_account_remove),
+	COMMAND(BELAY_CTL_LIMITS, belay_ctl_limits, do_limits),
+	COMMAND(BELAY_CTL_GRANT, belay_ctl_grant, do_grant),
+	COMMAND(BELAY_CTL_IDENTIFY, belay_ctl_identify, do_identify),
+	COMMAND(BELAY_CTL_RECALL, belay_ctl_recall, do_recall),
+	COMMAND(BELAY_CTL_RELEASE, belay_ctl_recall, do_release),
+	COMMAND(BELAY_CTL_EVENTS, belay_ctl_events, do_events),
+	COMMAND(BELAY_CTL_EVENTS_DONE, belay_ctl_events, do_events_done),
+};
+
+static bool is_owner_command(unsigned int cmd)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(owner_commands); i++)
+		if (owner_commands[i].cmd == cmd)
+			return true;
+	return false;
+}
+
+static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	long ret;
+
+	if (is_owner(file))
+		return belay_ioctl(file, owner_commands,
+				   ARRAY_SIZE(owner_commands), cmd, arg);
+	ret = belay_ioctl(file, reader_commands, ARRAY_SIZE(reader_commands),
+			  cmd, arg);
+	return ret == -ENOTTY && is_owner_command(cmd) ? -EPERM : ret;
+}
+
+const struct file_operations belay_control_fops = {
+	.owner = THIS_MODULE,
+	.open = control_open,
+	.release = control_release,
+	.poll = control_poll,
+	.unlocked_ioctl = control_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * coverage.c - what a grant is charged: the union of its regions
+ *
+ * A page that several regions of a grant cover is charged once, and stays
+ * charged until the last of them is gone. There is no counter for each page:
+ * the grant's charged regions lie in an interval tree, and what a region adds
+ * when it comes, or takes away when it goes, is the part of it that no other
+ * region covers. That needs no memory, so that letting go cannot fail.
+ *
+ * Only regions that hold the same pages may share a charge. A suspect or lost
+ * region may hold other pages than the address maps now, so that
+ *
+ *	mmap, register, munmap, mmap at the same address, register, ...
+ *
+ * would hold a multiple of what is charged. Therefore each region lies in a
+ * layer, and shares only within it. A new region joins the newest layer in
+ * which a healthy region overlaps it and no unhealthy one does; else it opens
+ * a new layer and is charged in full. Layers differ from 0 only while a lost
+ * region that another driver holds has not been unregistered (what the module
+ * holds is let go, and leaves the tree, when it is lost).
+ *
+ * Whether a region is healthy is read without its lock. That is enough: the
+ * registering thread has called mmu_interval_read_begin() for its own range
+ * before; an invalidation that ended before has set the other region's bits,
+ * and one that comes later makes this registration look again (region.c).
+ */
+#include <linux/interval_tree.h>
+#include <linux/sched.h>
+
+#include "belay.h"
+
+#define NO_LAYER	U32_MAX
+
+static bool is_healthy(const struct belay_region *r)
+{
+	return !(READ_ONCE(r->bits) & (BELAY_WORD_SUSPECT | BELAY_WORD_LOST));
+}
+
+static struct belay_region *first_overlap(struct belay_region *r)
+{
+	struct interval_tree_node *n;
+
+	n = interval_tree_iter_first(&r->session->grant->regions, r->it.start,
+				     r->it.last);
+	return n ? container_of(n, struct belay_region, it) : NULL;
+}
+
+static struct belay_region *next_overlap(struct belay_region *r,
+					 struct belay_region *at)
+{
+	struct interval_tree_node *n;
+
+	n = interval_tree_iter_next(&at->it, r->it.start, r->it.last);
+	return n ? container_of(n, struct belay_region, it) : NULL;
+}
+
+/* All regions that overlap @r, by where they start; @r itself too, if charged. */
+#define for_each_overlap(at, r) \
+	for (at = first_overlap(r); at; at = next_overlap(r, at))
+
+/*
+ * Would some page of @r be in more than BELAY_MAX_OVERLAP regions? Walks the
+ * overlapping regions by where they start, with the ends of those that are
+ * open at that page.
+ */
+static bool is_too_deep(struct belay_region *r)
+{
+	unsigned long open[BELAY_MAX_OVERLAP];
+	unsigned int nr = 0, i, kept;
+	struct belay_region *at;
+
+	for_each_overlap(at, r) {
+		unsigned long page = max(at->it.start, r->it.start);
+
+		for (i = 0, kept = 0; i < nr; i++)
+			if (open[i] >= page)
+				open[kept++] = open[i];
+		nr = kept;
+		if (nr == BELAY_MAX_OVERLAP - 1)
+			return true;
+		open[nr++] = at->it.last;
+	}
+	return false;
+}
+
+/* Pages of @r that no other region of @layer covers. */
+static unsigned long uncovered(struct belay_region *r, u32 layer)
+{
+	unsigned long next = r->it.start, pages = 0;
+	struct belay_region *at;
+
+	for_each_overlap(at, r) {
+		if (at == r || at->layer != layer)
+			continue;
+		if (at->it.start > next)
+			pages += at->it.start - next;
+		if (at->it.last >= r->it.last)
+			return pages;
+		next = max(next, at->it.last + 1);
+	}
+	return pages + (r->it.last - next + 1);
+}
+
+static bool has_unhealthy(struct belay_region *r, u32 layer)
+{
+	struct belay_region *at;
+
+	for_each_overlap(at, r)
+		if (at != r && at->layer == layer && !is_healthy(at))
+			return true;
+	return false;
+}
+
+static u32 choose_layer(struct belay_region *r)
+{
+	struct belay_region *at;
+	bool overlaps = false;
+	u32 best = NO_LAYER;
+
+	for_each_overlap(at, r) {
+		overlaps = true;
+		if (is_healthy(at) && (best == NO_LAYER || at->layer > best))
+			best = at->layer;
+	}
+	if (!overlaps)
+		return 0;
+	if (best != NO_LAYER && !has_unhealthy(r, best))
+		return best;
+	if (++r->session->grant->layer == NO_LAYER)
+		r->session->grant->layer = 1;
+	return r->session->grant->layer;
+}
+
+/*
+ * Charge @r to its grant and all accounts above, or nothing: -EDQUOT with
+ * @why, -EMLINK.
+ */
+int belay_coverage_charge(struct belay_region *r, struct belay_refusal *why)
+{
+	struct belay_grant *g = r->session->grant;
+	unsigned long pages;
+	int ret = -EMLINK;
+
+	mutex_lock(&g->lock);
+	if (is_too_deep(r))
+		goto out;
+	r->layer = choose_layer(r);
+	pages = uncovered(r, r->layer);
+	ret = belay_node_charge(&g->node, pages, 1, why);
+	if (ret)
+		goto out;
+	interval_tree_insert(&r->it, &g->regions);
+	r->charged = true;
+	belay_stat_add(charged_bytes, (s64)pages << PAGE_SHIFT);
+out:
+	mutex_unlock(&g->lock);
+	return ret;
+}
+
+/* Take @r's part of the charge back; twice does nothing. */
+void belay_coverage_refund(struct belay_region *r)
+{
+	struct belay_grant *g = r->session->grant;
+	unsigned long pages;
+
+	mutex_lock(&g->lock);
+	if (r->charged) {
+		pages = uncovered(r, r->layer);
+		interval_tree_remove(&r->it, &g->regions);
+		r->charged = false;
+		belay_node_refund(&g->node, pages, 1);
+		belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
+	}
+	mutex_unlock(&g->lock);
+}
+
+/* Has a region that @r shares its charge with become suspect or lost? */
+bool belay_coverage_shares_unhealthy(struct belay_region *r)
+{
+	struct belay_grant *g = r->session->grant;
+	bool ret;
+
+	mutex_lock(&g->lock);
+	ret = has_unhealthy(r, r->layer);
+	mutex_unlock(&g->lock);
+	return ret;
+}

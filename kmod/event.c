@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * event.c - what the policy owner has yet to deal with
+ *
+ * An event is not a record in a queue but a state of the thing it is about,
+ * which is on a list as long as it has something to tell. So raising one needs
+ * no memory and cannot overflow; reading clears nothing; and an owner that
+ * dies between reading and acting leaves everything for the next.
+ *
+ * Each raise gives the source a new sequence number. "Done" names the number
+ * that was read: if something was raised in between, the source stays.
+ *
+ * On the list a source holds a reference on its region or grant: one that goes
+ * while it has something to tell stays as a shell that holds no memory, no
+ * charge and no place, until it has been heard. How many shells there can be
+ * is bounded by what the owner itself has recalled or been told of.
+ */
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/uaccess.h>
+
+#include "belay.h"
+#include "ioctl.h"
+
+DECLARE_WAIT_QUEUE_HEAD(belay_event_wait);
+static DEFINE_SPINLOCK(belay_event_lock);
+static LIST_HEAD(pending);
+static u64 last_seq;
+
+static struct belay_region *region_of(struct belay_event_source *src)
+{
+	return container_of(src, struct belay_region, event);
+}
+
+static struct belay_grant *grant_of(struct belay_event_source *src)
+{
+	return container_of(src, struct belay_grant, event);
+}
+
+void belay_event_init(struct belay_event_source *src, bool is_grant)
+{
+	INIT_LIST_HEAD(&src->link);
+	src->is_grant = is_grant;
+}
+
+static void source_get(struct belay_event_source *src)
+{
+	kref_get(src->is_grant ? &grant_of(src)->ref : &region_of(src)->ref);
+}
+
+static void source_put(struct belay_event_source *src)
+{
+	if (src->is_grant)
+		kref_put(&grant_of(src)->ref, belay_grant_release);
+	else
+		belay_region_put(region_of(src));
+}
+
+static void raise_locked(struct belay_event_source *src, u32 bit)
+{
+	lockdep_assert_held(&belay_event_lock);
+	src->bits |= bit;
+	src->seq = ++last_seq;
+	if (list_empty(&src->link)) {
+		source_get(src);
+		list_add_tail(&src->link, &pending);
+	}
+}
+
+void belay_event_raise(struct belay_event_source *src, u32 bit)
+{
+	spin_lock(&belay_event_lock);
+	raise_locked(src, bit);
+	spin_unlock(&belay_event_lock);
+	wake_up_interruptible(&belay_event_wait);
+}
+
+/* Once for a region, however often it is looked at. Under r->settle. */
+void belay_event_region_lost(struct belay_region *r)
+{
+	if (r->loss_raised)
+		return;
+	r->loss_raised = true;
+	belay_event_raise(&r->event, BELAY_EVENT_LOST);
+}
+
+/*
+ * A region was let go. The owner hears of it if it had recalled the region or
+ * had dealt with its loss; a loss that it has not heard of yet is over, and
+ * nobody's business any more.
+ */
+void belay_event_region_gone(struct belay_region *r)
+{
+	bool put = false, wake = false;
+
+	spin_lock(&belay_event_lock);
+	if (r->request || r->told) {
+		raise_locked(&r->event, BELAY_EVENT_GONE);
+		wake = true;
+	} else if (!list_empty(&r->event.link)) {
+		list_del_init(&r->event.link);
+		put = true;
+	}
+	spin_unlock(&belay_event_lock);
+	if (wake)
+		wake_up_interruptible(&belay_event_wait);
+	if (put)
+		belay_region_put(r);
+}
+
+bool belay_event_pending(void)
+{
+	return !list_empty_careful(&pending);
+}
+
+static void fill_grant(const struct belay_grant *g, struct belay_event *e)
+{
+	e->grant = g->id;
+}
+
+static void fill_region(struct belay_region *r, struct belay_event *e)
+{
+	e->session = r->session->id;
+	e->region = r->id;
+	e->grant = r->session->grant->id;
+	e->cookie = r->cookie;
+	e->addr = (u64)r->it.start << PAGE_SHIFT;
+	e->len = (u64)belay_region_pages(r) << PAGE_SHIFT;
+	spin_lock(&r->lock);
+	e->request = r->request;
+	e->reason = r->lost_reason;
+	if (r->lost_start <= r->lost_last) {
+		e->lost_addr = (u64)r->lost_start << PAGE_SHIFT;
+		e->lost_len = (u64)(r->lost_last - r->lost_start + 1) << PAGE_SHIFT;
+	}
+	spin_unlock(&r->lock);
+}
+
+/*
+ * The next source after @marker, with a reference, and what it says; the
+ * marker moves behind it.
+ */
+static struct belay_event_source *next_source(struct belay_event_source *marker,
+					      struct belay_event *e)
+{
+	struct belay_event_source *src = marker;
+
+	spin_lock(&belay_event_lock);
+	list_for_each_entry_continue(src, &pending, link)
+		if (!src->marker)
+			goto found;
+	src = NULL;
+	goto out;
+found:
+	list_move(&marker->link, &src->link);
+	source_get(src);
+	*e = (struct belay_event) { .seq = src->seq, .events = src->bits };
+out:
+	spin_unlock(&belay_event_lock);
+	return src;
+}
+
+static int events_check(const struct belay_ctl_events *arg)
+{
+	if (arg->flags)
+		return -EOPNOTSUPP;
+	return belay_array_check(arg->count, arg->entry_size, sizeof(struct belay_event));
+}
+
+int belay_events_read(struct belay_ctl_events *arg)
+{
+	struct belay_event_source marker = { .marker = true };
+	struct belay_event_source *src;
+	struct belay_event e;
+	u32 room = arg->count;
+	int ret = events_check(arg);
+
+	if (ret)
+		return ret;
+	spin_lock(&belay_event_lock);
+	list_add(&marker.link, &pending);
+	spin_unlock(&belay_event_lock);
+
+	arg->count = 0;
+	while (!ret && arg->count < room && (src = next_source(&marker, &e))) {
+		if (src->is_grant)
+			fill_grant(grant_of(src), &e);
+		else
+			fill_region(region_of(src), &e);
+		source_put(src);
+		ret = belay_entry_write(&e, sizeof(e), arg->entries,
+					arg->entry_size, arg->count++);
+		cond_resched();
+	}
+	spin_lock(&belay_event_lock);
+	list_del(&marker.link);
+	spin_unlock(&belay_event_lock);
+	return ret;
+}
+
+/* Sources are read and dealt with in one order: this finds most at once. */
+static struct belay_event_source *take_done(u64 seq)
+{
+	struct belay_event_source *src;
+
+	spin_lock(&belay_event_lock);
+	list_for_each_entry(src, &pending, link) {
+		if (src->marker || src->seq != seq)
+			continue;
+		list_del_init(&src->link);
+		if (!src->is_grant && src->bits & BELAY_EVENT_LOST)
+			region_of(src)->told = true;
+		src->bits = 0;
+		spin_unlock(&belay_event_lock);
+		return src;
+	}
+	spin_unlock(&belay_event_lock);
+	return NULL;
+}
+
+int belay_events_done(struct belay_ctl_events *arg)
+{
+	struct belay_event_source *src;
+	struct belay_event e;
+	u32 i, cleared = 0;
+	int ret = events_check(arg);
+
+	if (ret)
+		return ret;
+	for (i = 0; !ret && i < arg->count; i++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = belay_entry_read(&e, sizeof(e), arg->entries,
+				       arg->entry_size, i);
+		src = ret ? NULL : take_done(e.seq);
+		if (!src)
+			continue;
+		cleared++;
+		if (src->is_grant)
+			belay_grant_acknowledged(grant_of(src));
+		source_put(src);
+		cond_resched();
+	}
+	arg->count = cleared;
+	return ret;
+}
+
+/* At unload: there is nobody left to be told. */
+void belay_events_forget(void)
+{
+	struct belay_event_source *src;
+
+	while ((src = list_first_entry_or_null(&pending, struct belay_event_source,
+					       link))) {
+		list_del_init(&src->link);
+		source_put(src);
+	}
+}

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* extent.c - see extent.h */
+#include <linux/gfp.h>
+#include <linux/log2.h>
+#include <linux/mm.h>
+#include <linux/slab.h>
+
+#include "extent.h"
+
+#define RUNS_PER_PAGE	(PAGE_SIZE / sizeof(u64))
+/* Below this a piece's own header would cost more than it saves. */
+#define PIECE_MIN_BYTES	64
+
+void belay_extents_init(struct belay_extents *x)
+{
+	memset(x, 0, sizeof(*x));
+	INIT_LIST_HEAD(&x->full);
+}
+
+static u64 *last_run(struct belay_extents *x)
+{
+	u64 *runs;
+
+	if (!x->filling)
+		return x->nr_inline ? &x->inline_runs[x->nr_inline - 1] : NULL;
+	runs = page_address(x->filling);
+	return &runs[x->nr_filling - 1];
+}
+
+/* One more run, into the inline ones first, then into pages. */
+static int append(struct belay_extents *x, u64 run)
+{
+	u64 *runs;
+
+	if (!x->filling && x->nr_inline < BELAY_EXTENTS_INLINE) {
+		x->inline_runs[x->nr_inline++] = run;
+		return 0;
+	}
+	if (!x->filling || x->nr_filling == RUNS_PER_PAGE) {
+		struct page *page = alloc_page(GFP_KERNEL_ACCOUNT);
+
+		if (!page)
+			return -ENOMEM;
+		if (x->filling)
+			list_add_tail(&x->filling->lru, &x->full);
+		x->filling = page;
+		x->nr_filling = 0;
+	}
+	runs = page_address(x->filling);
+	runs[x->nr_filling++] = run;
+	return 0;
+}
+
+/*
+ * Add @pages pages from @pfn, the next ones of the region. On -ENOMEM what was
+ * added before stays.
+ */
+int belay_extents_add(struct belay_extents *x, unsigned long pfn,
+		      unsigned long pages)
+{
+	u64 *last = last_run(x);
+
+	if (last && belay_run_pfn(*last) + belay_run_pages(*last) == pfn &&
+	    belay_run_pages(*last) + pages <= BELAY_EXTENT_MAX_PAGES) {
+		*last += pages;
+		return 0;
+	}
+	return append(x, (u64)pfn << BELAY_EXTENT_COUNT_BITS | pages);
+}
+
+/* The largest piece of a power of two bytes that @nr runs fill. */
+static size_t piece_bytes(unsigned int nr)
+{
+	size_t need = sizeof(struct belay_extent_piece) + nr * sizeof(u64);
+
+	if (need <= PIECE_MIN_BYTES)
+		return need;
+	return min_t(size_t, rounddown_pow_of_two(need), PAGE_SIZE / 2);
+}
+
+/*
+ * The region is complete: move the last page's runs into pieces that fit. On
+ * -ENOMEM everything is as before, only larger.
+ */
+int belay_extents_pack(struct belay_extents *x)
+{
+	struct belay_extent_piece **tail = &x->pieces;
+	unsigned int done = 0, fit;
+	u64 *runs;
+
+	if (!x->filling || x->nr_filling == RUNS_PER_PAGE)
+		return 0;
+	runs = page_address(x->filling);
+	while (done < x->nr_filling) {
+		size_t bytes = piece_bytes(x->nr_filling - done);
+		struct belay_extent_piece *p = kmalloc(bytes, GFP_KERNEL_ACCOUNT);
+
+		if (!p)
+			goto undo;
+		fit = (bytes - sizeof(*p)) / sizeof(u64);
+		p->nr = fit;
+		p->next = NULL;
+		memcpy(p->run, runs + done, fit * sizeof(u64));
+		done += fit;
+		*tail = p;
+		tail = &p->next;
+	}
+	__free_page(x->filling);
+	x->filling = NULL;
+	x->nr_filling = 0;
+	return 0;
+undo:
+	while (x->pieces) {
+		struct belay_extent_piece *p = x->pieces;
+
+		x->pieces = p->next;
+		kfree(p);
+	}
+	return -ENOMEM;
+}
+
+void belay_extents_free(struct belay_extents *x)
+{
+	struct page *page, *next;
+
+	list_for_each_entry_safe(page, next, &x->full, lru) {
+		list_del(&page->lru);
+		__free_page(page);
+	}
+	if (x->filling)
+		__free_page(x->filling);
+	while (x->pieces) {
+		struct belay_extent_piece *p = x->pieces;
+
+		x->pieces = p->next;
+		kfree(p);
+	}
+	belay_extents_init(x);
+}
+
+void belay_extent_start(struct belay_extent_iter *i, struct belay_extents *x)
+{
+	i->x = x;
+	i->at = 0;
+	i->page = NULL;
+	i->piece = x->pieces;
+	i->where = BELAY_AT_INLINE;
+}
+
+/* The order is that of the pages: inline, full pages, then the last one's. */
+bool belay_extent_next(struct belay_extent_iter *i, u64 *ret_run)
+{
+	struct belay_extents *x = i->x;
+
+	if (i->where == BELAY_AT_INLINE) {
+		if (i->at < x->nr_inline) {
+			*ret_run = x->inline_runs[i->at++];
+			return true;
+		}
+		i->where = BELAY_AT_FULL;
+		i->page = list_first_entry(&x->full, struct page, lru);
+		i->at = 0;
+	}
+	while (i->where == BELAY_AT_FULL) {
+		if (&i->page->lru == &x->full) {
+			i->where = x->filling ? BELAY_AT_FILLING : BELAY_AT_PIECE;
+			i->at = 0;
+			break;
+		}
+		if (i->at < RUNS_PER_PAGE) {
+			*ret_run = ((u64 *)page_address(i->page))[i->at++];
+			return true;
+		}
+		i->page = list_next_entry(i->page, lru);
+		i->at = 0;
+	}
+	if (i->where == BELAY_AT_FILLING) {
+		if (i->at < x->nr_filling) {
+			*ret_run = ((u64 *)page_address(x->filling))[i->at++];
+			return true;
+		}
+		i->where = BELAY_AT_END;
+	}
+	while (i->where == BELAY_AT_PIECE && i->piece) {
+		if (i->at < i->piece->nr) {
+			*ret_run = i->piece->run[i->at++];
+			return true;
+		}
+		i->piece = i->piece->next;
+		i->at = 0;
+	}
+	return false;
+}

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * grant.c - grants and their sessions: binding, finding, ending
+ *
+ * A grant is bound when it is made: the policy owner names a process by pid
+ * and start time, and the module takes hold of that process's mm structure
+ * (never of its users: the address space ends when its owner ends). There is
+ * one grant for an address space and account; asking again adds a session.
+ *
+ * A grant ends twice, in either order:
+ *  - its address space ends: the notifier's release marks it dead; the worker
+ *    lets go of every region, whoever still has a session open;
+ *  - its last session is closed: all regions are gone with it, the account is
+ *    left, and the grant waits only for the policy owner to have heard of it.
+ *
+ * References to a grant: one for the time it is listed in belay_grants, one
+ * for each session, one while its end is an undealt event. The worker needs
+ * none: nothing queues it once all regions are gone, and the last close
+ * cancels it.
+ */
+#include <linux/mmap_lock.h>
+#include <linux/mmu_notifier.h>
+#include <linux/pid.h>
+#include <linux/sched.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/task.h>
+#include <linux/slab.h>
+#include <linux/delay.h>
+#include <linux/timekeeping.h>
+
+#include "belay.h"
+#include "compat/compat.h"
+
+/* Times to try the address space's lock before saying EAGAIN, 1 ms apart. */
+#define BIND_TRIES	4
+
+static void grant_mm_release(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	struct belay_grant *g = container_of(mn, struct belay_grant, mn);
+
+	/* mmu_notifier_unregister() calls this too; then nothing has ended. */
+	if (READ_ONCE(g->closing))
+		return;
+	/* The regions' own notifiers were told before; their work is queued. */
+	WRITE_ONCE(g->dead, true);
+	mod_delayed_work(belay_wq, &g->work, 0);
+}
+
+static const struct mmu_notifier_ops grant_mn_ops = {
+	.release = grant_mm_release,
+};
+
+/* Field 22 of /proc/PID/stat. */
+static u64 start_time_ticks(const struct task_struct *task)
+{
+	return div_u64(task->start_boottime, NSEC_PER_SEC / USER_HZ);
+}
+
+/* The mm of the process, with a user reference; the pid with a reference. */
+static struct mm_struct *find_mm(pid_t nr, u64 start_time, struct pid **ret_pid)
+{
+	struct pid *pid = find_get_pid(nr);
+	struct task_struct *task = get_pid_task(pid, PIDTYPE_TGID);
+	struct mm_struct *mm = NULL;
+
+	if (task && start_time_ticks(task) == start_time)
+		mm = get_task_mm(task);
+	if (task)
+		put_task_struct(task);
+	if (!mm) {
+		put_pid(pid);
+		return ERR_PTR(-ESRCH);
+	}
+	*ret_pid = pid;
+	return mm;
+}
+
+/*
+ * The mm's lock is its owner's to hold for as long as it likes (a page fault
+ * that a FUSE server never answers), so it is tried, not waited for.
+ */
+static int bind_mm(struct belay_grant *g, struct mm_struct *mm)
+{
+	int tries, ret;
+
+	for (tries = 0; !belay_mmap_write_trylock(mm); tries++) {
+		if (tries == BIND_TRIES)
+			return -EAGAIN;
+		usleep_range(500, 1000);
+	}
+	ret = __mmu_notifier_register(&g->mn, mm);
+	mmap_write_unlock(mm);
+	if (!ret) {
+		mmgrab(mm);
+		g->mm = mm;
+	}
+	return ret == -EINTR ? -EAGAIN : ret;
+}
+
+static struct belay_grant *grant_alloc(const struct belay_ctl_grant *arg)
+{
+	struct belay_grant *g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
+
+	if (!g)
+		return NULL;
+	kref_init(&g->ref);
+	g->mn.ops = &grant_mn_ops;
+	g->start_time = arg->start_time;
+	g->made_at = ktime_get_boottime_ns();
+	g->node.limit_pages = belay_bytes_to_pages(arg->limit_bytes);
+	g->node.limit_regions = belay_count_limit(arg->limit_regions);
+	memcpy(g->tag, arg->tag, sizeof(g->tag));
+	mutex_init(&g->lock);
+	g->regions = RB_ROOT_CACHED;
+	spin_lock_init(&g->dirty_lock);
+	INIT_LIST_HEAD(&g->losses);
+	INIT_LIST_HEAD(&g->suspects);
+	INIT_DELAYED_WORK(&g->work, belay_worker);
+	belay_event_init(&g->event, true);
+	return g;
+}
+
+/* Leaves the address space alone, for good; may sleep. */
+void belay_grant_release(struct kref *ref)
+{
+	struct belay_grant *g = container_of(ref, struct belay_grant, ref);
+
+	WARN_ON(!list_empty(&g->losses) || !list_empty(&g->suspects));
+	if (g->mm)
+		mmdrop(g->mm);
+	put_pid(g->pid);
+	kfree(g);
+}
+
+static void grant_put(struct belay_grant *g)
+{
+	kref_put(&g->ref, belay_grant_release);
+}
+
+static struct belay_grant *find_live(struct mm_struct *mm, struct belay_account *a)
+{
+	struct belay_grant *g;
+	unsigned long id;
+
+	lockdep_assert_held(&belay_tree_lock);
+	xa_for_each(&belay_grants, id, g)
+		if (g->mm == mm && g->account == a && g->sessions && !g->dead)
+			return g;
+	return NULL;
+}
+
+static struct belay_grant *grant_create(const struct belay_ctl_grant *arg,
+					struct belay_account *a,
+					struct mm_struct *mm, struct pid *pid)
+{
+	struct belay_grant *g = grant_alloc(arg);
+	int ret;
+
+	if (!g)
+		return ERR_PTR(-ENOMEM);
+	g->pid = get_pid(pid);
+	g->node.parent = &a->node;
+	g->account = a;
+	g->account_id = a->node.id;
+	ret = xa_alloc(&belay_grants, &g->id, g, xa_limit_31b, GFP_KERNEL_ACCOUNT);
+	if (ret)
+		goto err_put;
+	ret = bind_mm(g, mm);
+	if (ret)
+		goto err_erase;
+	a->grants++;
+	belay_stat_inc(grants);
+	return g;
+err_erase:
+	xa_erase(&belay_grants, g->id);
+err_put:
+	grant_put(g);
+	return ERR_PTR(ret);
+}
+
+/* It never had a session: nobody has heard of it. */
+static void grant_undo(struct belay_grant *g)
+{
+	lockdep_assert_held(&belay_tree_lock);
+	WRITE_ONCE(g->closing, true);
+	mmu_notifier_unregister(&g->mn, g->mm);
+	cancel_delayed_work_sync(&g->work);
+	g->account->grants--;
+	belay_stat_add(grants, -1);
+	xa_erase(&belay_grants, g->id);
+	grant_put(g);
+}
+
+/* The last session is gone. Called without belay_tree_lock. */
+static void grant_end(struct belay_grant *g)
+{
+	bool over;
+
+	WRITE_ONCE(g->closing, true);
+	mmu_notifier_unregister(&g->mn, g->mm);
+	cancel_delayed_work_sync(&g->work);
+
+	mutex_lock(&belay_tree_lock);
+	g->account->grants--;
+	g->account = NULL;
+	g->ended = true;
+	over = g->told;
+	if (over)
+		xa_erase(&belay_grants, g->id);
+	mutex_unlock(&belay_tree_lock);
+	belay_stat_add(grants, -1);
+	if (over)
+		grant_put(g);
+	else
+		belay_event_raise(&g->event, BELAY_EVENT_ENDED);
+}
+
+/*
+ * The policy owner has dealt with the grant's end. Whoever comes second, this
+ * or the last close, takes the grant off the list.
+ */
+void belay_grant_acknowledged(struct belay_grant *g)
+{
+	bool over;
+
+	mutex_lock(&belay_tree_lock);
+	over = g->ended && !g->told;
+	g->told = true;
+	if (over)
+		xa_erase(&belay_grants, g->id);
+	mutex_unlock(&belay_tree_lock);
+	if (over)
+		grant_put(g);
+}
+
+/* At unload: grants that ended and of which nobody wanted to hear. */
+void belay_grants_forget(void)
+{
+	struct belay_grant *g;
+	unsigned long id;
+
+	xa_for_each(&belay_grants, id, g) {
+		xa_erase(&belay_grants, id);
+		grant_put(g);
+	}
+}
+
+static struct belay_session *session_create(struct belay_grant *g)
+{
+	struct belay_session *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+	static u32 next;
+	int ret;
+
+	lockdep_assert_held(&belay_tree_lock);
+	if (!s)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&s->ref);
+	s->grant = g;
+	s->made_at = ktime_get_boottime_ns();
+	xa_init_flags(&s->regions, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
+	mutex_init(&s->words_lock);
+	/* Cyclic, so that an old session's id does not soon mean another one. */
+	ret = xa_alloc_cyclic(&belay_sessions, &s->id, s, xa_limit_31b, &next,
+			      GFP_KERNEL_ACCOUNT);
+	if (ret < 0) {
+		kfree(s);
+		return ERR_PTR(ret);
+	}
+	kref_get(&g->ref);
+	g->sessions++;
+	belay_stat_inc(sessions);
+	return s;
+}
+
+static struct belay_session *open_locked(struct belay_ctl_grant *arg,
+					 struct mm_struct *mm, struct pid *pid)
+{
+	struct belay_account *a;
+	struct belay_session *s;
+	struct belay_grant *g;
+
+	if (arg->account > U32_MAX)
+		return ERR_PTR(-ENOENT);
+	a = xa_load(&belay_accounts, arg->account);
+	if (!a)
+		return ERR_PTR(-ENOENT);
+	g = find_live(mm, a);
+	arg->existed = !!g;
+	if (!g) {
+		g = grant_create(arg, a, mm, pid);
+		if (IS_ERR(g))
+			return ERR_CAST(g);
+	}
+	s = session_create(g);
+	if (IS_ERR(s)) {
+		if (!g->sessions)
+			grant_undo(g);
+		return s;
+	}
+	arg->grant = g->id;
+	arg->session = s->id;
+	return s;
+}
+
+/* A new session for the process named, on its grant or on a new one. */
+struct belay_session *belay_grant_open(struct belay_ctl_grant *arg)
+{
+	struct belay_session *s;
+	struct mm_struct *mm;
+	struct pid *pid;
+
+	mm = find_mm(arg->pid, arg->start_time, &pid);
+	if (IS_ERR(mm))
+		return ERR_CAST(mm);
+	mutex_lock(&belay_tree_lock);
+	s = open_locked(arg, mm, pid);
+	mutex_unlock(&belay_tree_lock);
+	mmput_async(mm);
+	put_pid(pid);
+	return s;
+}
+
+struct belay_session *belay_session_find(u64 id)
+{
+	struct belay_session *s = NULL;
+
+	mutex_lock(&belay_tree_lock);
+	if (id <= U32_MAX)
+		s = xa_load(&belay_sessions, id);
+	if (s)
+		kref_get(&s->ref);
+	mutex_unlock(&belay_tree_lock);
+	return s;
+}
+
+static void session_release(struct kref *ref)
+{
+	struct belay_session *s = container_of(ref, struct belay_session, ref);
+
+	belay_words_free(s);
+	xa_destroy(&s->regions);
+	grant_put(s->grant);
+	kfree(s);
+}
+
+void belay_session_put(struct belay_session *s)
+{
+	kref_put(&s->ref, session_release);
+}
+
+/*
+ * The file is closed: no command runs on it any more, so no region can be
+ * added. The worker, a recall or a listing may still have regions in hand;
+ * letting go is done once, whoever comes first.
+ */
+void belay_session_close(struct belay_session *s)
+{
+	struct belay_grant *g = s->grant;
+	struct belay_region *r;
+	unsigned long slot = 0;
+	bool last;
+
+	while ((r = belay_region_next(s, &slot))) {
+		belay_region_let_go(r);
+		belay_region_put(r);
+		slot++;
+		cond_resched();
+	}
+
+	mutex_lock(&belay_tree_lock);
+	xa_erase(&belay_sessions, s->id);
+	last = !--g->sessions;
+	belay_stat_add(sessions, -1);
+	mutex_unlock(&belay_tree_lock);
+	if (last)
+		grant_end(g);
+	belay_session_put(s);
+}

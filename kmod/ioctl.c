@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* ioctl.c - see ioctl.h */
+#include <linux/kernel.h>
+#include <linux/mm.h>
+
+#include "belay.h"
+#include "ioctl.h"
+
+/* Every argument struct fits: checked for each command at run time, once. */
+#define ARG_MAX_BYTES	256
+
+int belay_ioctl_reply(struct belay_call *call)
+{
+	call->replied = true;
+	*(u32 *)call->arg = call->user_size;
+	return copy_to_user(call->user, call->arg,
+			    min(call->user_size, call->size)) ? -EFAULT : 0;
+}
+
+long belay_ioctl(struct file *file, const struct belay_command *table, size_t n,
+		 unsigned int cmd, unsigned long arg)
+{
+	u64 buf[ARG_MAX_BYTES / sizeof(u64)] = {};
+	struct belay_call call = {
+		.file = file, .user = (void __user *)arg, .arg = buf,
+	};
+	const struct belay_command *c;
+	u32 user_size;
+	int ret, err;
+
+	for (c = table; c < table + n && c->cmd != cmd; c++)
+		;
+	if (c == table + n)
+		return -ENOTTY;
+	if (WARN_ON_ONCE(c->size > sizeof(buf)))
+		return -EINVAL;
+	if (get_user(user_size, (u32 __user *)arg))
+		return -EFAULT;
+	if (user_size < c->size)
+		return -EINVAL;
+	call.user_size = user_size;
+	call.size = c->size;
+	ret = copy_struct_from_user(buf, c->size, call.user, user_size);
+	if (ret)
+		return ret;
+
+	ret = c->handler(&call);
+	if (call.replied)
+		return ret;
+	err = belay_ioctl_reply(&call);
+	return ret ? ret : err;
+}
+
+int belay_ioctl_info(struct belay_call *call)
+{
+	struct belay_info *info = call->arg;
+
+	if (info->flags || info->reserved)
+		return -EOPNOTSUPP;
+	info->abi_version = BELAY_ABI_VERSION;
+	info->page_size = PAGE_SIZE;
+	info->features = BELAY_FEATURE_PINNED | BELAY_FEATURE_TRACKED;
+	info->max_batch = BELAY_MAX_BATCH;
+	info->max_overlap = BELAY_MAX_OVERLAP;
+	info->max_regions = BELAY_MAX_REGIONS;
+	return 0;
+}
+
+int belay_array_check(u32 count, u32 entry_size, size_t known)
+{
+	if (!count || entry_size < known)
+		return -EINVAL;
+	/* An entry larger than a page is a mistake, not a later release. */
+	if (count > BELAY_MAX_BATCH || entry_size > PAGE_SIZE)
+		return -E2BIG;
+	return 0;
+}
+
+int belay_entry_read(void *entry, size_t known, u64 array, u32 entry_size, u32 i)
+{
+	return copy_struct_from_user(entry, known,
+				     u64_to_user_ptr(array + (u64)i * entry_size),
+				     entry_size);
+}
+
+int belay_entry_write(const void *entry, size_t known, u64 array,
+		      u32 entry_size, u32 i)
+{
+	void __user *to = u64_to_user_ptr(array + (u64)i * entry_size);
+
+	if (copy_to_user(to, entry, known))
+		return -EFAULT;
+	if (entry_size > known && clear_user(to + known, entry_size - known))
+		return -EFAULT;
+	return 0;
+}

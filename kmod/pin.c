@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * pin.c - pin a region's pages, or none; and let them go
+ *
+ * Mapping by mapping: what kind of memory it is decides whether and how it is
+ * pinned. The kinds are looked at under the mmap lock, which is dropped before
+ * pinning; if a mapping is replaced in between, the region's notifier tells
+ * and the caller starts again.
+ *
+ * The scratch is one page of struct page pointers, or a few on the stack for
+ * small regions. What is remembered is the runs (extent.h).
+ */
+#include <linux/dax.h>
+#include <linux/fs.h>
+#include <linux/hugetlb.h>
+#include <linux/magic.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
+
+#include "belay.h"
+#include "compat/compat.h"
+
+#define SMALL_PAGES	16
+/* unpin_user_page_range_dirty_lock() does not yield: 64 MiB of 4 KiB pages. */
+#define UNPIN_PAGES	16384UL
+
+static bool is_shared(const struct vm_area_struct *vma)
+{
+	return vma->vm_flags & VM_MAYSHARE;
+}
+
+static bool is_shmem_or_hugetlb(struct vm_area_struct *vma)
+{
+	return is_vm_hugetlb_page(vma) ||
+	       (vma->vm_file && shmem_mapping(vma->vm_file->f_mapping));
+}
+
+static bool is_secretmem(const struct vm_area_struct *vma)
+{
+	return vma->vm_file &&
+	       file_inode(vma->vm_file)->i_sb->s_magic == SECRETMEM_MAGIC;
+}
+
+/*
+ * May this mapping be pinned for @r, and with which flags? The answer is the
+ * same on every kernel, which refuse different things of themselves.
+ */
+static int classify(struct vm_area_struct *vma, const struct belay_region *r,
+		    unsigned int *ret_gup_flags)
+{
+	bool write = r->flags & BELAY_REGION_WRITE;
+	unsigned int gup = FOLL_LONGTERM;
+
+	if (!(vma->vm_flags & VM_READ) || (write && !(vma->vm_flags & VM_WRITE)))
+		return -EFAULT;
+	if (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP))
+		return -EMEDIUMTYPE;
+	if (vma_is_dax(vma) || is_secretmem(vma))
+		return -EMEDIUMTYPE;
+	if (write && is_shared(vma) && !is_shmem_or_hugetlb(vma))
+		return -EMEDIUMTYPE;
+	if (write)
+		gup |= FOLL_WRITE;
+	else if (!is_shared(vma))
+		gup |= BELAY_GUP_PRIVATE_READ_ONLY;
+	*ret_gup_flags = gup;
+	return 0;
+}
+
+/* The mapping at @addr: its end (exclusive) and how to pin it. */
+static int look_up(struct belay_region *r, unsigned long addr,
+		   unsigned long *ret_end, unsigned int *ret_gup_flags)
+{
+	struct mm_struct *mm = r->session->grant->mm;
+	struct vm_area_struct *vma;
+	int ret = -EFAULT;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = find_vma(mm, addr);
+	if (vma && vma->vm_start <= addr) {
+		ret = classify(vma, r, ret_gup_flags);
+		*ret_end = vma->vm_end;
+		if (addr >> PAGE_SHIFT == r->it.start && vma->vm_file) {
+			r->device = new_encode_dev(file_inode(vma->vm_file)->i_sb->s_dev);
+			r->inode = file_inode(vma->vm_file)->i_ino;
+		}
+	}
+	mmap_read_unlock(mm);
+	return ret;
+}
+
+static int remember(struct belay_region *r, struct page **pages, int nr,
+		    int *ret_remembered)
+{
+	unsigned long pfn = page_to_pfn(pages[0]), run = 1;
+	int i, ret;
+
+	*ret_remembered = 0;
+	for (i = 1; i <= nr; i++) {
+		if (i < nr && page_to_pfn(pages[i]) == pfn + run) {
+			run++;
+			continue;
+		}
+		ret = belay_extents_add(&r->extents, pfn, run);
+		if (ret)
+			return ret;
+		*ret_remembered = i;
+		if (i < nr) {
+			pfn = page_to_pfn(pages[i]);
+			run = 1;
+		}
+	}
+	return 0;
+}
+
+static int pin_range(struct belay_region *r, unsigned long start,
+		     unsigned long end, unsigned int gup, struct page **scratch,
+		     unsigned int room)
+{
+	int nr, done, ret;
+
+	while (start < end) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		nr = min_t(unsigned long, (end - start) >> PAGE_SHIFT, room);
+		nr = pin_user_pages_fast(start, nr, gup, scratch);
+		if (nr <= 0)
+			return nr == -ENOMEM || nr == -EINTR || nr == -EAGAIN ? nr : -EFAULT;
+		ret = remember(r, scratch, nr, &done);
+		if (ret) {
+			unpin_user_pages(scratch + done, nr - done);
+			return ret;
+		}
+		start += (unsigned long)nr << PAGE_SHIFT;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int pin_all(struct belay_region *r, struct page **scratch, unsigned int room)
+{
+	unsigned long addr = r->it.start << PAGE_SHIFT;
+	unsigned long end = addr + (belay_region_pages(r) << PAGE_SHIFT);
+	unsigned long vma_end;
+	unsigned int gup;
+	int ret;
+
+	while (addr != end) {
+		ret = look_up(r, addr, &vma_end, &gup);
+		if (ret)
+			return ret;
+		vma_end = min(vma_end, end);
+		ret = pin_range(r, addr, vma_end, gup, scratch, room);
+		if (ret)
+			return ret;
+		addr = vma_end;
+	}
+	return belay_extents_pack(&r->extents) ?: 0;
+}
+
+/*
+ * Pin all of @r, which nobody else sees yet. On failure nothing is pinned and
+ * nothing remembered.
+ */
+int belay_pin(struct belay_region *r)
+{
+	struct page *small[SMALL_PAGES], **scratch = small;
+	unsigned int room = SMALL_PAGES;
+	int ret;
+
+	if (belay_region_pages(r) > SMALL_PAGES) {
+		scratch = (struct page **)__get_free_page(GFP_KERNEL_ACCOUNT);
+		if (!scratch)
+			return -ENOMEM;
+		room = PAGE_SIZE / sizeof(*scratch);
+	}
+	ret = pin_all(r, scratch, room);
+	r->held = true;
+	if (ret)
+		belay_unpin(r, false);
+	if (scratch != small)
+		free_page((unsigned long)scratch);
+	return ret;
+}
+
+static void unpin_run(unsigned long pfn, unsigned long pages, bool dirty)
+{
+	while (pages) {
+		unsigned long n = min(pages, UNPIN_PAGES);
+
+		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), n, dirty);
+		pfn += n;
+		pages -= n;
+		cond_resched();
+	}
+}
+
+/*
+ * Let the pages go. With @dirty they are marked, which takes the folio lock:
+ * never called where a caller further up could hold one (the notifier's
+ * callback), only from ioctls, close and the worker. The runs are forgotten
+ * only where nothing else can look at them: while BUILDING; afterwards they
+ * stay, as page numbers that nobody follows, until the region is freed.
+ */
+void belay_unpin(struct belay_region *r, bool dirty)
+{
+	struct belay_extent_iter i;
+	u64 run;
+
+	if (!r->held)
+		return;
+	r->held = false;
+	belay_extent_start(&i, &r->extents);
+	while (belay_extent_next(&i, &run))
+		unpin_run(belay_run_pfn(run), belay_run_pages(run), dirty);
+	if (r->state == BELAY_BUILDING)
+		belay_extents_free(&r->extents);
+}

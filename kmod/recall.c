@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * recall.c - the policy wants memory back: recall, and release by order
+ *
+ * A recall turns the validity word and keeps with the region what the policy
+ * owner must know after a crash. A release lets go, unless another driver
+ * holds the pages: unpinning would then free nothing, and pretending that it
+ * did would let a device write into somebody else's memory.
+ */
+#include <linux/sched/signal.h>
+
+#include "belay.h"
+#include "ioctl.h"
+
+static int recall_one(struct belay_region *r, const struct belay_recall_entry *e)
+{
+	int ret = -ENOENT;
+
+	spin_lock(&r->lock);
+	if (r->state == BELAY_LIVE) {
+		r->request = e->request;
+		r->deadline = e->deadline;
+		r->recall_reason = e->reason;
+		r->policy = e->policy;
+		belay_word_set(r, r->bits | BELAY_WORD_RECALLED);
+		ret = 0;
+	}
+	spin_unlock(&r->lock);
+	if (!ret)
+		belay_stat_inc(recalled);
+	return ret;
+}
+
+static int release_one(struct belay_region *r, const struct belay_recall_entry *e)
+{
+	if (r->kind != BELAY_PINNED)
+		return -EBUSY;
+	if (!belay_region_let_go(r))
+		return -ENOENT;
+	belay_stat_inc(released);
+	return 0;
+}
+
+static int on_region(const struct belay_recall_entry *e,
+		     int (*one)(struct belay_region *, const struct belay_recall_entry *))
+{
+	struct belay_session *s = belay_session_find(e->session);
+	struct belay_region *r = NULL;
+	int ret = -ENOENT;
+
+	if (s)
+		r = belay_region_find(s, e->region);
+	if (r) {
+		ret = one(r, e);
+		belay_region_put(r);
+	}
+	if (s)
+		belay_session_put(s);
+	return ret;
+}
+
+static int on_regions(struct belay_ctl_recall *arg, bool is_recall)
+{
+	struct belay_recall_entry e;
+	int ret;
+
+	if (arg->flags || arg->reserved)
+		return -EOPNOTSUPP;
+	ret = belay_array_check(arg->count, arg->entry_size, sizeof(e));
+	if (ret)
+		return ret;
+	for (arg->done = 0; arg->done < arg->count; arg->done++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = belay_entry_read(&e, sizeof(e), arg->entries,
+				       arg->entry_size, arg->done);
+		if (ret == -EFAULT)
+			return ret;
+		if (!ret && e.reserved)
+			ret = -EOPNOTSUPP;
+		if (!ret && is_recall && (e.reason < BELAY_REASON_ADMIN || !e.request))
+			ret = -EINVAL;
+		if (!ret)
+			ret = on_region(&e, is_recall ? recall_one : release_one);
+		e.status = ret;
+		if (belay_entry_write(&e, sizeof(e), arg->entries,
+				      arg->entry_size, arg->done))
+			return -EFAULT;
+		cond_resched();
+	}
+	return 0;
+}
+
+int belay_recall(struct belay_ctl_recall *arg)
+{
+	return on_regions(arg, true);
+}
+
+int belay_release(struct belay_ctl_recall *arg)
+{
+	return on_regions(arg, false);
+}

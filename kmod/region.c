@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * region.c - the life of a region
+ *
+ * Registering:	reserve (memory, a place among the session's, a validity word)
+ *		-> watch -> charge -> pin -> live -> publish; or undo, backwards.
+ * Watching comes first, so that nothing that happens after is missed. What is
+ * announced while the region is being built (pinning itself announces: it
+ * breaks copy-on-write, and moves pages out of ZONE_MOVABLE) does not turn a
+ * word that nobody has: the pages are compared with what is mapped, and only
+ * if one has been replaced already does pinning start again.
+ *
+ * Letting go:	dead (under settle and lock: exactly one caller goes on) with
+ *		the word -> unwatch -> unpin -> refund -> unpublish -> put.
+ * It cannot fail. The last reference frees the structure; until then a worker,
+ * a listing or an undealt event may still hold one, and finds it dead.
+ *
+ * A tracked region is held, too, from being prepared until it is committed:
+ * then the other driver has its pins, and no page can have been replaced and
+ * come back in between, which page numbers alone would not show.
+ */
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+
+#include "belay.h"
+
+/* Times to pin again because a page was replaced meanwhile. */
+#define BUILD_TRIES	10
+
+static struct kmem_cache *region_cache;
+
+int belay_region_cache_init(void)
+{
+	region_cache = KMEM_CACHE(belay_region, SLAB_ACCOUNT);
+	return region_cache ? 0 : -ENOMEM;
+}
+
+void belay_region_cache_exit(void)
+{
+	kmem_cache_destroy(region_cache);
+}
+
+void belay_region_free(struct kref *ref)
+{
+	struct belay_region *r = container_of(ref, struct belay_region, ref);
+
+	belay_extents_free(&r->extents);
+	belay_session_put(r->session);
+	kmem_cache_free(region_cache, r);
+}
+
+static int check_entry(const struct belay_register_entry *e)
+{
+	if (e->reserved || e->flags & ~BELAY_REGION_WRITE)
+		return -EOPNOTSUPP;
+	if (e->kind != BELAY_PINNED && e->kind != BELAY_TRACKED)
+		return -EOPNOTSUPP;
+	if (!e->len || !PAGE_ALIGNED(e->addr) || !PAGE_ALIGNED(e->len))
+		return -EINVAL;
+	if (e->addr > ULONG_MAX || e->len > TASK_SIZE || e->addr > TASK_SIZE - e->len)
+		return -EINVAL;
+	return 0;
+}
+
+static struct belay_region *region_alloc(struct belay_session *s,
+					 const struct belay_register_entry *e)
+{
+	struct belay_region *r = kmem_cache_zalloc(region_cache, GFP_KERNEL_ACCOUNT);
+
+	if (!r)
+		return NULL;
+	kref_init(&r->ref);
+	kref_get(&s->ref);
+	r->session = s;
+	r->state = BELAY_BUILDING;
+	r->it.start = e->addr >> PAGE_SHIFT;
+	r->it.last = r->it.start + (e->len >> PAGE_SHIFT) - 1;
+	r->kind = e->kind;
+	r->flags = e->flags;
+	r->cookie = e->cookie;
+	r->made_at = ktime_get_boottime_ns();
+	r->prepared = e->kind == BELAY_TRACKED;
+	r->dirty_start = r->lost_start = ULONG_MAX;
+	spin_lock_init(&r->lock);
+	mutex_init(&r->settle);
+	INIT_LIST_HEAD(&r->dirty_link);
+	belay_extents_init(&r->extents);
+	belay_event_init(&r->event, false);
+	return r;
+}
+
+/* A place in the session and a validity word, neither visible yet. */
+static int reserve(struct belay_region *r)
+{
+	struct belay_session *s = r->session;
+	u32 generation;
+	int ret;
+
+	if (atomic_inc_return(&s->grant->nr_regions) > BELAY_MAX_REGIONS) {
+		ret = -EMFILE;
+		goto err_count;
+	}
+	ret = xa_alloc(&s->regions, &r->slot, NULL,
+		       XA_LIMIT(0, BELAY_WORDS_MAX - 1), GFP_KERNEL_ACCOUNT);
+	if (ret) {
+		ret = ret == -EBUSY ? -EMFILE : ret;
+		goto err_count;
+	}
+	ret = belay_word_get(s, r->slot, &r->word);
+	if (ret)
+		goto err_slot;
+	generation = (READ_ONCE(*r->word) >> 32) + 1;
+	r->id = (u64)(generation ?: 1) << 32 | r->slot;
+	return 0;
+err_slot:
+	xa_erase(&s->regions, r->slot);
+err_count:
+	atomic_dec(&s->grant->nr_regions);
+	return ret;
+}
+
+static void unreserve(struct belay_region *r)
+{
+	xa_erase(&r->session->regions, r->slot);
+	atomic_dec(&r->session->grant->nr_regions);
+}
+
+static void count(struct belay_region *r, bool up)
+{
+	struct belay_grant *g = r->session->grant;
+	long pages = (up ? 1 : -1) * (long)belay_region_pages(r);
+
+	if (r->counted == up)
+		return;
+	r->counted = up;
+	if (r->kind == BELAY_PINNED) {
+		atomic64_add(pages, &g->mm->pinned_vm);
+		atomic_long_add(pages, &g->pinned_pages);
+		belay_stat_add(pinned_bytes, pages * (s64)PAGE_SIZE);
+	} else {
+		atomic_long_add(pages, &g->tracked_pages);
+		belay_stat_add(tracked_bytes, pages * (s64)PAGE_SIZE);
+	}
+}
+
+/* Let the module's own pins go; what another driver holds is not touched. */
+void belay_region_drop_pins(struct belay_region *r)
+{
+	/* A prepared region's pages were never given to a device by us. */
+	belay_unpin(r, r->kind == BELAY_PINNED && r->flags & BELAY_REGION_WRITE);
+	if (r->kind == BELAY_PINNED)
+		count(r, false);
+}
+
+void belay_region_refund(struct belay_region *r)
+{
+	count(r, false);
+	belay_coverage_refund(r);
+}
+
+/*
+ * Charged in full because of neighbours that are being let go, or shared with
+ * one that turned out lost: what is about to become free is freed first.
+ */
+static int charge(struct belay_region *r, struct belay_refusal *why)
+{
+	int ret = belay_coverage_charge(r, why);
+
+	if (ret != -EDQUOT)
+		return ret;
+	belay_settle_grant(r->session->grant);
+	return belay_coverage_charge(r, why);
+}
+
+/* All pinned: 0 once @r is live. -ESTALE: pin again; else it fails. */
+static int become_live(struct belay_region *r, struct belay_refusal *why)
+{
+	int ret, tries = 0;
+
+	while ((ret = belay_become_live(r)) == 1) {
+		if (++tries > BUILD_TRIES || fatal_signal_pending(current))
+			return -EAGAIN;
+		if (!belay_coverage_shares_unhealthy(r))
+			continue;
+		belay_coverage_refund(r);
+		ret = charge(r, why);
+		if (ret)
+			return ret;
+	}
+	return ret;
+}
+
+static int build_once(struct belay_region *r, struct belay_refusal *why)
+{
+	int ret;
+
+	/* Before this, an invalidation may be going on that we are not told of. */
+	mmu_interval_read_begin(&r->mni);
+	spin_lock(&r->lock);
+	r->dirty_start = ULONG_MAX;
+	r->dirty_last = 0;
+	spin_unlock(&r->lock);
+
+	ret = charge(r, why);
+	if (ret)
+		return ret;
+	ret = belay_pin(r);
+	if (!ret) {
+		count(r, true);
+		ret = become_live(r, why);
+	}
+	if (ret) {
+		belay_unpin(r, false);
+		belay_region_refund(r);
+	}
+	return ret;
+}
+
+static int build(struct belay_region *r, struct belay_refusal *why)
+{
+	int ret, tries;
+
+	ret = belay_watch(r);
+	if (ret)
+		return ret;
+	for (tries = 0; tries < BUILD_TRIES; tries++) {
+		ret = build_once(r, why);
+		if (ret != -ESTALE && ret != -EAGAIN)
+			break;
+		if (fatal_signal_pending(current))
+			ret = -EINTR;
+		cond_resched();
+	}
+	if (ret)
+		belay_unwatch(r);
+	return ret == -ESTALE ? -EAGAIN : ret;
+}
+
+static void refused(struct belay_register_entry *e, const struct belay_refusal *why)
+{
+	e->refused_account = why->account;
+	e->refused_resource = why->resource;
+	e->refused_usage = why->usage;
+	e->refused_limit = why->limit;
+	e->refused_needed = why->needed;
+	belay_stat_inc(refused);
+}
+
+/*
+ * From here on everybody sees it. It may have been lost already, and the
+ * worker be at it; that is as if it had happened an instant later.
+ */
+static void publish(struct belay_region *r, struct belay_register_entry *e)
+{
+	struct belay_session *s = r->session;
+
+	e->word = r->slot;
+	e->expected = r->id & ~(u64)U32_MAX;
+	e->region = r->id;
+	atomic_inc(&s->nr_regions);
+	belay_stat_inc(regions);
+	belay_stat_inc(registered);
+	/* The place is reserved: this allocates nothing. */
+	xa_store(&s->regions, r->slot, r, GFP_KERNEL_ACCOUNT);
+}
+
+int belay_region_register(struct belay_session *s, struct belay_register_entry *e)
+{
+	struct belay_refusal why = {};
+	struct belay_region *r;
+	int ret;
+
+	ret = check_entry(e);
+	if (ret)
+		return ret;
+	r = region_alloc(s, e);
+	if (!r)
+		return -ENOMEM;
+	ret = reserve(r);
+	if (ret)
+		goto err_put;
+	ret = build(r, &why);
+	if (ret) {
+		if (ret == -EDQUOT)
+			refused(e, &why);
+		goto err_unreserve;
+	}
+	publish(r, e);
+	return 0;
+err_unreserve:
+	unreserve(r);
+err_put:
+	belay_region_put(r);
+	return ret;
+}
+
+/*
+ * The other driver has its pins: from now on only remember the pages. Whatever
+ * was announced since preparing has been looked at with the pages still held.
+ */
+int belay_region_commit(struct belay_region *r)
+{
+	int ret;
+
+	if (mutex_lock_killable(&r->settle))
+		return -EINTR;
+	ret = -EINVAL;
+	if (r->kind != BELAY_TRACKED || !r->prepared)
+		goto out;
+	ret = belay_verify(r);
+	if (READ_ONCE(r->bits) & BELAY_WORD_LOST)
+		ret = -EAGAIN;
+	if (ret)
+		goto out;
+	ret = READ_ONCE(r->state) == BELAY_DEAD ? -ENOENT : 0;
+	if (!ret) {
+		r->prepared = false;
+		belay_region_drop_pins(r);
+	}
+out:
+	mutex_unlock(&r->settle);
+	return ret;
+}
+
+static bool make_dead(struct belay_region *r)
+{
+	bool first;
+
+	spin_lock(&r->lock);
+	first = r->state == BELAY_LIVE;
+	r->state = BELAY_DEAD;
+	if (first)
+		belay_word_set(r, r->bits | BELAY_WORD_RELEASED);
+	spin_unlock(&r->lock);
+	return first;
+}
+
+/*
+ * Let go of @r, on which the caller has a reference. When this returns nothing
+ * is held or charged, whoever did it.
+ */
+bool belay_region_let_go(struct belay_region *r)
+{
+	struct belay_session *s = r->session;
+	bool first;
+
+	mutex_lock(&r->settle);
+	first = make_dead(r);
+	if (first) {
+		belay_unwatch(r);
+		belay_region_drop_pins(r);
+		belay_region_refund(r);
+	}
+	mutex_unlock(&r->settle);
+	if (!first)
+		return false;
+
+	unreserve(r);
+	atomic_dec(&s->nr_regions);
+	belay_stat_add(regions, -1);
+	belay_stat_inc(unregistered);
+	belay_event_region_gone(r);
+	belay_region_put(r);
+	return true;
+}
+
+struct belay_region *belay_region_find(struct belay_session *s, u64 id)
+{
+	struct belay_region *r;
+
+	/* Its last reference goes after it has left, which takes this lock. */
+	xa_lock(&s->regions);
+	r = xa_load(&s->regions, (u32)id);
+	if (r && r->id == id)
+		kref_get(&r->ref);
+	else
+		r = NULL;
+	xa_unlock(&s->regions);
+	return r;
+}
+
+/* The next region from *@slot on, with a reference. */
+struct belay_region *belay_region_next(struct belay_session *s, unsigned long *slot)
+{
+	struct belay_region *r;
+
+	xa_lock(&s->regions);
+	r = xa_find(&s->regions, slot, BELAY_WORDS_MAX, XA_PRESENT);
+	if (r)
+		kref_get(&r->ref);
+	xa_unlock(&s->regions);
+	return r;
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * session.c - a session's file: what clients do
+ *
+ * Everything but BELAY_INFO is for the address space that the grant is bound
+ * to: any other caller, whatever way it came by the fd, gets EXDEV. While a
+ * command runs its caller has the file open and the mm alive, so neither the
+ * session can be closed nor the address space end under it.
+ */
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/seq_file.h>
+
+#include "belay.h"
+#include "ioctl.h"
+
+static struct belay_session *session_of(struct belay_call *call)
+{
+	return call->file->private_data;
+}
+
+static int check_bound(const struct belay_session *s)
+{
+	if (!belay_is_bound_here(s))
+		return -EXDEV;
+	return READ_ONCE(s->grant->dead) ? -ESHUTDOWN : 0;
+}
+
+static int do_register(struct belay_call *call)
+{
+	struct belay_session *s = session_of(call);
+	struct belay_register *arg = call->arg;
+	struct belay_register_entry e;
+	int ret;
+
+	ret = check_bound(s);
+	if (ret)
+		return ret;
+	if (arg->flags || arg->reserved)
+		return -EOPNOTSUPP;
+	ret = belay_array_check(arg->count, arg->entry_size, sizeof(e));
+	if (ret)
+		return ret;
+
+	for (arg->done = 0; arg->done < arg->count; arg->done++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = belay_entry_read(&e, sizeof(e), arg->entries,
+				       arg->entry_size, arg->done);
+		if (ret == -EFAULT)
+			return ret;
+		e.status = ret ? ret : belay_region_register(s, &e);
+		if (belay_entry_write(&e, sizeof(e), arg->entries,
+				      arg->entry_size, arg->done)) {
+			/* Nobody would ever know its id. */
+			if (!e.status) {
+				struct belay_region *r = belay_region_find(s, e.region);
+
+				if (r) {
+					belay_region_let_go(r);
+					belay_region_put(r);
+				}
+			}
+			return -EFAULT;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+static int commit_one(struct belay_region *r, struct belay_region_entry *e)
+{
+	return belay_region_commit(r);
+}
+
+static int unregister_one(struct belay_region *r, struct belay_region_entry *e)
+{
+	belay_region_let_go(r);
+	return 0;
+}
+
+static int check_one(struct belay_region *r, struct belay_region_entry *e)
+{
+	int ret = belay_settle(r);
+
+	e->state = READ_ONCE(r->bits);
+	return ret;
+}
+
+static int for_regions(struct belay_call *call,
+		       int (*one)(struct belay_region *, struct belay_region_entry *))
+{
+	struct belay_session *s = session_of(call);
+	struct belay_regions *arg = call->arg;
+	struct belay_region_entry e;
+	struct belay_region *r;
+	int ret;
+
+	ret = check_bound(s);
+	if (ret)
+		return ret;
+	if (arg->flags || arg->reserved)
+		return -EOPNOTSUPP;
+	ret = belay_array_check(arg->count, arg->entry_size, sizeof(e));
+	if (ret)
+		return ret;
+
+	for (arg->done = 0; arg->done < arg->count; arg->done++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = belay_entry_read(&e, sizeof(e), arg->entries,
+				       arg->entry_size, arg->done);
+		if (ret == -EFAULT)
+			return ret;
+		if (!ret) {
+			r = belay_region_find(s, e.region);
+			ret = r ? one(r, &e) : -ENOENT;
+			if (r)
+				belay_region_put(r);
+		}
+		e.status = ret;
+		if (belay_entry_write(&e, sizeof(e), arg->entries,
+				      arg->entry_size, arg->done))
+			return -EFAULT;
+		cond_resched();
+	}
+	return 0;
+}
+
+static int do_commit(struct belay_call *call)
+{
+	return for_regions(call, commit_one);
+}
+
+static int do_unregister(struct belay_call *call)
+{
+	return for_regions(call, unregister_one);
+}
+
+static int do_check(struct belay_call *call)
+{
+	return for_regions(call, check_one);
+}
+
+static int do_usage(struct belay_call *call)
+{
+	struct belay_session *s = session_of(call);
+	struct belay_usage *arg = call->arg;
+	struct belay_node *n;
+	u32 room = arg->count;
+	int ret;
+
+	ret = check_bound(s);
+	if (ret)
+		return ret;
+	if (arg->flags)
+		return -EOPNOTSUPP;
+	if (room) {
+		ret = belay_array_check(min_t(u32, room, BELAY_MAX_BATCH),
+					arg->entry_size, sizeof(struct belay_level));
+		if (ret)
+			return ret;
+	}
+	arg->session = s->id;
+	arg->grant = s->grant->id;
+	arg->count = 0;
+	for (n = &s->grant->node; n; n = n->parent) {
+		struct belay_level level = {
+			.account = n->id,
+			.limit_bytes = belay_pages_to_bytes(READ_ONCE(n->limit_pages)),
+			.usage_bytes = belay_pages_to_bytes(atomic_long_read(&n->pages)),
+			.limit_regions = READ_ONCE(n->limit_regions),
+			.usage_regions = atomic_long_read(&n->regions),
+		};
+
+		if (arg->count < room &&
+		    belay_entry_write(&level, sizeof(level), arg->levels,
+				      arg->entry_size, arg->count))
+			return -EFAULT;
+		arg->count++;
+	}
+	return 0;
+}
+
+#define COMMAND(nr, type, fn) { .cmd = nr, .size = sizeof(struct type), .handler = fn }
+
+static const struct belay_command commands[] = {
+	COMMAND(BELAY_REGISTER, belay_register, do_register),
+	COMMAND(BELAY_UNREGISTER, belay_regions, do_unregister),
+	COMMAND(BELAY_CHECK, belay_regions, do_check),
+	COMMAND(BELAY_COMMIT, belay_regions, do_commit),
+	COMMAND(BELAY_USAGE, belay_usage, do_usage),
+	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
+};
+
+static long session_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	return belay_ioctl(file, commands, ARRAY_SIZE(commands), cmd, arg);
+}
+
+static int session_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct belay_session *s = file->private_data;
+	int ret = check_bound(s);
+
+	return ret ? ret : belay_words_mmap(s, vma);
+}
+
+static int session_release(struct inode *inode, struct file *file)
+{
+	belay_session_close(file->private_data);
+	return 0;
+}
+
+static void session_show_fdinfo(struct seq_file *m, struct file *file)
+{
+	struct belay_session *s = file->private_data;
+	struct belay_grant *g = s->grant;
+
+	seq_printf(m, "belay-session:\t%u\n", s->id);
+	seq_printf(m, "belay-grant:\t%u\n", g->id);
+	seq_printf(m, "belay-regions:\t%d\n", atomic_read(&s->nr_regions));
+	seq_printf(m, "belay-charged-kB:\t%lu\n",
+		   atomic_long_read(&g->node.pages) << (PAGE_SHIFT - 10));
+	seq_printf(m, "belay-ended:\t%d\n", READ_ONCE(g->dead));
+}
+
+const struct file_operations belay_session_fops = {
+	.owner = THIS_MODULE,
+	.release = session_release,
+	.unlocked_ioctl = session_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.mmap = session_mmap,
+	.show_fdinfo = session_show_fdinfo,
+	.llseek = noop_llseek,
+};

@@ -1,0 +1,458 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * verify.c - is it still the same page?
+ *
+ * Called after the fact, by the worker or by a client that met a suspect word,
+ * with the region's settle mutex held. The suspect pages are taken off the
+ * region, 512 at a time compared with what is mapped now, and what is
+ * announced meanwhile is added by the callback and looked at next. The word
+ * becomes valid under the region's lock when nothing is left to look at.
+ *
+ * A page is
+ *   the same	if the page table maps the page frame that was registered. A
+ *		later removal must take it out of the page table and announce
+ *		that; so this is final.
+ *   lost	if the page table maps another one, or no mapping is there.
+ *
+ * If the page table has no page, it depends on the mapping:
+ *   shared	(shmem, hugetlb, files) only the page table entry may have been
+ *		dropped. The page is the same if it is in the page cache at its
+ *		index. A hole punch announces itself only *before* it takes the
+ *		page out of the cache; it holds the inode's lock all the time,
+ *		so the cache is looked at under that lock, shared. For other
+ *		file systems than shmem and hugetlb that lock may be held for
+ *		ever (FUSE, NFS): it is tried, else the region stays suspect.
+ *   private	an anonymous page is lost, unless a migration is being tried:
+ *		then the entry is only away for a moment, and the folio is
+ *		locked for all of it. So: no entry, folio not locked, still no
+ *		entry, and nothing announced since before the first look. (A
+ *		migration that began before the first look and has not put
+ *		the entry back at the second one was holding the lock between.)
+ *
+ * The frames of a tracked region are only remembered, not held: they may have
+ * been freed and used again. They are compared as numbers; struct page is
+ * touched only through pfn_to_online_page() and only for the lock bit.
+ */
+#include <linux/fs.h>
+#include <linux/hmm.h>
+#include <linux/magic.h>
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+
+#include "belay.h"
+#include "compat/compat.h"
+
+#define STEP_PAGES	(PAGE_SIZE / sizeof(unsigned long))
+/* Looks at one step before saying "later": each is spoilt by a new event. */
+#define STEP_TRIES	8
+/* Rounds over what was announced during the round before. */
+#define ROUNDS		32
+
+/* One look: what it is at, and what it found. */
+struct look {
+	struct belay_region *r;
+	struct mm_struct *mm;
+	unsigned long *pfns;		/* scratch, STEP_PAGES */
+	struct belay_extent_iter iter;	/* @run: the one that @page lies in */
+	u64 run;
+	unsigned long run_start;
+	unsigned long lost_start, lost_last;
+};
+
+static void rewind(struct look *l)
+{
+	belay_extent_start(&l->iter, &l->r->extents);
+	l->run = 0;
+	l->run_start = l->r->it.start;
+}
+
+/* The page frame registered at @page; quick if pages are asked for in order. */
+static unsigned long registered_pfn(struct look *l, unsigned long page)
+{
+	if (page < l->run_start)
+		rewind(l);
+	while (page >= l->run_start + belay_run_pages(l->run)) {
+		l->run_start += belay_run_pages(l->run);
+		if (WARN_ON_ONCE(!belay_extent_next(&l->iter, &l->run)))
+			return 0;
+	}
+	return belay_run_pfn(l->run) + (page - l->run_start);
+}
+
+static bool is_mapped_same(unsigned long entry, unsigned long pfn)
+{
+	return entry & HMM_PFN_VALID && (entry & ~HMM_PFN_FLAGS) == pfn;
+}
+
+static int snapshot(struct look *l, unsigned long page, unsigned long nr,
+		    unsigned long seq)
+{
+	struct hmm_range range = {
+		.notifier = &l->r->mni,
+		.notifier_seq = seq,
+		.start = page << PAGE_SHIFT,
+		.end = (page + nr) << PAGE_SHIFT,
+		.hmm_pfns = l->pfns,
+	};
+	int ret;
+
+	memset(l->pfns, 0, nr * sizeof(*l->pfns));
+	mmap_read_lock(l->mm);
+	ret = hmm_range_fault(&range);
+	mmap_read_unlock(l->mm);
+	return ret == -EBUSY ? -EAGAIN : ret;
+}
+
+/* PROT_NONE, where hmm_range_fault() does not look: without faulting in. */
+static bool maps_unreadable(struct look *l, unsigned long page, unsigned long pfn)
+{
+	struct vm_area_struct *vma;
+	struct page *found = NULL;
+	bool same;
+
+	mmap_read_lock(l->mm);
+	vma = find_vma(l->mm, page << PAGE_SHIFT);
+	if (!vma || vma->vm_flags & VM_READ ||
+	    belay_get_page_remote(l->mm, page << PAGE_SHIFT, &found) != 1)
+		found = NULL;
+	mmap_read_unlock(l->mm);
+	if (!found)
+		return false;
+	same = page_to_pfn(found) == pfn;
+	put_page(found);
+	return same;
+}
+
+/* The file of a shared mapping at @page, with a reference, or NULL. */
+static struct file *shared_file(struct look *l, unsigned long page,
+				pgoff_t *ret_index, unsigned int *ret_order)
+{
+	struct vm_area_struct *vma;
+	struct file *file = NULL;
+
+	mmap_read_lock(l->mm);
+	vma = find_vma(l->mm, page << PAGE_SHIFT);
+	if (vma && vma->vm_start <= page << PAGE_SHIFT && vma->vm_file &&
+	    vma->vm_flags & VM_MAYSHARE) {
+		file = get_file(vma->vm_file);
+		*ret_index = vma->vm_pgoff + page - (vma->vm_start >> PAGE_SHIFT);
+		*ret_order = belay_cache_order(vma);
+	}
+	mmap_read_unlock(l->mm);
+	return file;
+}
+
+static bool in_page_cache(struct address_space *mapping, pgoff_t index,
+			  unsigned int order, unsigned long pfn)
+{
+	struct page *page = pagecache_get_page(mapping, index >> order, 0, 0);
+	unsigned long found;
+
+	if (!page)
+		return false;
+	found = page_to_pfn(page);
+	/* Where the cache counts huge pages, it gives the first small one. */
+	if (order)
+		found += index & ((1UL << order) - 1);
+	put_page(page);
+	return found == pfn;
+}
+
+static bool is_hugetlb(const struct inode *inode)
+{
+	return inode->i_sb->s_magic == HUGETLBFS_MAGIC;
+}
+
+/* 1: the same, 0: lost, -EAGAIN: cannot be told now. */
+static int look_in_file(struct file *file, pgoff_t index, unsigned int order,
+			unsigned long pfn)
+{
+	struct address_space *mapping = file->f_mapping;
+	struct inode *inode = mapping->host;
+	int ret;
+
+	if (shmem_mapping(mapping) || is_hugetlb(inode))
+		inode_lock_shared(inode);
+	else if (!inode_trylock_shared(inode))
+		return -EAGAIN;
+	ret = in_page_cache(mapping, index, order, pfn);
+	inode_unlock_shared(inode);
+	return ret;
+}
+
+static bool is_locked(unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+
+	return page && folio_test_locked(page_folio(page));
+}
+
+/* The page table had no page at @page: 1, 0 or -EAGAIN as above. */
+static int look_closer(struct look *l, unsigned long page, unsigned long pfn,
+		       unsigned long seq)
+{
+	unsigned int order;
+	struct file *file;
+	pgoff_t index;
+	int ret;
+
+	if (maps_unreadable(l, page, pfn))
+		return 1;
+	file = shared_file(l, page, &index, &order);
+	if (file) {
+		ret = look_in_file(file, index, order, pfn);
+		fput(file);
+		return ret;
+	}
+	if (is_locked(pfn))
+		return -EAGAIN;
+	ret = snapshot(l, page, 1, seq);
+	if (ret)
+		return ret;
+	return is_mapped_same(l->pfns[0], pfn);
+}
+
+/*
+ * Compare @nr pages from @page. The snapshot's array is used again by
+ * look_closer(), so the pages to look at closer are found first, as one range.
+ */
+static int look_once(struct look *l, unsigned long page, unsigned long nr)
+{
+	unsigned long seq = mmu_interval_read_begin(&l->r->mni);
+	unsigned long i, first = ULONG_MAX, last = 0;
+	unsigned long lost_start = ULONG_MAX, lost_last = 0;
+	int ret;
+
+	ret = snapshot(l, page, nr, seq);
+	if (ret)
+		return ret;
+	for (i = 0; i < nr; i++) {
+		if (is_mapped_same(l->pfns[i], registered_pfn(l, page + i)))
+			continue;
+		if (l->pfns[i] & HMM_PFN_VALID)
+			belay_range_extend(&lost_start, &lost_last, page + i, page + i);
+		else
+			belay_range_extend(&first, &last, page + i, page + i);
+	}
+	for (i = first; i <= last; i++) {
+		ret = look_closer(l, i, registered_pfn(l, i), seq);
+		if (ret < 0)
+			return ret;
+		if (!ret)
+			belay_range_extend(&lost_start, &lost_last, i, i);
+		cond_resched();
+	}
+	if (mmu_interval_read_retry(&l->r->mni, seq))
+		return -EAGAIN;
+	belay_range_extend(&l->lost_start, &l->lost_last, lost_start, lost_last);
+	return 0;
+}
+
+static int look_at(struct look *l, unsigned long start, unsigned long last)
+{
+	unsigned long nr;
+	int ret, tries;
+
+	for (; start <= last; start += nr) {
+		nr = min(last - start + 1, STEP_PAGES);
+		for (tries = 0; tries < STEP_TRIES; tries++) {
+			ret = look_once(l, start, nr);
+			if (ret != -EAGAIN)
+				break;
+			cond_resched();
+		}
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Nothing is left to look at: the word says that it is so. */
+static void nothing_suspect(struct belay_region *r)
+{
+	lockdep_assert_held(&r->lock);
+	if (r->state == BELAY_BUILDING) {
+		r->state = BELAY_LIVE;
+		belay_word_set(r, 0);
+	} else if (r->state == BELAY_LIVE && r->bits & BELAY_WORD_SUSPECT) {
+		belay_word_set(r, r->bits & ~BELAY_WORD_SUSPECT);
+	}
+}
+
+/* Take the suspect range off @r; false if there is nothing to look at. */
+static bool take_suspects(struct belay_region *r, unsigned long *start,
+			  unsigned long *last)
+{
+	bool some = false;
+
+	spin_lock(&r->lock);
+	if (r->state == BELAY_DEAD || r->bits & BELAY_WORD_LOST)
+		goto out;
+	some = r->dirty_start <= r->dirty_last;
+	if (some) {
+		*start = r->dirty_start;
+		*last = r->dirty_last;
+		r->dirty_start = ULONG_MAX;
+		r->dirty_last = 0;
+	} else {
+		nothing_suspect(r);
+	}
+out:
+	spin_unlock(&r->lock);
+	return some;
+}
+
+static void give_back(struct belay_region *r, unsigned long start, unsigned long last)
+{
+	spin_lock(&r->lock);
+	belay_range_extend(&r->dirty_start, &r->dirty_last, start, last);
+	spin_unlock(&r->lock);
+}
+
+static void set_lost(struct belay_region *r, const struct look *l)
+{
+	spin_lock(&r->lock);
+	if (r->state == BELAY_LIVE) {
+		if (!(r->bits & BELAY_WORD_LOST)) {
+			r->lost_reason = BELAY_REASON_REPLACED;
+			belay_stat_inc(lost);
+		}
+		belay_word_set(r, (r->bits | BELAY_WORD_LOST) & ~BELAY_WORD_SUSPECT);
+		belay_range_extend(&r->lost_start, &r->lost_last,
+				   l->lost_start, l->lost_last);
+	}
+	spin_unlock(&r->lock);
+}
+
+static int look_at_suspects(struct look *l)
+{
+	unsigned long start, last;
+	int ret, rounds = 0;
+	bool looked = false;
+
+	while (take_suspects(l->r, &start, &last)) {
+		looked = true;
+		ret = rounds++ < ROUNDS ? look_at(l, start, last) : -EAGAIN;
+		if (ret) {
+			give_back(l->r, start, last);
+			belay_stat_inc(verify_again);
+			return ret;
+		}
+		if (l->lost_start <= l->lost_last) {
+			belay_stat_inc(verified_lost);
+			set_lost(l->r, l);
+			return 0;
+		}
+	}
+	if (looked)
+		belay_stat_inc(verified_same);
+	return 0;
+}
+
+static int look_begin(struct look *l, struct belay_region *r)
+{
+	l->r = r;
+	l->mm = r->session->grant->mm;
+	l->lost_start = ULONG_MAX;
+	l->lost_last = 0;
+	rewind(l);
+	l->pfns = (unsigned long *)__get_free_page(GFP_KERNEL);
+	if (!l->pfns)
+		return -EAGAIN;
+	/* No users: the end of the address space is, or will be, announced. */
+	if (mmget_not_zero(l->mm))
+		return 0;
+	free_page((unsigned long)l->pfns);
+	return -EAGAIN;
+}
+
+static void look_end(struct look *l)
+{
+	mmput_async(l->mm);
+	free_page((unsigned long)l->pfns);
+}
+
+static int look_through(struct belay_region *r)
+{
+	struct look l;
+	int ret = look_begin(&l, r);
+
+	if (ret)
+		return ret;
+	ret = look_at_suspects(&l);
+	look_end(&l);
+	return ret;
+}
+
+/*
+ * A region that is being built has its pages. 0: nothing was announced since
+ * it began; it is live now. 1: something was, and all pages are the same; ask
+ * again. -ESTALE: some page is another one already. -EAGAIN: cannot be told.
+ */
+int belay_become_live(struct belay_region *r)
+{
+	unsigned long start, last;
+	struct look l;
+	int ret;
+
+	if (!take_suspects(r, &start, &last))
+		return 0;
+	ret = look_begin(&l, r);
+	if (ret)
+		return ret;
+	ret = look_at(&l, start, last);
+	if (!ret)
+		ret = l.lost_start <= l.lost_last ? -ESTALE : 1;
+	look_end(&l);
+	return ret;
+}
+
+/*
+ * What a lost region still holds is useless: the module's pins go, with their
+ * charge. What another driver holds stays charged until it is unregistered, or
+ * its address space is gone.
+ */
+static void drop_lost(struct belay_region *r)
+{
+	belay_region_drop_pins(r);
+	if (r->kind == BELAY_PINNED || READ_ONCE(r->exited)) {
+		belay_unwatch(r);
+		belay_region_refund(r);
+	}
+}
+
+/*
+ * Settle @r: 0 if its word says what is so, -EAGAIN if that cannot be told
+ * yet. Called with r->settle held.
+ */
+int belay_verify(struct belay_region *r)
+{
+	int ret = 0;
+
+	lockdep_assert_held(&r->settle);
+	if (READ_ONCE(r->bits) & BELAY_WORD_SUSPECT)
+		ret = look_through(r);
+	if (READ_ONCE(r->bits) & BELAY_WORD_LOST && READ_ONCE(r->state) == BELAY_LIVE) {
+		drop_lost(r);
+		belay_event_region_lost(r);
+		return 0;
+	}
+	return ret;
+}
+
+/* A client met a suspect word. */
+int belay_settle(struct belay_region *r)
+{
+	int ret;
+
+	if (mutex_lock_killable(&r->settle))
+		return -EINTR;
+	ret = belay_verify(r);
+	mutex_unlock(&r->settle);
+	return ret;
+}
