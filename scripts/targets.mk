@@ -25,7 +25,7 @@ tests: $(ALL) $(TESTS) lists
 
 # Both kernels' modules; each in a folder of its own under build/kmod/.
 modules:
-	@scripts/build-module $(if $(KERNEL),$(KERNEL),$(KERNELS))
+	@+scripts/build-module $(if $(KERNEL),$(KERNEL),$(KERNELS))
 
 # What tests/run reads, one test per line. Written anew each time, since a test that
 # has left the tree must leave the list; renamed, since another run may be reading it.

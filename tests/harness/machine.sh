@@ -66,6 +66,7 @@ systemd_on()
 
 special_memory_on()
 {
+	# shellcheck disable=SC2016 # the machine expands it
 	tests/vm/run --kernel "$1" --with nvdimm --with movable --name "harness-$1-memory" -- \
 		bash -c 'set -e; fsdax /mnt ext4; grep " /mnt " /proc/mounts
 			awk "/^Node/ { node = \$2 } /zone *Movable/ { movable = 1 }
