@@ -145,10 +145,15 @@ install_config   = $(eval INSTALL += config|$(strip $(1))|$(strip $(2))|0644)
 install_man      = $(foreach f,$(1),$(call install_file,$(f),$(MANDIR)/man$(subst \
 	.,,$(suffix $(f)))/$(notdir $(f))))
 
-$(B)/obj/%.o: %.c
+# Other flags, other objects: this file changes when they do.
+$(B)/flags: FORCE
+	@mkdir -p $(B); echo '$(CC) $(subst ','\'',$(BL_CFLAGS) $(CFLAGS) $(SAN_FLAGS))' | \
+		cmp -s - $@ || echo '$(CC) $(subst ','\'',$(BL_CFLAGS) $(CFLAGS) $(SAN_FLAGS))' > $@
+
+$(B)/obj/%.o: %.c $(B)/flags
 	$(call say,CC,$<)mkdir -p $(@D); \
 	$(CC) $(BL_CFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(CFLAGS_$<) -c -o $@ $<
 
-$(B)/san/obj/%.o: %.c
+$(B)/san/obj/%.o: %.c $(B)/flags
 	$(call say,CC-SAN,$<)mkdir -p $(@D); \
 	$(CC) $(BL_CFLAGS) $(CFLAGS) $(SAN_FLAGS) $(PKG_CFLAGS) $(CFLAGS_$<) -c -o $@ $<

@@ -18,6 +18,7 @@ build_trouble()
 passes_on()
 {
 	local out
+	# shellcheck disable=SC2016 # the machine expands it
 	out=$(tests/vm/run --kernel "$1" --name "harness-$1-passes" -- bash -c '
 		echo "as user $(id -u) in $PWD on $(uname -r)"
 		echo changed > Makefile && echo "the tree can be written to"
