@@ -14,7 +14,8 @@
  * Each test runs in a forked child, in a process group of its own, so that a crash
  * or a hang is that test's failure and no one else's, and nothing that it started
  * lives on. A test that returns has passed; the first failing CHECK ends it. A test
- * takes at most TAP_TIMEOUT seconds unless TEST_TIMEOUT says otherwise.
+ * takes at most TAP_TIMEOUT seconds unless TEST_TIMEOUT says otherwise; SLOW=3 in the
+ * environment, for a busy machine, makes it three times as many.
  *
  * Processes that a test starts with tap_spawn() use the same CHECKs; tap_join()
  * fails the test if theirs failed.
@@ -242,6 +243,13 @@ static TAP_UNUSED int tap_wait(pid_t pid, unsigned int seconds, int *ret_status)
 	return 1;
 }
 
+static TAP_UNUSED unsigned int tap_limit(unsigned int seconds)
+{
+	const char *slow = getenv("SLOW");
+
+	return seconds * (slow && atoi(slow) > 0 ? (unsigned int)atoi(slow) : 1);
+}
+
 static TAP_UNUSED int tap_run_one(const struct tap_test *t)
 {
 	int status = 0, ended;
@@ -261,10 +269,10 @@ static TAP_UNUSED int tap_run_one(const struct tap_test *t)
 		exit(0); /* not _exit: a leak found at exit fails the test */
 	}
 	setpgid(pid, pid);
-	ended = tap_wait(pid, t->timeout, &status);
+	ended = tap_wait(pid, tap_limit(t->timeout), &status);
 	kill(-pid, SIGKILL);
 	if (!ended) {
-		tap_diag("not finished after %u s", t->timeout);
+		tap_diag("not finished after %u s", tap_limit(t->timeout));
 		waitpid(pid, &status, 0);
 		return 0;
 	}
