@@ -162,6 +162,7 @@ int ctl_table_print(struct ctl *c, struct ctl_table *t);
 json_t *ctl_json_u64(uint64_t value);
 json_t *ctl_json_limit(uint64_t limit);
 json_t *ctl_json_text(const char *text);
+json_t *ctl_json_object(const char *key, ...) __attribute__((sentinel));
 int ctl_json_print(struct ctl *c, json_t *json);
 
 /* rows.c: what BL_LIST answers, row by row */

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* json.c - numbers and text as belayctl's JSON has them */
+#include <stdarg.h>
 #include <string.h>
 
 #include <linux/belay.h>
@@ -31,6 +32,29 @@ json_t *ctl_json_text(const char *text)
 		ascii[i] = (signed char)text[i] < 0 ? '?' : text[i];
 	ascii[i] = '\0';
 	return json_string(ascii);
+}
+
+/*
+ * Of keys and values in turn, NULL at the end. Takes the values; NULL when one
+ * of them or the object could not be made.
+ */
+json_t *ctl_json_object(const char *key, ...)
+{
+	json_t *object = json_object(), *value;
+	bool failed = !object;
+	va_list ap;
+
+	va_start(ap, key);
+	for (; key; key = va_arg(ap, const char *)) {
+		value = va_arg(ap, json_t *);
+		if (json_object_set_new(object, key, value))
+			failed = true;
+	}
+	va_end(ap);
+	if (!failed)
+		return object;
+	json_decref(object);
+	return NULL;
 }
 
 /* Prints and frees it. NULL is what could not be made. */

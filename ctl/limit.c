@@ -43,12 +43,12 @@ static void add_line(struct ctl *c, struct show *s, const struct limit_line *l)
 
 	s->shown++;
 	if (c->json) {
-		json = json_pack("{s:o, s:o, s:o, s:o, s:o}",
+		json = ctl_json_object(
 			"name", ctl_json_text(l->name),
 			"usage_bytes", ctl_json_u64(l->usage_bytes),
 			"limit_bytes", ctl_json_limit(l->limit_bytes),
 			"usage_regions", ctl_json_u64(l->usage_regions),
-			"limit_regions", ctl_json_limit(l->limit_regions));
+			"limit_regions", ctl_json_limit(l->limit_regions), NULL);
 		json_array_append_new(s->array, json);
 		return;
 	}
@@ -107,7 +107,7 @@ static int show_limits(struct ctl *c, const char *account)
 		return status;
 	}
 	if (c->json)
-		return ctl_json_print(c, json_pack("{s:o}", "limits", s.array));
+		return ctl_json_print(c, ctl_json_object("limits", s.array, NULL));
 	return ctl_table_print(c, s.table);
 }
 
@@ -129,7 +129,7 @@ static void print_set(struct ctl *c, const struct bl_limit *l)
 
 static int json_set(struct ctl *c, const struct bl_limit *l)
 {
-	json_t *json = json_pack("{s:o}", "account", ctl_json_text(l->account));
+	json_t *json = ctl_json_object("account", ctl_json_text(l->account), NULL);
 
 	if (l->set & BL_LIMIT_SET_BYTES)
 		json_object_set_new(json, "limit_bytes", ctl_json_limit(l->limit_bytes));

@@ -59,7 +59,7 @@ static json_t *account_json(struct ctl *c, const void *row)
 {
 	const struct bl_account_row *a = row;
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o}",
+	return ctl_json_object(
 		"account", ctl_json_u64(a->account),
 		"name", ctl_json_text(a->name),
 		"parent", a->parent ? ctl_json_u64(a->parent) : json_null(),
@@ -67,8 +67,8 @@ static json_t *account_json(struct ctl *c, const void *row)
 		"limit_bytes", ctl_json_limit(a->limit_bytes),
 		"usage_regions", ctl_json_u64(a->usage_regions),
 		"limit_regions", ctl_json_limit(a->limit_regions),
-		"grants", (json_int_t)a->grants,
-		"refusals", ctl_json_u64(a->refusals));
+		"grants", json_integer(a->grants),
+		"refusals", ctl_json_u64(a->refusals), NULL);
 }
 
 static const struct ctl_column grant_columns[] = {
@@ -120,13 +120,12 @@ static json_t *grant_json(struct ctl *c, const void *row)
 {
 	const struct bl_grant_row *g = row;
 
-	return json_pack("{s:o, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-			 " s:I, s:I}",
+	return ctl_json_object(
 		"grant", ctl_json_u64(g->grant),
 		"account", ctl_json_u64(g->account),
 		"account_name", ctl_json_text(g->account_name),
-		"pid", (json_int_t)g->pid,
-		"uid", (json_int_t)g->uid,
+		"pid", json_integer(g->pid),
+		"uid", json_integer(g->uid),
 		"user", ctl_json_text(g->user),
 		"command", ctl_json_text(g->command),
 		"label", ctl_json_text(g->label),
@@ -136,8 +135,8 @@ static json_t *grant_json(struct ctl *c, const void *row)
 		"pinned_bytes", ctl_json_u64(g->pinned_bytes),
 		"tracked_bytes", ctl_json_u64(g->tracked_bytes),
 		"usage_regions", ctl_json_u64(g->usage_regions),
-		"sessions", (json_int_t)g->sessions,
-		"connected", (json_int_t)g->connected);
+		"sessions", json_integer(g->sessions),
+		"connected", json_integer(g->connected), NULL);
 }
 
 static const struct ctl_column region_columns[] = {
@@ -206,11 +205,11 @@ static json_t *request_json(const struct bl_region_row *r)
 {
 	if (!r->request)
 		return json_null();
-	return json_pack("{s:o, s:s, s:s, s:o}",
+	return ctl_json_object(
 		"request", ctl_json_u64(r->request),
-		"reason", bl_reason_name(r->reason),
-		"escalation", bl_escalation_name(r->escalation),
-		"deadline_ns", r->deadline ? ctl_json_u64(r->deadline) : json_null());
+		"reason", json_string(bl_reason_name(r->reason)),
+		"escalation", json_string(bl_escalation_name(r->escalation)),
+		"deadline_ns", r->deadline ? ctl_json_u64(r->deadline) : json_null(), NULL);
 }
 
 static json_t *region_json(struct ctl *c, const void *row)
@@ -219,25 +218,24 @@ static json_t *region_json(struct ctl *c, const void *row)
 	char id[CTL_CELL], state[CTL_CELL];
 
 	snprintf(id, sizeof(id), "%" PRIu64 ":%" PRIu64, r->session, r->region);
-	return json_pack("{s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:s, s:b, s:o, s:o, s:s, s:o, s:o,"
-			 " s:o, s:o, s:o}",
-		"id", id,
+	return ctl_json_object(
+		"id", json_string(id),
 		"session", ctl_json_u64(r->session),
 		"region", ctl_json_u64(r->region),
 		"grant", ctl_json_u64(r->grant),
-		"pid", (json_int_t)r->pid,
-		"uid", (json_int_t)r->uid,
+		"pid", json_integer(r->pid),
+		"uid", json_integer(r->uid),
 		"command", ctl_json_text(r->command),
-		"kind", bl_kind_name(r->kind),
-		"write", !!(r->flags & BELAY_REGION_WRITE),
+		"kind", json_string(bl_kind_name(r->kind)),
+		"write", json_boolean(r->flags & BELAY_REGION_WRITE),
 		"address", ctl_json_u64(r->addr),
 		"length_bytes", ctl_json_u64(r->len),
-		"state", ctl_state(r->state, state),
+		"state", json_string(ctl_state(r->state, state)),
 		"node", r->node < 0 ? json_null() : json_integer(r->node),
 		"device", r->device || r->inode ? ctl_json_u64(r->device) : json_null(),
 		"inode", r->device || r->inode ? ctl_json_u64(r->inode) : json_null(),
 		"made_at_ns", ctl_json_u64(r->made_at),
-		"request", request_json(r));
+		"request", request_json(r), NULL);
 }
 
 static const struct kind kinds[] = {
@@ -290,7 +288,7 @@ static int print_list(struct ctl *c, const struct kind *kind, struct bl_list *re
 		return status;
 	}
 	if (c->json)
-		return ctl_json_print(c, json_pack("{s:o}", kind->name, p.array));
+		return ctl_json_print(c, ctl_json_object(kind->name, p.array, NULL));
 	if (!p.rows && c->headings)
 		fprintf(c->err, "%s%s\n", kind->nothing,
 			request->pid || request->has_uid || request->grant ?

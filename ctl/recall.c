@@ -75,11 +75,11 @@ static int take_option(struct ctl *c, int opt, struct bl_recall *r, bool *wait)
 
 static int print_json(struct ctl *c, const struct bl_recalled *r, bool wait)
 {
-	json_t *json = json_pack("{s:b, s:o, s:o, s:o}",
-		"waited", wait,
+	json_t *json = ctl_json_object(
+		"waited", json_boolean(wait),
 		"regions", ctl_json_u64(r->regions),
 		"bytes", ctl_json_u64(r->bytes),
-		"refused", ctl_json_u64(r->refused));
+		"refused", ctl_json_u64(r->refused), NULL);
 
 	if (wait) {
 		json_object_set_new(json, "let_go", ctl_json_u64(r->let_go));

@@ -24,7 +24,7 @@ int ctl_reload(struct ctl *c, int argc, char **argv)
 		return status;
 	text = c->answer.ok.text;
 	if (c->json)
-		return ctl_json_print(c, json_pack("{s:o}", "text", ctl_json_text(text)));
+		return ctl_json_print(c, ctl_json_object("text", ctl_json_text(text), NULL));
 	fprintf(c->out, "%s\n", text[0] ? text : "The configuration has been read again.");
 	return CTL_OK;
 }

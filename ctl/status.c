@@ -35,13 +35,12 @@ static void get_others(const struct ctl *c, const struct bl_status *s, struct ot
 static int print_json(struct ctl *c, const struct bl_status *s, const struct others *o)
 {
 	uint64_t now = ctl_now(c);
-	json_t *json = json_pack("{s:o, s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o,"
-				 " s:o, s:o, s:o, s:o}",
+	json_t *json = ctl_json_object(
 		"version", ctl_json_text(s->version),
-		"pid", (json_int_t)s->pid,
+		"pid", json_integer(s->pid),
 		"started_at_ns", ctl_json_u64(s->started_at),
 		"uptime_ns", ctl_json_u64(less(now, s->started_at)),
-		"abi_version", (json_int_t)s->abi_version,
+		"abi_version", json_integer(s->abi_version),
 		"clients", ctl_json_u64(s->clients),
 		"accounts", ctl_json_u64(s->accounts),
 		"grants", ctl_json_u64(s->grants),
@@ -53,14 +52,12 @@ static int print_json(struct ctl *c, const struct bl_status *s, const struct oth
 		"limit_bytes", ctl_json_limit(s->limit_bytes),
 		"open_requests", ctl_json_u64(s->open_requests),
 		"overdue_requests", ctl_json_u64(s->overdue_requests),
-		"refusals", ctl_json_u64(s->refusals));
+		"refusals", ctl_json_u64(s->refusals),
+		"kernel_pinned_bytes", o->known ? ctl_json_u64(o->total_bytes) : json_null(),
+		"others_pinned_bytes", o->known ? ctl_json_u64(o->bytes) : json_null(),
+		"unknown_pinned_bytes", o->known ? ctl_json_u64(o->unknown_bytes) : json_null(),
+		NULL);
 
-	json_object_set_new(json, "kernel_pinned_bytes",
-			    o->known ? ctl_json_u64(o->total_bytes) : json_null());
-	json_object_set_new(json, "others_pinned_bytes",
-			    o->known ? ctl_json_u64(o->bytes) : json_null());
-	json_object_set_new(json, "unknown_pinned_bytes",
-			    o->known ? ctl_json_u64(o->unknown_bytes) : json_null());
 	return ctl_json_print(c, json);
 }
 

@@ -5,3 +5,18 @@
 # common
 $(call unit_test,common_units,tests/unit/common_units.c,static:belay-common)
 $(call unit_test,common_message,tests/unit/common_message.c,static:belay-common)
+
+# libclient
+CLIENT_FAKE := tests/unit/client_fake.c
+CLIENT_LIBS := static:belay static:belay-common -pthread
+$(call unit_test,client_session,tests/unit/client_session.c $(CLIENT_FAKE),$(CLIENT_LIBS))
+$(call unit_test,client_revoke,tests/unit/client_revoke.c $(CLIENT_FAKE),$(CLIENT_LIBS))
+
+# ctl
+CTL_TEST_LIBS := static:belay-ctl static:belay-common pkg:smartcols pkg:jansson
+$(call unit_test,ctl_arguments,tests/unit/ctl_arguments.c,$(CTL_TEST_LIBS))
+$(call unit_test,ctl_daemon,tests/unit/ctl_daemon.c,$(CTL_TEST_LIBS))
+$(call unit_test,ctl_output,tests/unit/ctl_output.c,$(CTL_TEST_LIBS))
+CLIENT_WRAPS := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc reallocarray mmap \
+	madvise epoll_create1 epoll_ctl timerfd_create socket pthread_create)
+$(call unit_test,client_nomem,tests/unit/client_nomem.c $(CLIENT_FAKE),$(CLIENT_LIBS) $(CLIENT_WRAPS))

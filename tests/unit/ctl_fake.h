@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ctl_fake.h - belayctl against a daemon that does as the test says
+ *
+ * The fake listens on a socket in a folder of its own, answers BL_HELLO, and
+ * gives the rest of the conversation to the test's function, in a child.
+ * Include after tap.h, in one .c file per program.
+ */
+#ifndef CTL_FAKE_H
+#define CTL_FAKE_H
+
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "common/message.h"
+#include "ctl/belayctl.h"
+
+#define NOW_NS		100000000000ULL	/* what time it is, in tests */
+#define FAKE_ARGS	16
+
+struct fake {
+	char dir[32];
+	char path[64];
+	int listener;
+	pid_t pid;
+};
+
+/* What one run of belayctl left behind. */
+struct run {
+	int status;
+	char *out;
+	char *err;
+};
+
+typedef void (*fake_fn)(int fd);
+
+union fake_msg {
+	struct bl_msg msg;
+	struct bl_hello hello;
+	struct bl_list list;
+	struct bl_limit limit;
+	struct bl_recall recall;
+	char bytes[BL_MSG_MAX];
+};
+
+static TAP_UNUSED struct fake fake;
+static TAP_UNUSED const char *fake_vmstat = "/nonexistent";
+
+/* Receives a request, which must be well-formed. */
+static TAP_UNUSED void fake_recv(int fd, union fake_msg *m, uint16_t type)
+{
+	char why[BL_TEXT_MAX];
+	ssize_t n;
+
+	n = CHECK_SYS(recv(fd, m, sizeof(*m), 0));
+	if (bl_msg_check(m, (size_t)n, BL_FROM_CLIENT, why))
+		FAIL("the request is malformed: %s", why);
+	CHECK_EQ(m->msg.type, type);
+}
+
+static TAP_UNUSED void fake_send(int fd, void *msg, size_t size, uint16_t type, uint64_t serial)
+{
+	bl_msg_init(msg, size, type, serial);
+	CHECK_EQ(send(fd, msg, size, MSG_NOSIGNAL), (ssize_t)size);
+}
+
+static TAP_UNUSED void fake_error(int fd, uint64_t serial, int error, const char *text)
+{
+	struct bl_error e = { .error = error };
+
+	snprintf(e.text, sizeof(e.text), "%s", text);
+	fake_send(fd, &e, sizeof(e), BL_ERROR, serial);
+}
+
+static TAP_UNUSED void fake_hello(int fd)
+{
+	struct bl_hello h = { .oldest = BL_PROTOCOL_NEWEST, .newest = BL_PROTOCOL_NEWEST,
+			      .label = "0.1.0" };
+	union fake_msg m;
+
+	fake_recv(fd, &m, BL_HELLO);
+	CHECK_STR(m.hello.label, "belayctl");
+	fake_send(fd, &h, sizeof(h), BL_HELLO, m.msg.serial);
+}
+
+static TAP_UNUSED void fake_remove(void)
+{
+	unlink(fake.path);
+	rmdir(fake.dir);
+}
+
+/* Makes the socket; the test runs in a process of its own, which removes it. */
+static TAP_UNUSED void fake_listen(void)
+{
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+
+	strcpy(fake.dir, "/tmp/belayctl.XXXXXX");
+	CHECK(mkdtemp(fake.dir));
+	snprintf(fake.path, sizeof(fake.path), "%s/sock", fake.dir);
+	atexit(fake_remove);
+	fake.listener = CHECK_SYS(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+	strcpy(sun.sun_path, fake.path);
+	CHECK_SYS(bind(fake.listener, (struct sockaddr *)&sun, sizeof(sun)));
+	CHECK_SYS(listen(fake.listener, 4));
+}
+
+static TAP_UNUSED void fake_accept(void *arg)
+{
+	fake_fn fn = *(fake_fn *)arg;
+	int fd = CHECK_SYS(accept(fake.listener, NULL, NULL));
+
+	close(fake.listener);
+	fn(fd);
+	close(fd);
+}
+
+/* A daemon that accepts one connection and does fn. */
+static TAP_UNUSED void fake_start(fake_fn fn)
+{
+	fake_listen();
+	fake.pid = tap_spawn(fake_accept, &fn);
+	close(fake.listener);
+}
+
+/* Runs belayctl with that command line; frees what the last run left. */
+static TAP_UNUSED struct run *run_with(struct ctl *c, const char *line)
+{
+	static struct run r;
+	char *args = strdup(line), *argv[FAKE_ARGS + 1] = { (char *)"belayctl" }, *p;
+	size_t out_len, err_len;
+	int argc = 1;
+
+	free(r.out);
+	free(r.err);
+	for (p = strtok(args, " "); p && argc < FAKE_ARGS; p = strtok(NULL, " "))
+		argv[argc++] = p;
+	c->out = open_memstream(&r.out, &out_len);
+	c->err = open_memstream(&r.err, &err_len);
+	r.status = ctl_main(c, argc, argv);
+	fclose(c->out);
+	fclose(c->err);
+	free(args);
+	return &r;
+}
+
+static TAP_UNUSED struct run *run(const char *line)
+{
+	struct ctl c;
+
+	ctl_init(&c, stdout, stderr);
+	if (fake.path[0])
+		c.socket = fake.path;
+	c.fixed_now = NOW_NS;
+	c.vmstat = fake_vmstat;
+	c.timeout_msec = 300;
+	return run_with(&c, line);
+}
+
+/* Runs it against a daemon that does fn, which must have been content, too. */
+static TAP_UNUSED struct run *run_against(fake_fn fn, const char *line)
+{
+	struct run *r;
+
+	fake_start(fn);
+	r = run(line);
+	tap_join(fake.pid);
+	fake_remove();
+	return r;
+}
+
+/* A terminal to print on; what was printed is read from the master. */
+static TAP_UNUSED FILE *open_terminal(int *ret_master)
+{
+	int master = CHECK_SYS(posix_openpt(O_RDWR | O_NOCTTY));
+
+	CHECK_SYS(grantpt(master));
+	CHECK_SYS(unlockpt(master));
+	*ret_master = master;
+	return fdopen(CHECK_SYS(open(ptsname(master), O_RDWR | O_NOCTTY)), "w");
+}
+
+/* All that was printed on a terminal that has been closed. Closes the master. */
+static TAP_UNUSED size_t read_terminal(int master, char *buf, size_t size)
+{
+	size_t n = 0;
+	ssize_t r;
+
+	while (n < size - 1 && (r = read(master, buf + n, size - 1 - n)) > 0)
+		n += (size_t)r;
+	buf[n] = '\0';
+	close(master);
+	return n;
+}
+
+/* The output as it is when it is not as it should be: one look is enough. */
+#define CHECK_OUTPUT(r, want)							\
+	do {									\
+		if (strcmp((r)->out, (want)))					\
+			FAIL("the output is:\n%s\ninstead of:\n%s\n%s",		\
+			     (r)->out, (want), (r)->err);			\
+	} while (0)
+
+static TAP_UNUSED void check_run(const struct run *r, int status, const char *err,
+				 const char *file, int line)
+{
+	if (r->status != status || !strstr(r->err, err)) {
+		tap_diag("%s:%d: status %d, not %d, or not \"%s\" in: %s", file, line, r->status,
+			 status, err, r->err);
+		tap_fail();
+	}
+}
+#define CHECK_RUN(r, status, err) check_run(r, status, err, __FILE__, __LINE__)
+
+#endif

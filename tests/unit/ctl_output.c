@@ -1,0 +1,624 @@
+// SPDX-License-Identifier: MIT
+/* Tables and JSON, whole, as belayctl prints them. */
+#include <sys/sysmacros.h>
+
+#include <linux/belay.h>
+
+#include "tests/lib/tap.h"
+#include "tests/unit/ctl_fake.h"
+
+#define MIB	(1ULL << 20)
+#define GIB	(1ULL << 30)
+#define SEC	1000000000ULL
+
+static void status_answer(struct bl_status *s)
+{
+	*s = (struct bl_status){
+		.version = "0.1.0", .pid = 412, .abi_version = 0,
+		.started_at = NOW_NS - 65 * SEC,
+		.clients = 3, .accounts = 2, .grants = 1, .sessions = 2, .regions = 12,
+		.charged_bytes = 1280 * MIB, .pinned_bytes = GIB, .tracked_bytes = 256 * MIB,
+		.limit_bytes = 4 * GIB, .open_requests = 1, .refusals = 5,
+	};
+}
+
+static void status_daemon(int fd)
+{
+	struct bl_status s;
+	union fake_msg m;
+
+	fake_hello(fd);
+	fake_recv(fd, &m, BL_STATUS);
+	status_answer(&s);
+	fake_send(fd, &s, sizeof(s), BL_STATUS, m.msg.serial);
+}
+
+static void unlimited_daemon(int fd)
+{
+	struct bl_status s;
+	union fake_msg m;
+
+	fake_hello(fd);
+	fake_recv(fd, &m, BL_STATUS);
+	status_answer(&s);
+	s.limit_bytes = BELAY_UNLIMITED;
+	fake_send(fd, &s, sizeof(s), BL_STATUS, m.msg.serial);
+}
+
+/* 400 MiB more are pinned than belay pins: 256 MiB are the tracked ones. */
+static void write_vmstat(void)
+{
+	static char path[64];
+	unsigned long pages = (unsigned long)((GIB + 400 * MIB) / (uint64_t)getpagesize());
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/tmp/belayctl-vmstat.%d", getpid());
+	f = fopen(path, "w");
+	fprintf(f, "nr_free_pages 12345\nnr_foll_pin_acquired %lu\nnr_foll_pin_released 1000\n"
+		"nr_dirty 3\n", pages + 1000);
+	fclose(f);
+	fake_vmstat = path;
+}
+
+TEST(status, "status: one screen")
+{
+	struct run *r;
+
+	write_vmstat();
+	r = run_against(status_daemon, "");
+	unlink(fake_vmstat);
+	CHECK_EQ(r->status, CTL_OK);
+	CHECK_OUTPUT(r,
+		"belayd 0.1.0, pid 412, running for 1m05s; kernel module ABI 0\n"
+		"\n"
+		"Memory    1.25 GiB of 4 GiB held (31%)\n"
+		"          1 GiB pinned by belay, 256 MiB tracked (held by other drivers)\n"
+		"Unknown   about 144 MiB pinned by others that belay does not know of\n"
+		"Holders   1 grant, 2 sessions, 12 regions; 2 accounts, 3 clients connected\n"
+		"Requests  1 open, 0 overdue\n"
+		"Refusals  5 since the module was loaded\n");
+}
+
+TEST(status_bytes, "status --bytes: exact; without a system limit and a /proc/vmstat that tells")
+{
+	struct run *r = run_against(unlimited_daemon, "status --bytes");
+
+	CHECK_OUTPUT(r,
+		"belayd 0.1.0, pid 412, running for 1m05s; kernel module ABI 0\n"
+		"\n"
+		"Memory    1342177280 held; the system has no limit\n"
+		"          1073741824 pinned by belay, 268435456 tracked (held by other drivers)\n"
+		"Unknown   this kernel does not say how much is pinned by others\n"
+		"Holders   1 grant, 2 sessions, 12 regions; 2 accounts, 3 clients connected\n"
+		"Requests  1 open, 0 overdue\n"
+		"Refusals  5 since the module was loaded\n");
+}
+
+TEST(status_json, "status --json")
+{
+	struct run *r;
+
+	write_vmstat();
+	r = run_against(status_daemon, "status --json");
+	unlink(fake_vmstat);
+	CHECK_OUTPUT(r,
+		"{\n"
+		"  \"version\": \"0.1.0\",\n"
+		"  \"pid\": 412,\n"
+		"  \"started_at_ns\": 35000000000,\n"
+		"  \"uptime_ns\": 65000000000,\n"
+		"  \"abi_version\": 0,\n"
+		"  \"clients\": 3,\n"
+		"  \"accounts\": 2,\n"
+		"  \"grants\": 1,\n"
+		"  \"sessions\": 2,\n"
+		"  \"regions\": 12,\n"
+		"  \"charged_bytes\": 1342177280,\n"
+		"  \"pinned_bytes\": 1073741824,\n"
+		"  \"tracked_bytes\": 268435456,\n"
+		"  \"limit_bytes\": 4294967296,\n"
+		"  \"open_requests\": 1,\n"
+		"  \"overdue_requests\": 0,\n"
+		"  \"refusals\": 5,\n"
+		"  \"kernel_pinned_bytes\": 1493172224,\n"
+		"  \"others_pinned_bytes\": 419430400,\n"
+		"  \"unknown_pinned_bytes\": 150994944\n"
+		"}\n");
+}
+
+TEST(status_json_null, "status --json: what there is not is null")
+{
+	struct run *r = run_against(unlimited_daemon, "status --json");
+
+	CHECK(strstr(r->out, "\"limit_bytes\": null"));
+	CHECK(strstr(r->out, "\"unknown_pinned_bytes\": null"));
+}
+
+TEST(bar, "status shows a bar on a terminal")
+{
+	char *argv[] = { (char *)"belayctl", NULL }, buf[4096];
+	struct ctl c;
+	int master;
+	FILE *tty = open_terminal(&master);
+
+	fake_start(status_daemon);
+	ctl_init(&c, tty, tty);
+	c.socket = fake.path;
+	CHECK_EQ(ctl_main(&c, 1, argv), CTL_OK);
+	tap_join(fake.pid);
+	fclose(tty);
+	read_terminal(master, buf, sizeof(buf));
+	CHECK(strstr(buf, "[#########.....................] 1.25 GiB of 4 GiB held"));
+}
+
+/* Lists in two answers, each with a row. */
+struct page {
+	struct bl_list_rows rows;
+	union {
+		struct bl_account_row account;
+		struct bl_grant_row grant;
+		struct bl_region_row region;
+	} row;
+};
+
+static void send_page(int fd, struct page *p, uint32_t what, uint64_t after, uint64_t serial)
+{
+	p->rows.what = what;
+	p->rows.count = 1;
+	p->rows.row_size = (uint32_t)bl_row_size(what);
+	p->rows.after = after;
+	p->rows.reserved = 0;
+	fake_send(fd, p, sizeof(p->rows) + p->rows.row_size, BL_LIST, serial);
+}
+
+static void send_end(int fd, uint32_t what, uint64_t serial)
+{
+	struct bl_list_rows end = { .what = what };
+
+	fake_send(fd, &end, sizeof(end), BL_LIST, serial);
+}
+
+static void list_daemon(int fd, const struct page *pages, int n, uint32_t what)
+{
+	union fake_msg m;
+	struct page p;
+	int i;
+
+	for (i = 0; i < n; i++) {
+		fake_recv(fd, &m, BL_LIST);
+		CHECK_EQ(m.list.what, what);
+		CHECK_EQ(m.list.after, (uint64_t)i);
+		p = pages[i];
+		send_page(fd, &p, what, (uint64_t)i + 1, m.msg.serial);
+	}
+	fake_recv(fd, &m, BL_LIST);
+	send_end(fd, what, m.msg.serial);
+}
+
+static void accounts_daemon(int fd)
+{
+	const struct page pages[] = {
+		{ .row.account = { .account = 1, .limit_bytes = 4 * GIB, .usage_bytes = 1280 * MIB,
+				   .limit_regions = BELAY_UNLIMITED, .usage_regions = 12,
+				   .refusals = 2, .name = "system" } },
+		{ .row.account = { .account = 2, .parent = 1, .limit_bytes = 1280 * MIB,
+				   .usage_bytes = 1280 * MIB, .limit_regions = 1000,
+				   .usage_regions = 12, .refusals = 3, .grants = 1,
+				   .name = "user/alice" } },
+	};
+
+	fake_hello(fd);
+	list_daemon(fd, pages, 2, BL_LIST_ACCOUNTS);
+}
+
+static void grants_daemon(int fd)
+{
+	const struct page pages[] = {
+		{ .row.grant = { .grant = 3, .account = 2, .pid = 1234, .uid = 1000,
+				 .made_at = NOW_NS - 5 * SEC, .limit_bytes = 1280 * MIB,
+				 .usage_bytes = 1280 * MIB, .pinned_bytes = GIB,
+				 .tracked_bytes = 256 * MIB, .usage_regions = 12, .sessions = 2,
+				 .connected = 1, .account_name = "user/alice", .user = "alice",
+				 .command = "rdma-server", .label = "storage" } },
+		{ .row.grant = { .grant = 10, .account = 2, .pid = 77, .uid = 1001,
+				 .made_at = NOW_NS - 90 * SEC, .limit_bytes = BELAY_UNLIMITED,
+				 .sessions = 1, .account_name = "user/1001",
+				 .command = "a b\033[31m\n", .label = "\xff\xfe" } },
+	};
+
+	fake_hello(fd);
+	list_daemon(fd, pages, 2, BL_LIST_GRANTS);
+}
+
+static void regions_daemon(int fd)
+{
+	const struct page pages[] = {
+		{ .row.region = { .session = 3, .region = 1, .grant = 3, .addr = 0x7f0000000000,
+				  .len = 64 * MIB, .pid = 1234, .uid = 1000, .kind = BELAY_PINNED,
+				  .flags = BELAY_REGION_WRITE, .node = 0,
+				  .made_at = NOW_NS - 5 * SEC, .command = "rdma-server" } },
+		{ .row.region = { .session = 3, .region = 17, .grant = 3, .addr = 0x7f0010000000,
+				  .len = 4096, .pid = 1234, .uid = 1000, .kind = BELAY_TRACKED,
+				  .state = BELAY_WORD_RECALLED, .node = -1,
+				  .made_at = NOW_NS - 4 * SEC, .request = 9,
+				  .deadline = NOW_NS + 7 * SEC, .reason = BELAY_REASON_ADMIN,
+				  .escalation = BL_KILL, .device = makedev(8, 1), .inode = 99,
+				  .command = "rdma-server" } },
+		{ .row.region = { .session = 4, .region = 1, .grant = 3, .addr = 0x7f0020000000,
+				  .len = 4096, .pid = 1234, .uid = 1000, .kind = BELAY_PINNED,
+				  .state = BELAY_WORD_LOST, .node = 1,
+				  .made_at = NOW_NS - 3 * SEC, .request = 10,
+				  .deadline = NOW_NS - 3 * SEC, .reason = BELAY_REASON_UNMAPPED,
+				  .escalation = BL_KEEP, .command = "rdma-server" } },
+	};
+
+	fake_hello(fd);
+	list_daemon(fd, pages, 3, BL_LIST_REGIONS);
+}
+
+static void empty_daemon(int fd)
+{
+	union fake_msg m;
+
+	fake_hello(fd);
+	fake_recv(fd, &m, BL_LIST);
+	send_end(fd, m.list.what, m.msg.serial);
+}
+
+TEST(accounts, "list accounts, as a table and as JSON")
+{
+	struct run *r = run_against(accounts_daemon, "list accounts");
+
+	CHECK_EQ(r->status, CTL_OK);
+	CHECK_OUTPUT(r,
+		"ACCOUNT        USED    LIMIT USE% REGIONS REGION-LIMIT GRANTS REFUSALS\n"
+		"system     1.25 GiB    4 GiB  31%      12    unlimited      0        2\n"
+		"user/alice 1.25 GiB 1.25 GiB 100%      12         1000      1        3\n");
+	r = run_against(accounts_daemon, "list accounts --json");
+	CHECK_OUTPUT(r,
+		"{\n"
+		"  \"accounts\": [\n"
+		"    {\n"
+		"      \"account\": 1,\n"
+		"      \"name\": \"system\",\n"
+		"      \"parent\": null,\n"
+		"      \"usage_bytes\": 1342177280,\n"
+		"      \"limit_bytes\": 4294967296,\n"
+		"      \"usage_regions\": 12,\n"
+		"      \"limit_regions\": null,\n"
+		"      \"grants\": 0,\n"
+		"      \"refusals\": 2\n"
+		"    },\n"
+		"    {\n"
+		"      \"account\": 2,\n"
+		"      \"name\": \"user/alice\",\n"
+		"      \"parent\": 1,\n"
+		"      \"usage_bytes\": 1342177280,\n"
+		"      \"limit_bytes\": 1342177280,\n"
+		"      \"usage_regions\": 12,\n"
+		"      \"limit_regions\": 1000,\n"
+		"      \"grants\": 1,\n"
+		"      \"refusals\": 3\n"
+		"    }\n"
+		"  ]\n"
+		"}\n");
+}
+
+TEST(grants, "list shows grants; what a process calls itself cannot upset the terminal")
+{
+	struct run *r = run_against(grants_daemon, "list");
+
+	CHECK_OUTPUT(r,
+		"GRANT USER   PID COMMAND         LABEL        USED     LIMIT PINNED TRACKED REGIONS ACCOUNT    CONNECTED   AGE\n"
+		"    3 alice 1234 rdma-server     storage  1.25 GiB  1.25 GiB  1 GiB 256 MiB      12 user/alice       1/2    5s\n"
+		"   10 1001    77 a b\\x1b[31m\\x0a \\xff\\xfe      0 B unlimited    0 B     0 B       0 user/1001        0/1 1m30s\n");
+}
+
+TEST(grants_json, "list --json keeps grants apart from what they hold")
+{
+	struct run *r = run_against(grants_daemon, "--json list grants");
+
+	CHECK_OUTPUT(r,
+		"{\n"
+		"  \"grants\": [\n"
+		"    {\n"
+		"      \"grant\": 3,\n"
+		"      \"account\": 2,\n"
+		"      \"account_name\": \"user/alice\",\n"
+		"      \"pid\": 1234,\n"
+		"      \"uid\": 1000,\n"
+		"      \"user\": \"alice\",\n"
+		"      \"command\": \"rdma-server\",\n"
+		"      \"label\": \"storage\",\n"
+		"      \"made_at_ns\": 95000000000,\n"
+		"      \"usage_bytes\": 1342177280,\n"
+		"      \"limit_bytes\": 1342177280,\n"
+		"      \"pinned_bytes\": 1073741824,\n"
+		"      \"tracked_bytes\": 268435456,\n"
+		"      \"usage_regions\": 12,\n"
+		"      \"sessions\": 2,\n"
+		"      \"connected\": 1\n"
+		"    },\n"
+		"    {\n"
+		"      \"grant\": 10,\n"
+		"      \"account\": 2,\n"
+		"      \"account_name\": \"user/1001\",\n"
+		"      \"pid\": 77,\n"
+		"      \"uid\": 1001,\n"
+		"      \"user\": \"\",\n"
+		"      \"command\": \"a b\\u001B[31m\\n\",\n"
+		"      \"label\": \"??\",\n"
+		"      \"made_at_ns\": 10000000000,\n"
+		"      \"usage_bytes\": 0,\n"
+		"      \"limit_bytes\": null,\n"
+		"      \"pinned_bytes\": 0,\n"
+		"      \"tracked_bytes\": 0,\n"
+		"      \"usage_regions\": 0,\n"
+		"      \"sessions\": 1,\n"
+		"      \"connected\": 0\n"
+		"    }\n"
+		"  ]\n"
+		"}\n");
+}
+
+TEST(regions, "list regions: names to recall by, state, and the open request")
+{
+	struct run *r = run_against(regions_daemon, "list regions");
+
+	CHECK_OUTPUT(r,
+		"REGION GRANT  PID COMMAND     KIND    ACCESS   SIZE        ADDRESS NODE FILE   STATE    AGE REQUEST\n"
+		"   3:1     3 1234 rdma-server pinned  write  64 MiB 0x7f0000000000    0 -      valid     5s -\n"
+		"  3:17     3 1234 rdma-server tracked read    4 KiB 0x7f0010000000    - 8:1/99 recalled  4s admin, kill in 7s\n"
+		"   4:1     3 1234 rdma-server pinned  read    4 KiB 0x7f0020000000    1 -      lost      3s unmapped, overdue for 3s\n");
+}
+
+TEST(regions_json, "list regions --json")
+{
+	struct run *r = run_against(regions_daemon, "list regions --json");
+
+	CHECK(strstr(r->out,
+		"    {\n"
+		"      \"id\": \"3:17\",\n"
+		"      \"session\": 3,\n"
+		"      \"region\": 17,\n"
+		"      \"grant\": 3,\n"
+		"      \"pid\": 1234,\n"
+		"      \"uid\": 1000,\n"
+		"      \"command\": \"rdma-server\",\n"
+		"      \"kind\": \"tracked\",\n"
+		"      \"write\": false,\n"
+		"      \"address\": 139638245163008,\n"
+		"      \"length_bytes\": 4096,\n"
+		"      \"state\": \"recalled\",\n"
+		"      \"node\": null,\n"
+		"      \"device\": 2049,\n"
+		"      \"inode\": 99,\n"
+		"      \"made_at_ns\": 96000000000,\n"
+		"      \"request\": {\n"
+		"        \"request\": 9,\n"
+		"        \"reason\": \"admin\",\n"
+		"        \"escalation\": \"kill\",\n"
+		"        \"deadline_ns\": 107000000000\n"
+		"      }\n"
+		"    },\n"));
+	CHECK(strstr(r->out, "\"request\": null"));
+}
+
+TEST(headings, "--no-headings and --bytes are for scripts")
+{
+	struct run *r = run_against(accounts_daemon, "list accounts --no-headings --bytes");
+
+	CHECK_OUTPUT(r,
+		"system     1342177280 4294967296  31%      12    unlimited      0        2\n"
+		"user/alice 1342177280 1342177280 100%      12         1000      1        3\n");
+}
+
+TEST(empty, "an empty list says so to people, and is empty to programs")
+{
+	struct run *r = run_against(empty_daemon, "list");
+
+	CHECK_EQ(r->status, CTL_OK);
+	CHECK_STR(r->out, "");
+	CHECK_STR(r->err, "No process has a grant.\n");
+	r = run_against(empty_daemon, "list --no-headings");
+	CHECK_STR(r->out, "");
+	CHECK_STR(r->err, "");
+	r = run_against(empty_daemon, "list regions --json");
+	CHECK_OUTPUT(r, "{\n  \"regions\": []\n}\n");
+	CHECK_STR(r->err, "");
+}
+
+static void filter_daemon(int fd)
+{
+	union fake_msg m;
+
+	fake_hello(fd);
+	fake_recv(fd, &m, BL_LIST);
+	CHECK_EQ(m.list.what, BL_LIST_REGIONS);
+	CHECK_EQ(m.list.has_uid, 1);
+	CHECK_EQ(m.list.uid, 0);
+	CHECK_EQ(m.list.pid, 77);
+	CHECK_EQ(m.list.grant, 5);
+	send_end(fd, BL_LIST_REGIONS, m.msg.serial);
+}
+
+TEST(filters, "--user, --pid and --grant go to the daemon; uid 0 is a user")
+{
+	CHECK_RUN(run_against(filter_daemon, "list regions --user root --pid 77 --grant 5"),
+		  CTL_OK, "No memory is registered. (Of those that were asked for.)");
+}
+
+static void limit_show_daemon(int fd)
+{
+	accounts_daemon(fd);
+}
+
+TEST(limit_show, "limit show: all accounts or one; one that there is not is not found")
+{
+	struct run *r = run_against(limit_show_daemon, "limit show user/alice");
+
+	CHECK_OUTPUT(r,
+		"ACCOUNT        USED    LIMIT USE% REGIONS REGION-LIMIT\n"
+		"user/alice 1.25 GiB 1.25 GiB 100%      12         1000\n");
+	r = run_against(limit_show_daemon, "limit");
+	CHECK(strstr(r->out, "system "));
+	r = run_against(limit_show_daemon, "limit show user/bob");
+	CHECK_RUN(r, CTL_NOT_FOUND, "no account \"user/bob\"");
+	CHECK_STR(r->out, "");
+	r = run_against(limit_show_daemon, "limit show system --json");
+	CHECK_OUTPUT(r,
+		"{\n"
+		"  \"limits\": [\n"
+		"    {\n"
+		"      \"name\": \"system\",\n"
+		"      \"usage_bytes\": 1342177280,\n"
+		"      \"limit_bytes\": 4294967296,\n"
+		"      \"usage_regions\": 12,\n"
+		"      \"limit_regions\": null\n"
+		"    }\n"
+		"  ]\n"
+		"}\n");
+}
+
+static struct bl_limit want_limit;
+
+static void limit_set_daemon(int fd)
+{
+	struct bl_ok ok = { .text = "" };
+	union fake_msg m;
+
+	fake_hello(fd);
+	fake_recv(fd, &m, BL_LIMIT);
+	CHECK_STR(m.limit.account, want_limit.account);
+	CHECK_EQ(m.limit.set, want_limit.set);
+	CHECK_EQ(m.limit.limit_bytes, want_limit.limit_bytes);
+	CHECK_EQ(m.limit.limit_regions, want_limit.limit_regions);
+	fake_send(fd, &ok, sizeof(ok), BL_OK, m.msg.serial);
+}
+
+TEST(limit_set, "limit set: bytes, regions or both, and for how long")
+{
+	struct run *r;
+
+	want_limit = (struct bl_limit){ .account = "user/alice", .set = BL_LIMIT_SET_BYTES,
+					.limit_bytes = 3 * GIB / 2 };
+	r = run_against(limit_set_daemon, "limit set user/alice 1.5GiB");
+	CHECK_EQ(r->status, CTL_OK);
+	CHECK_OUTPUT(r, "user/alice: at most 1.5 GiB, until belayd ends; "
+		     "to keep it, write it into belayd.conf\n");
+	want_limit = (struct bl_limit){ .account = "grant/3", .limit_bytes = BELAY_UNLIMITED,
+					.set = BL_LIMIT_SET_BYTES | BL_LIMIT_SET_REGIONS,
+					.limit_regions = 7 };
+	r = run_against(limit_set_daemon, "limit set grant/3 unlimited --regions 7");
+	CHECK_OUTPUT(r, "grant/3: unlimited, at most 7 regions, until belayd ends; "
+		     "to keep it, write it into belayd.conf\n");
+	want_limit = (struct bl_limit){ .account = "system", .set = BL_LIMIT_SET_REGIONS,
+					.limit_regions = BELAY_UNLIMITED };
+	r = run_against(limit_set_daemon, "limit set system --regions unlimited --json");
+	CHECK_OUTPUT(r, "{\n  \"account\": \"system\",\n  \"limit_regions\": null\n}\n");
+}
+
+static struct bl_recall want_recall;
+static struct bl_recalled recalled;
+
+static void recall_daemon(int fd)
+{
+	union fake_msg m;
+
+	fake_hello(fd);
+	fake_recv(fd, &m, BL_RECALL);
+	CHECK_EQ(m.msg.flags, want_recall.msg.flags);
+	want_recall.msg = m.msg;
+	CHECK_MEM(&m.recall, &want_recall, sizeof(want_recall));
+	fake_send(fd, &recalled, sizeof(recalled), BL_RECALL, m.msg.serial);
+}
+
+TEST(recall_wait, "recall waits, and tells what became of the regions")
+{
+	struct run *r;
+
+	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_REGION,
+					  .session = 3, .region = 17, .escalation = BL_KILL,
+					  .timeout_usec = 10000000 };
+	recalled = (struct bl_recalled){ .regions = 1, .bytes = 64 * MIB, .let_go = 1 };
+	r = run_against(recall_daemon, "recall --region 3:17 --deadline 10s --escalate kill");
+	CHECK_EQ(r->status, CTL_OK);
+	CHECK_OUTPUT(r,
+		"1 region (64 MiB) recalled\n"
+		"  1 let go by its holder in time\n");
+	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_USER,
+					  .uid = 0 };
+	recalled = (struct bl_recalled){ .regions = 4, .bytes = 64 * MIB, .let_go = 2,
+					 .released = 1, .killed = 1 };
+	r = run_against(recall_daemon, "recall --user root");
+	CHECK_EQ(r->status, CTL_OK);
+	CHECK_OUTPUT(r,
+		"4 regions (64 MiB) recalled\n"
+		"  2 let go by their holders in time\n"
+		"  1 released by order at the deadline\n"
+		"  1 process killed at the deadline\n");
+}
+
+TEST(recall_kept, "recall: what is still held has a status of its own")
+{
+	struct run *r;
+
+	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_GRANT,
+					  .grant = 3 };
+	recalled = (struct bl_recalled){ .regions = 2, .bytes = 2 * MIB, .let_go = 1, .kept = 1 };
+	r = run_against(recall_daemon, "recall --grant 3");
+	CHECK_EQ(r->status, CTL_STILL_HELD);
+	CHECK_OUTPUT(r,
+		"2 regions (2 MiB) recalled\n"
+		"  1 let go by its holder in time\n"
+		"  1 still held and overdue: belayctl list regions\n");
+	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_PROCESS,
+					  .pid = 77, .escalation = BL_RELEASE };
+	recalled = (struct bl_recalled){ .regions = 1, .bytes = 4096, .refused = 1 };
+	r = run_against(recall_daemon, "recall --pid 77 --escalate release --json");
+	CHECK_EQ(r->status, CTL_STILL_HELD);
+	CHECK_OUTPUT(r,
+		"{\n"
+		"  \"waited\": true,\n"
+		"  \"regions\": 1,\n"
+		"  \"bytes\": 4096,\n"
+		"  \"refused\": 1,\n"
+		"  \"let_go\": 0,\n"
+		"  \"released\": 0,\n"
+		"  \"killed\": 0,\n"
+		"  \"kept\": 0,\n"
+		"  \"text\": \"\"\n"
+		"}\n");
+}
+
+TEST(recall_no_wait, "recall --no-wait asks and returns; nothing to recall is no failure")
+{
+	struct run *r;
+
+	want_recall = (struct bl_recall){ .what = BL_RECALL_PROCESS, .pid = 77 };
+	recalled = (struct bl_recalled){ .regions = 3, .bytes = 12288 };
+	r = run_against(recall_daemon, "recall --pid 77 --no-wait");
+	CHECK_EQ(r->status, CTL_OK);
+	CHECK_OUTPUT(r, "3 regions (12 KiB) recalled\n");
+	recalled = (struct bl_recalled){ .regions = 0 };
+	r = run_against(recall_daemon, "recall --pid 77 --no-wait");
+	CHECK_EQ(r->status, CTL_OK);
+	CHECK(strstr(r->out, "Nothing to recall"));
+}
+
+static void reload_daemon(int fd)
+{
+	struct bl_ok ok = { .text = "2 limits changed" };
+	union fake_msg m;
+
+	fake_hello(fd);
+	fake_recv(fd, &m, BL_RELOAD);
+	fake_send(fd, &ok, sizeof(ok), BL_OK, m.msg.serial);
+}
+
+TEST(reload, "reload says what the daemon says")
+{
+	CHECK_OUTPUT(run_against(reload_daemon, "reload"), "2 limits changed\n");
+}
+
+TAP_MAIN()
