@@ -19,14 +19,17 @@
  *       region->lock
  *   region->settle (mutex)	looking at a region's pages, or letting go
  *     grant->lock
- *     inode lock, shared	(verify.c)
- *     mmap lock, read		(verify.c, pin.c)
+ *     inode lock, shared	(verify.c) only tried
+ *     mmap lock, read		(verify.c) only tried
  *     mmu_interval_read_begin, mmu_interval_notifier_remove: both wait for
  *				invalidations in progress
  *   region->lock (spinlock)	state, validity word. Taken in the notifier
  *     grant->dirty_lock	callback, that is under mmap, i_mmap, folio and
  *				reclaim: nothing below it may sleep or allocate
  *   belay_event_lock (spinlock) the events; a leaf, never in the callback
+ *
+ *   mmap lock, read		(pin.c, and a client's own BELAY_CHECK) with nothing
+ *				else held
  *
  * Nothing that a client or the daemon does is ever waited for.
  */
@@ -139,7 +142,7 @@ struct belay_grant {
  * @regions: by index of the validity word; its own lock. A region is in it
  *	from the moment that it is valid until it is being let go.
  * @words: pages of validity words; a page is set once, under @words_lock, and
- *	stays until the last reference to the session goes
+ *	stays until the session is closed
  */
 struct belay_session {
 	struct kref ref;

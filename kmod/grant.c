@@ -337,7 +337,6 @@ static void session_release(struct kref *ref)
 {
 	struct belay_session *s = container_of(ref, struct belay_session, ref);
 
-	belay_words_free(s);
 	xa_destroy(&s->regions);
 	grant_put(s->grant);
 	kfree(s);
@@ -366,6 +365,9 @@ void belay_session_close(struct belay_session *s)
 		slot++;
 		cond_resched();
 	}
+
+	/* No region can turn a word any more, and no mapping is left. */
+	belay_words_free(s);
 
 	mutex_lock(&belay_tree_lock);
 	xa_erase(&belay_sessions, s->id);

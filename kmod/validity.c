@@ -3,7 +3,7 @@
  * validity.c - the validity words, and the pages that clients map them from
  *
  * A session has room for BELAY_WORDS_MAX words, in pages that are allocated
- * when the first region needs them and stay until the session goes.
+ * when the first region needs them and stay until the session is closed.
  *
  * The pages are given to the client by a fault handler, for two reasons. They
  * come as they are needed. And a fork does not copy the page table of such a
@@ -53,7 +53,7 @@ static int ensure_page(struct belay_session *s, unsigned long n)
 	return 0;
 }
 
-/* The address of word @slot; it stays valid as long as the session does. */
+/* The address of word @slot; it stays valid until the session is closed. */
 int belay_word_get(struct belay_session *s, u32 slot, u64 **ret_word)
 {
 	unsigned long n = slot / WORDS_PER_PAGE;

@@ -19,9 +19,7 @@
  *		dropped. The page is the same if it is in the page cache at its
  *		index. A hole punch announces itself only *before* it takes the
  *		page out of the cache; it holds the inode's lock all the time,
- *		so the cache is looked at under that lock, shared. For other
- *		file systems than shmem and hugetlb that lock may be held for
- *		ever (FUSE, NFS): it is tried, else the region stays suspect.
+ *		so the cache is looked at under that lock, shared.
  *   private	an anonymous page is lost, unless a migration is being tried:
  *		then the entry is only away for a moment, and the folio is
  *		locked for all of it. So: no entry, folio not locked, still no
@@ -29,20 +27,23 @@
  *		migration that began before the first look and has not put
  *		the entry back at the second one was holding the lock between.)
  *
+ * The mmap lock and the inode's lock can be held for as long as a user likes (by
+ * a write() from memory that a FUSE server or a userfaultfd never fills). Who
+ * unregisters, closes or releases waits for the settle mutex; so under it those
+ * locks are only tried, and the region stays suspect where they are not had.
+ *
  * The frames of a tracked region are only remembered, not held: they may have
  * been freed and used again. They are compared as numbers; struct page is
  * touched only through pfn_to_online_page() and only for the lock bit.
  */
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/hmm.h>
-#include <linux/magic.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
-#include <linux/shmem_fs.h>
-#include <linux/slab.h>
 
 #include "belay.h"
 #include "compat/compat.h"
@@ -50,6 +51,8 @@
 #define STEP_PAGES	(PAGE_SIZE / sizeof(unsigned long))
 /* Looks at one step before saying "later": each is spoilt by a new event. */
 #define STEP_TRIES	8
+/* Times that a client's call looks before it says that it cannot tell. */
+#define SETTLE_TRIES	4
 /* Rounds over what was announced during the round before. */
 #define ROUNDS		32
 
@@ -102,49 +105,60 @@ static int snapshot(struct look *l, unsigned long page, unsigned long nr,
 	int ret;
 
 	memset(l->pfns, 0, nr * sizeof(*l->pfns));
-	mmap_read_lock(l->mm);
+	if (!mmap_read_trylock(l->mm))
+		return -EAGAIN;
 	ret = hmm_range_fault(&range);
 	mmap_read_unlock(l->mm);
 	return ret == -EBUSY ? -EAGAIN : ret;
 }
 
-/* PROT_NONE, where hmm_range_fault() does not look: without faulting in. */
-static bool maps_unreadable(struct look *l, unsigned long page, unsigned long pfn)
-{
-	struct vm_area_struct *vma;
-	struct page *found = NULL;
-	bool same;
+/* What the mapping at a page says about how to look at it. */
+struct place {
+	bool is_unreadable;
+	struct file *file;	/* of a shared mapping, with a reference */
+	pgoff_t index;
+	unsigned int cache_order;
+};
 
-	mmap_read_lock(l->mm);
-	vma = find_vma(l->mm, page << PAGE_SHIFT);
-	if (!vma || vma->vm_flags & VM_READ ||
-	    belay_get_page_remote(l->mm, page << PAGE_SHIFT, &found) != 1)
-		found = NULL;
+static int find_place(struct look *l, unsigned long page, struct place *place)
+{
+	unsigned long addr = page << PAGE_SHIFT;
+	struct vm_area_struct *vma;
+
+	*place = (struct place) {};
+	if (!mmap_read_trylock(l->mm))
+		return -EAGAIN;
+	vma = find_vma(l->mm, addr);
+	if (vma && vma->vm_start <= addr) {
+		place->is_unreadable = !(vma->vm_flags & VM_READ);
+		place->index = vma->vm_pgoff + page - (vma->vm_start >> PAGE_SHIFT);
+		place->cache_order = belay_cache_order(vma);
+		if (vma->vm_file && vma->vm_flags & VM_MAYSHARE)
+			place->file = get_file(vma->vm_file);
+	}
 	mmap_read_unlock(l->mm);
-	if (!found)
-		return false;
+	return 0;
+}
+
+/*
+ * PROT_NONE, where hmm_range_fault() does not look: without faulting in.
+ * 1: the same, 0: not, or nothing mapped, -EAGAIN: cannot be told now.
+ */
+static int maps_unreadable(struct look *l, unsigned long page, unsigned long pfn)
+{
+	struct page *found;
+	bool same;
+	long nr;
+
+	if (!mmap_read_trylock(l->mm))
+		return -EAGAIN;
+	nr = belay_get_page_remote(l->mm, page << PAGE_SHIFT, &found);
+	mmap_read_unlock(l->mm);
+	if (nr != 1)
+		return 0;
 	same = page_to_pfn(found) == pfn;
 	put_page(found);
 	return same;
-}
-
-/* The file of a shared mapping at @page, with a reference, or NULL. */
-static struct file *shared_file(struct look *l, unsigned long page,
-				pgoff_t *ret_index, unsigned int *ret_order)
-{
-	struct vm_area_struct *vma;
-	struct file *file = NULL;
-
-	mmap_read_lock(l->mm);
-	vma = find_vma(l->mm, page << PAGE_SHIFT);
-	if (vma && vma->vm_start <= page << PAGE_SHIFT && vma->vm_file &&
-	    vma->vm_flags & VM_MAYSHARE) {
-		file = get_file(vma->vm_file);
-		*ret_index = vma->vm_pgoff + page - (vma->vm_start >> PAGE_SHIFT);
-		*ret_order = belay_cache_order(vma);
-	}
-	mmap_read_unlock(l->mm);
-	return file;
 }
 
 static bool in_page_cache(struct address_space *mapping, pgoff_t index,
@@ -163,25 +177,16 @@ static bool in_page_cache(struct address_space *mapping, pgoff_t index,
 	return found == pfn;
 }
 
-static bool is_hugetlb(const struct inode *inode)
-{
-	return inode->i_sb->s_magic == HUGETLBFS_MAGIC;
-}
-
 /* 1: the same, 0: lost, -EAGAIN: cannot be told now. */
-static int look_in_file(struct file *file, pgoff_t index, unsigned int order,
-			unsigned long pfn)
+static int look_in_file(const struct place *place, unsigned long pfn)
 {
-	struct address_space *mapping = file->f_mapping;
-	struct inode *inode = mapping->host;
+	struct address_space *mapping = place->file->f_mapping;
 	int ret;
 
-	if (shmem_mapping(mapping) || is_hugetlb(inode))
-		inode_lock_shared(inode);
-	else if (!inode_trylock_shared(inode))
+	if (!inode_trylock_shared(mapping->host))
 		return -EAGAIN;
-	ret = in_page_cache(mapping, index, order, pfn);
-	inode_unlock_shared(inode);
+	ret = in_page_cache(mapping, place->index, place->cache_order, pfn);
+	inode_unlock_shared(mapping->host);
 	return ret;
 }
 
@@ -196,19 +201,20 @@ static bool is_locked(unsigned long pfn)
 static int look_closer(struct look *l, unsigned long page, unsigned long pfn,
 		       unsigned long seq)
 {
-	unsigned int order;
-	struct file *file;
-	pgoff_t index;
+	struct place place;
 	int ret;
 
-	if (maps_unreadable(l, page, pfn))
-		return 1;
-	file = shared_file(l, page, &index, &order);
-	if (file) {
-		ret = look_in_file(file, index, order, pfn);
-		fput(file);
+	ret = find_place(l, page, &place);
+	if (!ret && place.is_unreadable)
+		ret = maps_unreadable(l, page, pfn);
+	if (!ret && place.file)
+		ret = look_in_file(&place, pfn);
+	if (place.file) {
+		fput(place.file);
 		return ret;
 	}
+	if (ret)
+		return ret;
 	if (is_locked(pfn))
 		return -EAGAIN;
 	ret = snapshot(l, page, 1, seq);
@@ -445,14 +451,24 @@ int belay_verify(struct belay_region *r)
 	return ret;
 }
 
-/* A client met a suspect word. */
+/*
+ * A client met a suspect word, in its own address space, whose lock it may
+ * wait for, but not with the settle mutex held.
+ */
 int belay_settle(struct belay_region *r)
 {
-	int ret;
+	struct mm_struct *mm = r->session->grant->mm;
+	int tries, ret = -EAGAIN;
 
-	if (mutex_lock_killable(&r->settle))
-		return -EINTR;
-	ret = belay_verify(r);
-	mutex_unlock(&r->settle);
+	for (tries = 0; ret == -EAGAIN && tries < SETTLE_TRIES; tries++) {
+		if (tries && mmap_read_lock_killable(mm))
+			return -EINTR;
+		if (tries)
+			mmap_read_unlock(mm);
+		if (mutex_lock_killable(&r->settle))
+			return -EINTR;
+		ret = belay_verify(r);
+		mutex_unlock(&r->settle);
+	}
 	return ret;
 }
