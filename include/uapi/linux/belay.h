@@ -174,8 +174,9 @@ enum belay_resource {
  * @refused_limit: out: its limit
  * @refused_needed: out: what this entry would have added
  *
- * A tracked region is *prepared* by this: charged, watched and faulted in.
- * Let the other driver pin it, then call BELAY_COMMIT.
+ * A tracked region is *prepared* by this: charged, watched, faulted in, and
+ * held by the module until BELAY_COMMIT, so that no page can be replaced
+ * unnoticed before the other driver has its own pins.
  */
 struct belay_register_entry {
 	__aligned_u64 addr;
@@ -246,7 +247,8 @@ struct belay_region_entry {
  *   mapping changed after preparing, unregister and start again.
  * BELAY_UNREGISTER: let go. For a tracked region call it before the other
  *   driver lets go. Never fails for a region of this session.
- * BELAY_CHECK: settle a suspect word now; @state has the result.
+ * BELAY_CHECK: settle a suspect word now; @state has the result. -EAGAIN: it
+ *   cannot be told just now (somebody holds a lock that it takes to look).
  */
 struct belay_regions {
 	__u32 size;
@@ -587,8 +589,9 @@ enum belay_list_what {
  * @grant: only sessions and regions of this grant; 0: all
  * @session: only regions of this session; 0: all
  *
- * Rows come in the order of their ids. What is made or goes meanwhile may or
- * may not be listed; everything that was there throughout is, once.
+ * Rows come in the order of their ids (regions: by session, and within it by
+ * the lower half of their id). What is made or goes meanwhile may or may not
+ * be listed; everything that was there throughout is, once.
  */
 struct belay_ctl_list {
 	__u32 size;
