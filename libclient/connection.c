@@ -414,6 +414,10 @@ static void input(struct belay *b, uint32_t *requests)
 		if (p.fd >= 0)
 			close(p.fd);
 	}
+	if (err == -EPROTO && !b->opened)
+		b->open_error = bl_refuse(b->open_why, err,
+					  "%s: what answers is not belayd, or of another release",
+					  b->socket);
 	if (err < 0 && err != -EAGAIN)
 		drop(b);
 }

@@ -119,20 +119,20 @@ int bl_refuse_limit(const struct belay *b, struct belay_refusal *why,
 	why->needed = e->refused_needed;
 	bl_account_name(b, e->refused_account, why->account, sizeof(why->account));
 	n = snprintf(why->text, sizeof(why->text),
-		     "limit of %s: %s in use of %s, and %s more needed; ",
-		     why->account, amount(usage, res, why->usage),
-		     amount(limit, res, why->limit), amount(needed, res, why->needed));
+		     "%s: %s of %s in use, %s more needed; ", why->account,
+		     amount(usage, res, why->usage), amount(limit, res, why->limit),
+		     amount(needed, res, why->needed));
 	if (why->needed > why->limit) {
 		snprintf(why->text + n, sizeof(why->text) - (size_t)n,
-			 "ask the administrator to raise %s", why->account);
+			 "ask the administrator to raise the limit of %s", why->account);
 		return -EDQUOT;
 	}
 	/* Below what is in use it may be: then more than was asked for. */
 	over = why->usage - (why->limit - why->needed);
 	snprintf(why->text + n, sizeof(why->text) - (size_t)n,
-		 "ask the administrator to raise %s, or unregister %s%s",
+		 "ask the administrator to raise the limit of %s, or unregister %s%s",
 		 why->account, amount(excess, res, over),
-		 e->refused_account ? " (yours or another process's)" : "");
+		 e->refused_account ? " (in any process charged to it)" : "");
 	return -EDQUOT;
 }
 

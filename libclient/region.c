@@ -116,24 +116,17 @@ static struct bl_region *new_region(struct belay *b, const struct belay_range *r
 	region->pub.len = range->len;
 	region->pub.flags = range->flags;
 	region->pub.user = range->user;
-	region->slot = BL_NO_SLOT;
 	LIST_INIT(&region->requests);
 	return region;
 }
 
-/* Under the lock: frees what allocate() made, after which nothing was tried. */
-static int give_back(struct belay *b, struct belay_range *ranges, size_t n)
+/* Frees what allocate() made before it ran out of memory. */
+static int give_back(struct belay_range *ranges, size_t n)
 {
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		struct bl_region *region = to_region(ranges[i].region);
-
-		if (!region)
-			continue;
-		if (region->slot != BL_NO_SLOT)
-			detach(b, region);
-		free(region);
+		free(to_region(ranges[i].region));
 		ranges[i].region = NULL;
 		ranges[i].error = -ENOMEM;
 	}
@@ -161,18 +154,18 @@ static int allocate(struct belay *b, struct belay_range *ranges, size_t n,
 			continue;
 		region = new_region(b, &ranges[i]);
 		if (!region)
-			return give_back(b, ranges, n);
+			return give_back(ranges, n);
 		ranges[i].region = &region->pub;
 		ranges[i].error = 0;
 		valid++;
 	}
 	room = valid < BELAY_MAX_BATCH ? (uint32_t)valid : BELAY_MAX_BATCH;
 	if (reserve_slots(b, valid))
-		return give_back(b, ranges, n);
+		return give_back(ranges, n);
 	if (room > 1) {
 		*entries = reallocarray(NULL, room, sizeof(**entries));
 		if (!*entries)
-			return give_back(b, ranges, n);
+			return give_back(ranges, n);
 	}
 	for (i = 0; i < n; i++)
 		if (ranges[i].region)

@@ -17,6 +17,6 @@ CTL_TEST_LIBS := static:belay-ctl static:belay-common pkg:smartcols pkg:jansson
 $(call unit_test,ctl_arguments,tests/unit/ctl_arguments.c,$(CTL_TEST_LIBS))
 $(call unit_test,ctl_daemon,tests/unit/ctl_daemon.c,$(CTL_TEST_LIBS))
 $(call unit_test,ctl_output,tests/unit/ctl_output.c,$(CTL_TEST_LIBS))
-CLIENT_WRAPS := $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc reallocarray mmap \
+CLIENT_WRAPS := $(addprefix -Xlinker --wrap=,malloc calloc realloc reallocarray mmap \
 	madvise epoll_create1 epoll_ctl timerfd_create socket pthread_create)
 $(call unit_test,client_nomem,tests/unit/client_nomem.c $(CLIENT_FAKE),$(CLIENT_LIBS) $(CLIENT_WRAPS))

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Everything that can fail, fails: the n-th allocation, descriptor or mapping,
+ * for every n until a whole sequence succeeds. Run under ASan, a leak fails it.
+ *
+ * The linker puts the __wrap_ functions in the place of the C library's. They
+ * count only what the tested thread does, between arm() and disarm().
+ */
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+
+#include "tests/lib/tap.h"
+#include "tests/unit/client_fake.h"
+
+static char buffer[4 * 4096] __attribute__((aligned(4096)));
+
+static __thread int countdown;	/* 0: nothing fails */
+static __thread bool hit;
+
+static void arm(int n)
+{
+	hit = false;
+	countdown = n;
+}
+
+static bool disarm(void)
+{
+	countdown = 0;
+	return hit;
+}
+
+static bool fails(void)
+{
+	if (!countdown || --countdown)
+		return false;
+	hit = true;
+	return true;
+}
+
+#define WRAP(type, name, error, bad, params, args)				\
+	type __real_##name params;						\
+	type __wrap_##name params;						\
+	type __wrap_##name params						\
+	{									\
+		if (!fails())							\
+			return __real_##name args;				\
+		errno = error;							\
+		return bad;							\
+	}
+
+WRAP(void *, malloc, ENOMEM, NULL, (size_t n), (n))
+WRAP(void *, calloc, ENOMEM, NULL, (size_t n, size_t m), (n, m))
+WRAP(void *, realloc, ENOMEM, NULL, (void *p, size_t n), (p, n))
+WRAP(void *, reallocarray, ENOMEM, NULL, (void *p, size_t n, size_t m), (p, n, m))
+WRAP(void *, mmap, ENOMEM, MAP_FAILED,
+     (void *p, size_t n, int prot, int flags, int fd, off_t off),
+     (p, n, prot, flags, fd, off))
+WRAP(int, madvise, ENOMEM, -1, (void *p, size_t n, int advice), (p, n, advice))
+WRAP(int, epoll_create1, ENOMEM, -1, (int flags), (flags))
+WRAP(int, epoll_ctl, ENOMEM, -1, (int e, int op, int fd, struct epoll_event *ev),
+     (e, op, fd, ev))
+WRAP(int, timerfd_create, ENOMEM, -1, (int clock, int flags), (clock, flags))
+WRAP(int, socket, ENOMEM, -1, (int f, int t, int p), (f, t, p))
+WRAP(int, pthread_create, ENOMEM, ENOMEM,
+     (pthread_t *t, const pthread_attr_t *a, void *(*fn)(void *), void *arg),
+     (t, a, fn, arg))
+
+static void ignore(struct belay *b, struct belay_request *req, void *arg)
+{
+	belay_ack(req);
+}
+
+TEST(open_nomem, "open that runs out of anything says ENOMEM and leaves nothing")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_options opt = {
+		.size = sizeof(opt), .flags = BELAY_OPEN_THREAD, .on_revoke = ignore,
+	};
+	int fds = fake_fd_count(), err, n;
+	struct belay_refusal why;
+	struct belay *b;
+
+	for (n = 1; ; n++) {
+		memset(&why, 0, sizeof(why));
+		b = NULL;
+		arm(n);
+		err = belay_open(&b, &opt, &why);
+		if (!disarm())
+			break;
+		CHECK_EQ(err, -ENOMEM);
+		CHECK_EQ(why.error, -ENOMEM);
+		CHECK(why.text[0] && !b);
+		CHECK_SOON(fake_fd_count() == fds, 5);
+	}
+	CHECK_OK(err);
+	tap_diag("%d failures", n - 1);
+	CHECK_GE(n, 8);
+	belay_close(b);
+	CHECK_SOON(fake_fd_count() == fds, 5);
+	fake_stop(d);
+}
+
+TEST(register_nomem, "registering that runs out of memory registers nothing")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_range ranges[100];
+	struct belay_refusal why;
+	struct belay_region *r;
+	struct belay *b;
+	long got;
+	int n, i;
+
+	for (i = 0; i < 100; i++)
+		ranges[i] = (struct belay_range){
+			.addr = buffer, .len = 4096, .flags = BELAY_PIN,
+		};
+	for (n = 1; ; n++) {
+		CHECK_OK(belay_open(&b, NULL, NULL));
+		memset(&why, 0, sizeof(why));
+		arm(n);
+		got = belay_register_many(b, ranges, 100, &why);
+		if (!disarm())
+			break;
+		CHECK_EQ(got, -ENOMEM);
+		CHECK_EQ(why.error, -ENOMEM);
+		CHECK_EQ(fake_kernel.registers, 0);
+		for (i = 0; i < 100; i++)
+			CHECK(ranges[i].error == -ENOMEM && !ranges[i].region);
+		/* The handle is as good as before. */
+		CHECK_OK(belay_register(b, buffer, 4096, BELAY_PIN, NULL, &r, NULL));
+		CHECK_OK(belay_unregister(r));
+		fake_kernel.registers = 0;
+		belay_close(b);
+	}
+	CHECK_EQ(got, 100);
+	CHECK_EQ(n, 103); /* a hundred objects, their slots, the entries */
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(revoke_nomem, "a request that finds no memory comes again")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_request *req;
+	struct belay_region *r;
+	struct belay *b;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	CHECK_OK(belay_register(b, buffer, 4096, BELAY_PIN, NULL, &r, NULL));
+	fake_revoke(d, 1, r);
+	arm(1);
+	CHECK_EQ(belay_dispatch(b), 0);
+	CHECK(disarm());
+	CHECK_SOON(belay_dispatch(b) == 0 && fake_count(&d->resumes) == 1, 5);
+	fake_revoke(d, 1, r);
+	CHECK_SOON(belay_dispatch(b) == 1, 5);
+	CHECK_OK(belay_get_request(b, &req));
+	/* Giving back and answering need nothing. */
+	arm(1);
+	CHECK_OK(belay_ack(req));
+	CHECK_OK(belay_unregister(r));
+	CHECK(!disarm());
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(reconnect_nomem, "reconnecting that runs out of anything is tried again")
+{
+	struct fake_daemon *d = fake_start();
+	double end = tap_now() + 15;
+	unsigned int n;
+	struct belay *b;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	for (n = 1; n <= 2; n++) {
+		fake_crash(d);
+		fake_restart(d);
+		CHECK_EQ(belay_dispatch(b), 0);
+		hit = false;
+		while (fake_count(&d->resumes) < n) {
+			CHECK(tap_now() < end);
+			if (!hit)
+				arm((int)n);
+			CHECK_EQ(belay_dispatch(b), 0);
+			countdown = 0;
+			usleep(1000);
+		}
+		CHECK(hit);
+	}
+	belay_close(b);
+	fake_stop(d);
+}
+
+TAP_MAIN()

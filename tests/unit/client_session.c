@@ -1,0 +1,535 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Opening, closing, registering: the library against a fake daemon and module.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "tests/lib/tap.h"
+#include "tests/unit/client_fake.h"
+
+#define MIB	(UINT64_C(1) << 20)
+
+static char buffer[8 * 4096] __attribute__((aligned(4096)));
+
+static struct belay *open_handle(void)
+{
+	struct belay *b = NULL;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	CHECK(b != NULL);
+	return b;
+}
+
+static struct belay_region *register_one(struct belay *b)
+{
+	struct belay_region *r = NULL;
+
+	CHECK_OK(belay_register(b, buffer, sizeof(buffer), BELAY_PIN | BELAY_WRITE,
+				NULL, &r, NULL));
+	return r;
+}
+
+TEST(open_close, "open gets a session and close gives everything back")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_options opt = {
+		.size = sizeof(opt), .label = "a label", .want_bytes = 5 * MIB,
+	};
+	struct belay *b;
+	int fds = fake_fd_count();
+
+	errno = 4711;
+	CHECK_OK(belay_open(&b, &opt, NULL));
+	CHECK_EQ(errno, 4711);
+	CHECK_STR(d->label, "a label");
+	CHECK_EQ(d->want_bytes, 5 * MIB);
+	belay_close(b);
+	CHECK_EQ(errno, 4711);
+	CHECK_SOON(fake_count(&d->closes) == 1, 5);
+	CHECK_EQ(fake_fd_count(), fds);
+	belay_close(NULL);
+	fake_stop(d);
+}
+
+TEST(no_daemon, "without a daemon open says so at once")
+{
+	struct belay_refusal why = { 0 };
+	struct belay *b;
+
+	setenv("BELAY_SOCKET", "/nonexistent/socket", 1);
+	CHECK_EQ(belay_open(&b, NULL, &why), -ENOENT);
+	CHECK_EQ(why.error, -ENOENT);
+	CHECK(strstr(why.text, "/nonexistent/socket"));
+	CHECK(strstr(why.text, "not running"));
+}
+
+TEST(dead_socket, "a socket that nobody listens on is ECONNREFUSED")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b;
+	int fd;
+
+	fake_crash(d);
+	fd = CHECK_SYS(open(d->path, O_CREAT | O_RDWR | O_CLOEXEC, 0600));
+	close(fd);
+	CHECK_EQ(belay_open(&b, NULL, NULL), -ECONNREFUSED);
+	unlink(d->path);
+	rmdir(d->dir);
+	free(d);
+}
+
+static void ignore(struct belay *b, struct belay_request *req, void *arg)
+{
+}
+
+TEST(bad_options, "options that make no sense are refused with a sentence")
+{
+	struct {
+		struct belay_options o;
+		uint64_t newer;
+	} big = { .o.size = sizeof(big) };
+	struct belay_options opt = { .size = sizeof(opt) - 1 };
+	struct belay_refusal why = { 0 };
+	struct fake_daemon *d;
+	char path[200];
+	struct belay *b;
+
+	CHECK_EQ(belay_open(&b, &opt, &why), -EINVAL);
+	CHECK(strstr(why.text, "size"));
+	opt = (struct belay_options){ .size = sizeof(opt), .flags = 1U << 31 };
+	CHECK_EQ(belay_open(&b, &opt, &why), -EINVAL);
+	opt = (struct belay_options){ .size = sizeof(opt), .reserved = 1 };
+	CHECK_EQ(belay_open(&b, &opt, &why), -EINVAL);
+	opt = (struct belay_options){ .size = sizeof(opt), .flags = BELAY_OPEN_THREAD };
+	CHECK_EQ(belay_open(&b, &opt, &why), -EINVAL);
+	CHECK(strstr(why.text, "on_revoke"));
+	memset(path, 'x', sizeof(path));
+	path[199] = 0;
+	opt = (struct belay_options){ .size = sizeof(opt), .socket = path };
+	CHECK_EQ(belay_open(&b, &opt, &why), -EINVAL);
+	big.newer = 1;
+	CHECK_EQ(belay_open(&b, &big.o, &why), -EINVAL);
+	d = fake_start();
+	big.newer = 0;
+	big.o.on_revoke = ignore;
+	CHECK_OK(belay_open(&b, &big.o, &why));
+	belay_close(b);
+	fake_stop(d);
+}
+
+static bool refuse_open(struct fake_daemon *d, int fd, const struct bl_msg *m)
+{
+	struct bl_error e = {
+		.msg = { .type = BL_ERROR, .serial = m->serial },
+		.error = EDQUOT,
+		.refusal = { "user/alice", BELAY_RESOURCE_BYTES, 0, 1, 2, 3 },
+		.text = "user/alice has too little",
+	};
+
+	if (m->type != BL_OPEN)
+		return false;
+	fake_send(fd, &e, sizeof(e), -1);
+	return true;
+}
+
+TEST(refused_by_daemon, "the daemon's refusal reaches the program whole")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_refusal why = { 0 };
+	struct belay *b;
+
+	d->on_message = refuse_open;
+	CHECK_EQ(belay_open(&b, NULL, &why), -EDQUOT);
+	CHECK_EQ(why.error, -EDQUOT);
+	CHECK_STR(why.account, "user/alice");
+	CHECK_EQ(why.resource, BELAY_RESOURCE_BYTES);
+	CHECK_EQ(why.usage, 1);
+	CHECK_EQ(why.limit, 2);
+	CHECK_EQ(why.needed, 3);
+	CHECK_STR(why.text, "user/alice has too little");
+	fake_stop(d);
+}
+
+static bool no_common_version(struct fake_daemon *d, int fd, const struct bl_msg *m)
+{
+	if (m->type == BL_HELLO)
+		fake_answer(fd, m, EPROTONOSUPPORT);
+	return m->type == BL_HELLO;
+}
+
+TEST(no_version, "no common version is EPROTONOSUPPORT")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b;
+
+	d->on_message = no_common_version;
+	CHECK_EQ(belay_open(&b, NULL, NULL), -EPROTONOSUPPORT);
+	d->on_message = NULL;
+	fake_kernel.abi_version = 99;
+	CHECK_EQ(belay_open(&b, NULL, NULL), -EPROTONOSUPPORT);
+	fake_stop(d);
+}
+
+static bool busy_twice(struct fake_daemon *d, int fd, const struct bl_msg *m)
+{
+	if (m->type != BL_OPEN || d->opens++ >= 2)
+		return false;
+	fake_answer(fd, m, EAGAIN);
+	return true;
+}
+
+TEST(busy_daemon, "open asks again when the daemon is busy")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b;
+
+	d->on_message = busy_twice;
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	belay_close(b);
+	fake_stop(d);
+}
+
+static bool hang_up_twice(struct fake_daemon *d, int fd, const struct bl_msg *m)
+{
+	if (d->opens >= 2)
+		return false;
+	d->opens++;
+	shutdown(fd, SHUT_RDWR);
+	return true;
+}
+
+TEST(restart_in_open, "open survives a daemon that ends in the middle of it")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b;
+
+	d->on_message = hang_up_twice;
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	belay_close(b);
+	fake_stop(d);
+}
+
+static bool wrong_fd(struct fake_daemon *d, int fd, const struct bl_msg *m)
+{
+	if (m->type == BL_OPEN)
+		fake_grant(fd, m, 2);
+	return m->type == BL_OPEN;
+}
+
+static bool no_fd(struct fake_daemon *d, int fd, const struct bl_msg *m)
+{
+	if (m->type == BL_OPEN)
+		fake_grant(fd, m, -1);
+	return m->type == BL_OPEN;
+}
+
+TEST(no_session, "a grant without a session, or with something else, is refused")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_refusal why = { 0 };
+	int fds = fake_fd_count();
+	struct belay *b;
+
+	d->on_message = wrong_fd;
+	CHECK_EQ(belay_open(&b, NULL, &why), -ENOTTY);
+	CHECK(strlen(why.text) > 10);
+	d->on_message = no_fd;
+	CHECK_EQ(belay_open(&b, NULL, &why), -EPROTO);
+	CHECK_SOON(fake_count(&d->closes) == 2, 5);
+	CHECK_EQ(fake_fd_count(), fds);
+	fake_stop(d);
+}
+
+TEST(register_fields, "a region says what it was registered with")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct belay_region *r;
+	int mark;
+
+	errno = 4711;
+	CHECK_OK(belay_register(b, buffer, 8192, BELAY_TRACK, &mark, &r, NULL));
+	CHECK(r->addr == buffer && r->len == 8192 && r->flags == BELAY_TRACK);
+	CHECK(r->user == &mark && r->belay == b && r->id == fake_kernel.last_region);
+	CHECK(belay_valid(r));
+	CHECK_OK(belay_commit(r));
+	CHECK_OK(belay_unregister(r));
+	CHECK_OK(belay_unregister(NULL));
+	CHECK_EQ(fake_kernel.live, 0);
+	CHECK_EQ(errno, 4711);
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(register_flags, "flags that say nothing, both or more are EINVAL before any system call")
+{
+	static const uint32_t bad[] = { 0, BELAY_WRITE, BELAY_PIN | BELAY_TRACK,
+					BELAY_PIN | 8 };
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct belay_region *r = (void *)1;
+	struct belay_refusal why = { 0 };
+	size_t i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		CHECK_EQ(belay_register(b, buffer, 4096, bad[i], NULL, &r, &why), -EINVAL);
+		CHECK_EQ(why.error, -EINVAL);
+		CHECK(strstr(why.text, "flags"));
+	}
+	CHECK(r == (void *)1);
+	CHECK_EQ(fake_kernel.registers, 0);
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(register_limit, "a limit's refusal names account, usage, limit, need and what would help")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct belay_refusal why = { 0 };
+	struct belay_region *r;
+
+	fake_kernel.fail_at = 1;
+	fake_kernel.fail_status = -EDQUOT;
+	CHECK_EQ(belay_register(b, buffer, 4096, BELAY_PIN, NULL, &r, &why), -EDQUOT);
+	CHECK_STR(why.account, "user/alice");
+	CHECK_EQ(why.usage, 60 * MIB);
+	CHECK_EQ(why.limit, 64 * MIB);
+	CHECK_EQ(why.needed, 16 * MIB);
+	tap_diag("%s", why.text);
+	CHECK(strstr(why.text, "user/alice") && strstr(why.text, "60 MiB") &&
+	      strstr(why.text, "64 MiB") && strstr(why.text, "16 MiB"));
+	CHECK(strstr(why.text, "unregister 12 MiB"));
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(register_errors, "each errno of the module has a sentence with the range")
+{
+	static const int errors[] = { EINVAL, EFAULT, EMEDIUMTYPE, EMFILE, EMLINK, EXDEV,
+				      ESHUTDOWN, EAGAIN, EINTR, ENOMEM };
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct belay_refusal why;
+	struct belay_region *r;
+	char range[64];
+	size_t i;
+
+	snprintf(range, sizeof(range), "%#lx-%#lx: ", (unsigned long)buffer,
+		 (unsigned long)buffer + 4096);
+	for (i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
+		memset(&why, 0, sizeof(why));
+		fake_kernel.fail_at = i & 1;
+		fake_kernel.fail_status = -errors[i];
+		fake_kernel.fail_call = i & 1 ? 0 : -errors[i];
+		CHECK_EQ(belay_register(b, buffer, 4096, BELAY_PIN, NULL, &r, &why),
+			 -errors[i]);
+		CHECK_EQ(why.error, -errors[i]);
+		CHECK(!strncmp(why.text, range, strlen(range)));
+		CHECK(!strstr(why.text, strerror(errors[i])));
+	}
+	CHECK_EQ(fake_kernel.live, 0);
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(register_many, "of many regions each has its own fate, and the first failure its sentence")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct belay_refusal why = { 0 };
+	struct belay_range ranges[5];
+	int i;
+
+	for (i = 0; i < 5; i++)
+		ranges[i] = (struct belay_range){ buffer + i * 4096, 4096, BELAY_PIN, 99,
+						  &ranges[i], (void *)1 };
+	ranges[3].flags = 0;
+	fake_kernel.fail_at = 2;
+	fake_kernel.fail_status = -EFAULT;
+	CHECK_EQ(belay_register_many(b, ranges, 5, &why), 3);
+	CHECK_EQ(fake_kernel.registers, 1);
+	CHECK_EQ(why.error, -EFAULT);
+	for (i = 0; i < 5; i++) {
+		CHECK_EQ(ranges[i].error, i == 1 ? -EFAULT : i == 3 ? -EINVAL : 0);
+		CHECK_EQ(!ranges[i].region, i == 1 || i == 3);
+		if (!ranges[i].region)
+			continue;
+		CHECK(ranges[i].region->user == &ranges[i]);
+		CHECK(belay_valid(ranges[i].region));
+		CHECK_OK(belay_unregister(ranges[i].region));
+	}
+	CHECK_EQ(belay_register_many(b, ranges, 0, NULL), 0);
+	CHECK_EQ(fake_kernel.live, 0);
+	fake_kernel.fail_call = -EXDEV;
+	ranges[3].flags = BELAY_PIN;
+	CHECK_EQ(belay_register_many(b, ranges, 5, &why), -EXDEV);
+	for (i = 0; i < 5; i++)
+		CHECK(ranges[i].error == -EXDEV && !ranges[i].region);
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(register_partly, "a call that is cut short leaves the rest unregistered")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct belay_range ranges[4];
+	int i;
+
+	for (i = 0; i < 4; i++)
+		ranges[i] = (struct belay_range){
+			.addr = buffer, .len = 4096, .flags = BELAY_PIN,
+		};
+	fake_kernel.stop_after = 3;
+	CHECK_EQ(belay_register_many(b, ranges, 4, NULL), 3);
+	CHECK_EQ(ranges[3].error, -EINTR);
+	CHECK(!ranges[3].region);
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(register_very_many, "more than one batch needs more than one call")
+{
+	size_t n = BELAY_MAX_BATCH + 10, i;
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct belay_range *ranges = calloc(n, sizeof(*ranges));
+
+	for (i = 0; i < n; i++)
+		ranges[i] = (struct belay_range){
+			.addr = buffer, .len = 4096, .flags = BELAY_PIN,
+		};
+	CHECK_EQ(belay_register_many(b, ranges, n, NULL), (long)n);
+	CHECK_EQ(fake_kernel.registers, 2);
+	CHECK_EQ(fake_kernel.largest, BELAY_MAX_BATCH);
+	for (i = 0; i < n; i++)
+		CHECK_OK(belay_unregister(ranges[i].region));
+	CHECK_EQ(fake_kernel.live, 0);
+	free(ranges);
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(validity, "the word's bits are told, and a suspect word is settled by the kernel")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct belay_region *r = register_one(b);
+
+	CHECK(belay_valid(r));
+	CHECK_EQ(belay_check(r), 0);
+	CHECK_EQ(fake_kernel.checks, 0);
+	fake_word(r, r->expected | BELAY_WORD_LOST);
+	CHECK(!belay_valid(r));
+	CHECK_EQ(belay_check(r), BELAY_LOST);
+	fake_word(r, r->expected | BELAY_WORD_RECALLED);
+	CHECK_EQ(belay_check(r), BELAY_RECALLED);
+	fake_word(r, r->expected | BELAY_WORD_RECALLED | BELAY_WORD_RELEASED);
+	CHECK_EQ(belay_check(r), BELAY_RECALLED | BELAY_RELEASED);
+	fake_word(r, r->expected | BELAY_WORD_LOST | BELAY_WORD_SUSPECT);
+	CHECK_EQ(belay_check(r), BELAY_LOST);
+	CHECK_EQ(fake_kernel.checks, 0);
+	fake_word(r, r->expected | BELAY_WORD_SUSPECT);
+	CHECK(belay_valid(r));
+	CHECK_EQ(fake_kernel.checks, 1);
+	fake_kernel.check_state = BELAY_WORD_LOST | BELAY_WORD_SUSPECT;
+	CHECK_EQ(belay_check(r), BELAY_LOST);
+	fake_kernel.check_state = BELAY_WORD_SUSPECT;
+	CHECK_EQ(belay_check(r), -EAGAIN);
+	CHECK(!belay_valid(r));
+	fake_kernel.check_status = -EAGAIN;
+	fake_kernel.check_state = 0;
+	CHECK_EQ(belay_check(r), -EAGAIN);
+	fake_kernel.check_status = -ENOENT;
+	CHECK_EQ(belay_check(r), BELAY_RELEASED);
+	fake_word(r, r->expected);
+	CHECK(belay_valid(r));
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(limits, "limits come with the names of their accounts")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct belay_limit l[3] = { 0 };
+
+	CHECK_EQ(belay_get_limits(b, l, 2), 3);
+	CHECK_STR(l[0].account, "grant");
+	CHECK_EQ(l[0].usage_bytes, 4096);
+	CHECK_STR(l[1].account, "user/alice");
+	CHECK_STR(l[2].account, "");
+	CHECK_EQ(belay_get_limits(b, l, 3), 3);
+	CHECK_STR(l[2].account, "account/9");
+	CHECK_EQ(belay_get_limits(b, NULL, 0), 3);
+	CHECK_EQ(belay_get_limits(b, l, -1), -EINVAL);
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(names, "reasons and the version have names")
+{
+	CHECK_STR(belay_reason_name(BELAY_REASON_UNMAPPED), "unmapped");
+	CHECK(belay_reason_name(123456) != NULL);
+	CHECK_STR(belay_version(), BELAY_VERSION);
+}
+
+TEST(two_handles, "two handles of one process do not disturb each other")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *one = open_handle(), *two = open_handle();
+	struct belay_region *r1 = register_one(one), *r2 = register_one(two);
+
+	CHECK_NE(r1->id, r2->id);
+	belay_close(one);
+	CHECK(belay_valid(r2));
+	CHECK_OK(belay_unregister(r2));
+	belay_close(two);
+	fake_stop(d);
+}
+
+TEST(fork_child, "in a forked child every call is EXDEV, and close harms nobody")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct belay_region *r = register_one(b), *other;
+	struct belay_range range = {
+		.addr = buffer, .len = 4096, .flags = BELAY_PIN,
+	};
+	struct belay_request *req;
+	struct belay_limit l;
+	pid_t pid = CHECK_SYS(fork());
+	int status;
+
+	if (!pid) {
+		CHECK_EQ(belay_register(b, buffer, 4096, BELAY_PIN, NULL, &other, NULL),
+			 -EXDEV);
+		CHECK_EQ(belay_register_many(b, &range, 1, NULL), -EXDEV);
+		CHECK_EQ(belay_commit(r), -EXDEV);
+		CHECK_EQ(belay_unregister(r), -EXDEV);
+		fake_word(r, r->expected | BELAY_WORD_SUSPECT);
+		CHECK_EQ(belay_check(r), -EXDEV);
+		CHECK(!belay_valid(r));
+		CHECK_EQ(belay_get_fd(b), -EXDEV);
+		CHECK_EQ(belay_dispatch(b), -EXDEV);
+		CHECK_EQ(belay_get_request(b, &req), -EXDEV);
+		CHECK_EQ(belay_get_limits(b, &l, 1), -EXDEV);
+		belay_close(b);
+		_exit(0);
+	}
+	CHECK_EQ(waitpid(pid, &status, 0), pid);
+	CHECK_EQ(status, 0);
+	fake_word(r, r->expected);
+	CHECK(belay_valid(r));
+	CHECK_EQ(belay_dispatch(b), 0);
+	CHECK_EQ(fake_count(&d->closes), 0);
+	CHECK_OK(belay_unregister(r));
+	belay_close(b);
+	fake_stop(d);
+}
+
+TAP_MAIN()
