@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: MIT
+#
+# Suite kernel: belay.ko through its ioctls, by root, without daemon and library.
+# One program per topic; what they share is in lib/.
+
+K := tests/kernel
+K_LIB := $(addprefix $(K)/lib/,bk.c bk_memory.c bk_proc.c)
+
+$(call vm_test,kernel,charging,$(K)/charging.c $(K_LIB),,timeout=120)
+$(call vm_test,kernel,limits,$(K)/limits.c $(K_LIB),,timeout=180)
+$(call vm_test,kernel,stale,$(K)/stale.c $(K_LIB),,timeout=300)
+$(call vm_test,kernel,spurious,$(K)/spurious.c $(K_LIB),,timeout=180)
+$(call vm_test,kernel,lost,$(K)/lost.c $(K_LIB),,timeout=120)
+$(call vm_test,kernel,nobody_waits,$(K)/nobody_waits.c $(K_LIB),,timeout=240)
+$(call vm_test,kernel,fork_exec,$(K)/fork_exec.c $(K_LIB),,timeout=90)
+$(call vm_test,kernel,lifetime,$(K)/lifetime.c $(K_LIB),,timeout=90)
+$(call vm_test,kernel,ends,$(K)/ends.c $(K_LIB),,timeout=180)
+$(call vm_test,kernel,refused,$(K)/refused.c $(K_LIB),,timeout=90)
+$(call vm_test,kernel,refused_dax,$(K)/refused_dax.c $(K_LIB),,nvdimm timeout=120)
+$(call vm_test,kernel,readonly,$(K)/readonly.c $(K_LIB),,timeout=90)

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: MIT
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "tests/kernel/lib/bk.h"
+#include "tests/lib/tap.h"
+
+#define TMPFS_DIR	"/tmp/belay-tmpfs"
+#define HUGETLBFS_DIR	"/tmp/belay-hugetlbfs"
+#define EXT4_DIR	"/tmp/belay-ext4"
+#define EXT4_IMAGE	TMPFS_DIR "/ext4.img"
+
+#define MAGIC_TMPFS	0x01021994
+#define MAGIC_HUGETLBFS	0x958458f6
+#define MAGIC_EXT4	0xef53
+
+static const struct {
+	const char *name;
+	size_t unit;
+	bool shared;
+	bool file;
+} kinds[BK_KINDS] = {
+	[BK_ANON] = { "anonymous", BK_PAGE, false, false },
+	[BK_THP] = { "THP", BK_PAGE, false, false },
+	[BK_SHARED_ANON] = { "shared anonymous", BK_PAGE, true, false },
+	[BK_MEMFD] = { "memfd", BK_PAGE, true, true },
+	[BK_TMPFS] = { "tmpfs", BK_PAGE, true, true },
+	[BK_HUGE_ANON] = { "hugetlb anonymous", BK_HUGE, false, false },
+	[BK_HUGE_MEMFD] = { "hugetlb memfd", BK_HUGE, true, true },
+	[BK_HUGETLBFS] = { "hugetlbfs", BK_HUGE, true, true },
+	[BK_PRIVATE_FILE] = { "private file", BK_PAGE, false, true },
+	[BK_EXT4] = { "ext4, read-only", BK_PAGE, true, true },
+};
+
+const char *bk_kind_name(enum bk_kind kind)
+{
+	return kinds[kind].name;
+}
+
+size_t bk_kind_unit(enum bk_kind kind)
+{
+	return kinds[kind].unit;
+}
+
+bool bk_kind_shared(enum bk_kind kind)
+{
+	return kinds[kind].shared;
+}
+
+static bool is_mounted(const char *dir, long magic)
+{
+	struct statfs s;
+
+	return !statfs(dir, &s) && s.f_type == magic;
+}
+
+static const char *tmpfs_dir(void)
+{
+	struct stat dir, above;
+
+	mkdir(TMPFS_DIR, 0700);
+	/* /tmp itself may be a tmpfs: what tells is another device. */
+	CHECK_SYS(stat(TMPFS_DIR, &dir));
+	CHECK_SYS(stat("/tmp", &above));
+	if (dir.st_dev == above.st_dev)
+		CHECK_SYS(mount("belay", TMPFS_DIR, "tmpfs", 0, "size=256m,huge=never"));
+	CHECK(is_mounted(TMPFS_DIR, MAGIC_TMPFS));
+	return TMPFS_DIR;
+}
+
+static const char *hugetlbfs_dir(void)
+{
+	mkdir(HUGETLBFS_DIR, 0700);
+	if (!is_mounted(HUGETLBFS_DIR, MAGIC_HUGETLBFS))
+		CHECK_SYS(mount("belay", HUGETLBFS_DIR, "hugetlbfs", 0, "pagesize=2M"));
+	return HUGETLBFS_DIR;
+}
+
+const char *bk_ext4(void)
+{
+	int fd;
+
+	mkdir(EXT4_DIR, 0700);
+	if (is_mounted(EXT4_DIR, MAGIC_EXT4))
+		return EXT4_DIR;
+	tmpfs_dir();
+	fd = CHECK_SYS(open(EXT4_IMAGE, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+	CHECK_SYS(ftruncate(fd, 64 << 20));
+	close(fd);
+	if (system("modprobe -q loop; mkfs.ext4 -q -F -b 4096 -O ^has_journal " EXT4_IMAGE
+		   " && mount -o loop " EXT4_IMAGE " " EXT4_DIR))
+		FAIL("no ext4 on a loop device");
+	CHECK(is_mounted(EXT4_DIR, MAGIC_EXT4));
+	return EXT4_DIR;
+}
+
+void bk_hugepages(unsigned int n)
+{
+	char text[16];
+
+	if (bk_read("/proc/sys/vm/nr_hugepages") < n) {
+		bk_write("/proc/sys/vm/compact_memory", "1");
+		snprintf(text, sizeof(text), "%u", n);
+		bk_write("/proc/sys/vm/nr_hugepages", text);
+	}
+	CHECK_GE(bk_read("/proc/sys/vm/nr_hugepages"), n);
+}
+
+static int temporary_file(const char *dir)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/XXXXXX", dir);
+	fd = CHECK_SYS(mkostemp(path, O_CLOEXEC));
+	CHECK_SYS(unlink(path));
+	return fd;
+}
+
+static void fill_file(int fd, size_t len)
+{
+	char block[64 << 10];
+	size_t done;
+
+	memset(block, 0xa5, sizeof(block));
+	for (done = 0; done < len; done += sizeof(block)) {
+		size_t n = len - done < sizeof(block) ? len - done : sizeof(block);
+
+		CHECK_EQ(pwrite(fd, block, n, done), n);
+	}
+}
+
+/* hugetlb files cannot be written with write(2). */
+static void fill_mapped(int fd, size_t len)
+{
+	char *p = CHECK_SYS(mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	size_t i;
+
+	for (i = 0; i < len; i += BK_PAGE)
+		p[i] = 0x5a;
+	munmap(p, len);
+}
+
+int bk_file(enum bk_kind kind, size_t len)
+{
+	int fd;
+
+	switch (kind) {
+	case BK_MEMFD:
+		fd = CHECK_SYS(memfd_create("belay", MFD_CLOEXEC));
+		break;
+	case BK_HUGE_MEMFD:
+		fd = CHECK_SYS(memfd_create("belay", MFD_CLOEXEC | MFD_HUGETLB));
+		break;
+	case BK_TMPFS:
+		fd = temporary_file(tmpfs_dir());
+		break;
+	case BK_HUGETLBFS:
+		fd = temporary_file(hugetlbfs_dir());
+		break;
+	case BK_EXT4:
+	case BK_PRIVATE_FILE:
+		fd = temporary_file(bk_ext4());
+		break;
+	default:
+		FAIL("%s has no file", bk_kind_name(kind));
+	}
+	if (kinds[kind].unit == BK_HUGE) {
+		CHECK_SYS(ftruncate(fd, len));
+		fill_mapped(fd, len);
+	} else {
+		fill_file(fd, len);
+	}
+	return fd;
+}
+
+void *bk_map_file(enum bk_kind kind, int fd, void *addr, size_t len, off_t offset)
+{
+	int prot = kind == BK_EXT4 ? PROT_READ : PROT_READ | PROT_WRITE;
+	int flags = kinds[kind].shared ? MAP_SHARED : MAP_PRIVATE;
+
+	return CHECK_SYS(mmap(addr, len, prot, flags | (addr ? MAP_FIXED : 0), fd, offset));
+}
+
+/* Touches every page: for reading where it cannot be written. */
+static void populate(char *p, size_t len, bool write, int fill)
+{
+	size_t i;
+
+	for (i = 0; i < len; i += BK_PAGE) {
+		if (write)
+			((volatile char *)p)[i] = (char)fill;
+		else
+			(void)((volatile char *)p)[i];
+	}
+}
+
+char *bk_anon(size_t len, int fill)
+{
+	char *p = CHECK_SYS(mmap(NULL, len, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+
+	CHECK_SYS(madvise(p, len, MADV_NOHUGEPAGE));
+	populate(p, len, true, fill);
+	return p;
+}
+
+char *bk_thp(size_t len)
+{
+	char *p = CHECK_SYS(mmap(NULL, len + BK_HUGE, PROT_READ | PROT_WRITE,
+				 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	char *start = (char *)(((uintptr_t)p + BK_HUGE - 1) & ~(BK_HUGE - 1));
+
+	/* No neighbour may grow into it. */
+	if (start > p)
+		CHECK_SYS(munmap(p, start - p));
+	if (p + BK_HUGE > start)
+		CHECK_SYS(munmap(start + len, p + BK_HUGE - start));
+	CHECK_SYS(madvise(start, len, MADV_HUGEPAGE));
+	populate(start, len, true, 0x77);
+	CHECK_GE(bk_smaps(start, "AnonHugePages:"), len & ~(BK_HUGE - 1));
+	return start;
+}
+
+void bk_map(struct bk_memory *m, enum bk_kind kind, size_t len)
+{
+	int anon = MAP_ANONYMOUS | (kinds[kind].shared ? MAP_SHARED : MAP_PRIVATE);
+
+	memset(m, 0, sizeof(*m));
+	m->kind = kind;
+	m->unit = kinds[kind].unit;
+	m->len = (len + m->unit - 1) & ~(m->unit - 1);
+	m->fd = -1;
+	m->flags = kind == BK_EXT4 ? 0 : BELAY_REGION_WRITE;
+	switch (kind) {
+	case BK_ANON:
+		m->addr = bk_anon(m->len, 0x33);
+		return;
+	case BK_THP:
+		m->len = (m->len + BK_HUGE - 1) & ~(BK_HUGE - 1);
+		m->addr = bk_thp(m->len);
+		return;
+	case BK_HUGE_ANON:
+		anon |= MAP_HUGETLB;
+		bk_hugepages(16);
+		/* fallthrough */
+	case BK_SHARED_ANON:
+		m->addr = CHECK_SYS(mmap(NULL, m->len, PROT_READ | PROT_WRITE, anon,
+					 -1, 0));
+		break;
+	case BK_HUGE_MEMFD:
+	case BK_HUGETLBFS:
+		bk_hugepages(16);
+		/* fallthrough */
+	default:
+		m->fd = bk_file(kind, m->len);
+		m->addr = bk_map_file(kind, m->fd, NULL, m->len, 0);
+	}
+	populate(m->addr, m->len, kind != BK_EXT4, 0x44);
+}
+
+void bk_unmap(struct bk_memory *m)
+{
+	munmap(m->addr, m->len);
+	if (m->fd >= 0)
+		close(m->fd);
+}
+
+uint64_t bk_pfn(const void *addr)
+{
+	uint64_t e;
+	int fd;
+
+	fd = CHECK_SYS(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
+	CHECK_EQ(pread(fd, &e, sizeof(e), (uintptr_t)addr / BK_PAGE * sizeof(e)),
+		 sizeof(e));
+	close(fd);
+	return e >> 63 ? e & ((1ULL << 55) - 1) : 0;
+}
+
+uint64_t bk_smaps(const void *addr, const char *field)
+{
+	unsigned long long start, end, value;
+	char line[512];
+	bool here = false;
+	FILE *f;
+
+	f = fopen("/proc/self/smaps", "r");
+	CHECK(f);
+	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "%llx-%llx ", &start, &end) == 2)
+			here = start <= (uintptr_t)addr && (uintptr_t)addr < end;
+		else if (here && !strncmp(line, field, strlen(field)) &&
+			 sscanf(line + strlen(field), " %llu kB", &value) == 1) {
+			fclose(f);
+			return value << 10;
+		}
+	}
+	FAIL("no %s of %p in smaps", field, addr);
+}
