@@ -30,7 +30,10 @@
  *
  * Threads: every call may be made from any thread at any time, except that
  * nothing may be running on a handle or a region that is being closed or
- * unregistered. Callbacks run without any lock of the library.
+ * unregistered. Callbacks run without any lock of the library and may make
+ * every call but belay_close(). No call is safe in a signal handler, and a
+ * thread inside a call must not be cancelled. Only belay_open() waits for
+ * another process (belayd).
  *
  * Fork: the grant stays with the process (the address space) that opened it.
  * In a forked child every call on an inherited handle returns -EXDEV,
@@ -55,7 +58,10 @@ extern "C" {
 struct belay;		/* a handle: one session of this process's grant */
 struct belay_request;	/* a revoke request */
 
-/* Why something was refused. Filled on failure only. */
+/*
+ * Why something was refused. Filled on failure only, by the call that it was
+ * given to; the program owns it.
+ */
 #define BELAY_REFUSAL_TEXT	512
 struct belay_refusal {
 	int error;		/* the same negative errno that was returned */
@@ -90,10 +96,19 @@ struct belay_options {
 /*
  * belay_open - get a grant
  *
+ * Waits for belayd, at most 10 s, also if it is being restarted. The process
+ * has one grant for each account, however many handles it opens, and each
+ * handle is a session of its own on it.
+ *
+ * *ret belongs to the caller, who gives it to belay_close(). What @opt points
+ * to is not needed any more after the call.
+ *
  * Errors: -ENOENT, -ECONNREFUSED (no daemon at the socket), -EACCES (not
  * allowed), -EDQUOT (want_bytes is more than a limit), -EPROTONOSUPPORT (no
- * common version), -ETIMEDOUT (10 s without an answer), -EINVAL (options),
- * -EAGAIN (the address space was busy), -ENOMEM.
+ * common version, with belayd or with the kernel module), -EPROTO (something
+ * else answers at the socket), -ETIMEDOUT (10 s without an answer), -EINVAL
+ * (options), -EAGAIN (the address space was busy for 10 s), -EMFILE, -ENFILE
+ * (descriptors; a handle needs four), -ENOMEM.
  */
 int belay_open(struct belay **ret, const struct belay_options *opt,
 	       struct belay_refusal *why);
@@ -101,9 +116,11 @@ int belay_open(struct belay **ret, const struct belay_options *opt,
 /*
  * belay_close - unregister everything of this handle and free it
  *
- * Regions and requests of the handle must not be used any more. For tracked
- * regions, let the other driver let go after this, or unregister them before.
- * NULL does nothing. In a forked child: frees the copy only.
+ * Regions and requests of the handle must not be used any more. The grant goes
+ * with the last handle on it. For tracked regions: stop the device first, and
+ * let the other driver let go after this. Waits for a callback that is running
+ * in the helper thread; must not be called from a callback. NULL does nothing.
+ * In a forked child: frees the copy only.
  */
 void belay_close(struct belay *b);
 
@@ -131,6 +148,9 @@ struct belay_region {
  * belay_register - register @len bytes at @addr, both multiples of the page
  * size, and charge them to the grant
  *
+ * One system call; belayd takes no part in it. *ret is set on success only and
+ * belongs to the library until belay_unregister() or belay_close().
+ *
  * With BELAY_TRACK this prepares: charges, watches, faults in. Then let the
  * other driver pin the memory (ibv_reg_mr(), VFIO_IOMMU_MAP_DMA, ...), and
  * call belay_commit().
@@ -138,8 +158,9 @@ struct belay_region {
  * Errors: -EINVAL (flags, alignment, empty), -EFAULT (not wholly mapped with
  * that access), -EMEDIUMTYPE (a kind of memory that cannot be held),
  * -EDQUOT (a limit: see @why), -EMFILE (too many regions), -EMLINK (too many
- * over one page), -EXDEV (forked child), -EAGAIN (the mapping kept changing),
- * -ENOMEM, -EINTR.
+ * over one page), -EXDEV (forked child), -ESHUTDOWN (the address space ended),
+ * -EAGAIN (the mapping kept changing), -ENOMEM, -EINTR (a signal that ends the
+ * process).
  */
 int belay_register(struct belay *b, void *addr, size_t len, uint32_t flags,
 		   void *user, struct belay_region **ret,
@@ -159,8 +180,9 @@ struct belay_range {
  * belay_register_many - register @n regions in one system call (or few)
  *
  * Each is independent of the others. Returns the number of regions
- * registered, or a negative errno if none could be tried; @why tells of the
- * first that failed.
+ * registered, or a negative errno if none could be tried (-ENOMEM, -EXDEV;
+ * except in a forked child, every range has its error then, too); @why tells
+ * of the first that failed. The errors of a range are those of belay_register().
  */
 long belay_register_many(struct belay *b, struct belay_range *ranges, size_t n,
 			 struct belay_refusal *why);
@@ -171,7 +193,8 @@ long belay_register_many(struct belay *b, struct belay_range *ranges, size_t n,
  *
  * -EAGAIN: the mapping changed since belay_register(). Let the driver let go,
  * belay_unregister(), and start again (a few times at most). Errors: also
- * -EINVAL (not tracked, or committed before), -ESTALE (lost), -EXDEV.
+ * -EINVAL (not tracked, or committed before), -ESTALE (lost), -ENOENT
+ * (released meanwhile), -EXDEV.
  */
 int belay_commit(struct belay_region *r);
 
@@ -179,8 +202,12 @@ int belay_commit(struct belay_region *r);
  * belay_unregister - let go of a region and free it
  *
  * For a tracked region: first stop the device, then call this, then let the
- * driver let go (ibv_dereg_mr()). An open revoke request for it is
- * acknowledged by this. NULL does nothing.
+ * driver let go (ibv_dereg_mr()). NULL does nothing.
+ *
+ * Revoke requests for the region are acknowledged by this. Those that the
+ * program has not seen it will not see; one that it has it still gives to
+ * belay_ack(), which then only frees it.
+ *
  * Errors: -EXDEV (forked child; nothing is freed).
  */
 int belay_unregister(struct belay_region *r);
@@ -217,7 +244,11 @@ static inline bool belay_valid(const struct belay_region *r)
 
 /*
  * belay_get_fd - a descriptor to poll for reading, for programs with an event
- * loop; the library's: do not read, close or pass it on
+ * loop
+ *
+ * Readable when there is something for belay_dispatch() to do. It stays the
+ * same for the life of the handle and is the library's: do not read, close or
+ * pass it on. Errors: -EXDEV, -EBUSY (a helper thread waits on it).
  */
 int belay_get_fd(struct belay *b);
 
@@ -228,21 +259,26 @@ int belay_get_fd(struct belay *b);
  * Returns the number of requests received, or a negative errno (-EXDEV;
  * -EBUSY if a helper thread does it). A lost connection is no error: it is
  * made again, and belay_get_fd() becomes readable when it is time to try.
+ *
+ * A program that never dispatches, and has no helper thread, receives no
+ * requests; what it holds then meets every deadline unanswered.
  */
 int belay_dispatch(struct belay *b);
 
 /*
  * belay_get_request - the next revoke request, if any
  *
- * Only for handles without on_revoke. Returns 0 and sets *ret, or -EAGAIN.
- * Every request is acknowledged once with belay_ack(), which frees it.
+ * Gives what belay_dispatch() has received; does not wait. Only for handles
+ * without on_revoke. Returns 0 and sets *ret; -EAGAIN if there is none;
+ * -EINVAL if there is an on_revoke; -EXDEV. Every request is acknowledged once
+ * with belay_ack(), which frees it.
  */
 int belay_get_request(struct belay *b, struct belay_request **ret);
 
-/* What a revoke request asks for. Pointers live until belay_ack(). */
+/* What a revoke request asks for. */
 struct belay_request_info {
 	size_t size;		/* in: sizeof(struct belay_request_info) */
-	struct belay_region *region;	/* NULL: it has been unregistered meanwhile */
+	struct belay_region *region;	/* valid until it is unregistered; NULL: it has been */
 	void *user;		/* of the region */
 	uint32_t reason;	/* enum belay_reason of <linux/belay.h> */
 	uint32_t escalation;	/* at the deadline: 1 keep, 2 release, 3 kill */
@@ -251,6 +287,12 @@ struct belay_request_info {
 	size_t lost_len;
 	const char *reason_text;	/* "unmapped", "recalled by an administrator", ... */
 };
+
+/*
+ * belay_request_info - what a request asks for
+ *
+ * Set info->size. Returns 0, or -EINVAL (size), -EXDEV.
+ */
 int belay_request_info(const struct belay_request *req,
 		       struct belay_request_info *info);
 
@@ -277,15 +319,16 @@ struct belay_limit {
 /*
  * belay_get_limits - limits and usage, from the grant upwards
  *
- * Fills at most @n of @limits; returns how many levels there are, or a
- * negative errno (-EXDEV, -ESHUTDOWN).
+ * Fills at most @n of @limits, the grant's own first and the system's last;
+ * returns how many levels there are (9 at most), or a negative errno (-EXDEV,
+ * -ESHUTDOWN, -EINVAL).
  */
 int belay_get_limits(struct belay *b, struct belay_limit *limits, int n);
 
-/* belay_reason_name - a word for an enum belay_reason; never NULL */
+/* belay_reason_name - a word for an enum belay_reason, "?" if unknown; static */
 const char *belay_reason_name(uint32_t reason);
 
-/* belay_version - "0.1.0", of the library in use */
+/* belay_version - "0.1.0", of the library in use; static */
 const char *belay_version(void);
 
 #ifdef __cplusplus
