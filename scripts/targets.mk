@@ -62,10 +62,12 @@ install uninstall:
 		$(foreach v,$(INSTALL_VARS),$(v)='$($(v))') \
 		DESTDIR='$(DESTDIR)' KVER='$(KVER)' scripts/$@
 
+# Images and headers stay, since they are not made from this tree.
 clean:
-	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm -exec rm -rf {} + 2>/dev/null || true
+	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm ! -name headers -exec rm -rf {} + 2>/dev/null || true
 
-distclean:
+dist# Images and headers stay, since they are not made from this tree.
+clean:
 	@rm -rf $(B)
 
 FORCE:

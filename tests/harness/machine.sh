@@ -12,7 +12,7 @@ build_trouble()
 	mkdir -p "$dir"
 	cp tests/harness/trouble/trouble.c "$dir/"
 	echo "obj-m := trouble.o" > "$dir/Kbuild"
-	make -s -C "/lib/modules/$(scripts/kernel-version "$1")/build" "M=$dir" modules
+	make -s -C "$(scripts/kernel-version -d "$1")" "M=$dir" modules
 }
 
 passes_on()
