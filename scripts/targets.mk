@@ -66,8 +66,7 @@ install uninstall:
 clean:
 	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm ! -name headers -exec rm -rf {} + 2>/dev/null || true
 
-dist# Images and headers stay, since they are not made from this tree.
-clean:
+distclean:
 	@rm -rf $(B)
 
 FORCE:
