@@ -147,8 +147,6 @@ static int set_limit(struct ctl *c, struct bl_limit *l)
 	if (c->json)
 		return json_set(c, l);
 	print_set(c, l);
-	if (c->answer.ok.text[0])
-		fprintf(c->out, "%s\n", c->answer.ok.text);
 	return CTL_OK;
 }
 

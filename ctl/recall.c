@@ -111,18 +111,19 @@ static void print_text(struct ctl *c, const struct bl_recalled *r, bool wait)
 {
 	char bytes[CTL_CELL];
 
-	if (!r->regions)
-		fputs("Nothing to recall: no memory is registered there.\n", c->out);
-	else
+	if (r->regions)
 		fprintf(c->out, "%" PRIu64 " %s (%s) recalled\n", r->regions,
 			ctl_plural(r->regions, "region", "regions"),
 			ctl_bytes(c, r->bytes, bytes));
-	if (r->refused)
-		fprintf(c->out, "  %" PRIu64 " cannot be released by order: another driver holds "
-			"the memory (a tracked region)\n", r->refused);
+	else if (!r->refused)
+		fputs("Nothing to recall: no memory is registered there.\n", c->out);
 	if (wait)
 		print_fates(c, r);
-	if (r->text[0])
+	if (r->refused)
+		fprintf(c->out, "%" PRIu64 " tracked %s not recalled: another driver holds the "
+			"memory, so it cannot be released by order. Ask with keep or kill.\n",
+			r->refused, ctl_plural(r->refused, "region was", "regions were"));
+	else if (r->text[0] && r->regions)
 		fprintf(c->out, "%s\n", r->text);
 }
 

@@ -5,11 +5,10 @@
 #include "common/message.h"
 #include "ctl/belayctl.h"
 
-/* Ids only grow; a list that goes back would never end. */
+/* A list that stays where it is would never end. */
 static bool goes_on(const struct bl_list *request, const struct bl_list_rows *rows)
 {
-	return rows->after > request->after ||
-	       (rows->after == request->after && rows->after_region > request->after_region);
+	return rows->after != request->after || rows->after_region != request->after_region;
 }
 
 static int each_row(struct ctl *c, uint32_t what,

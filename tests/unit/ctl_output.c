@@ -591,6 +591,20 @@ TEST(recall_kept, "recall: what is still held has a status of its own")
 		"}\n");
 }
 
+TEST(recall_refused, "recall: what cannot be released by order says so, and what can be done")
+{
+	struct run *r;
+
+	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_PROCESS,
+					  .pid = 77, .escalation = BL_RELEASE };
+	recalled = (struct bl_recalled){ .refused = 1, .text = "the same in other words" };
+	r = run_against(recall_daemon, "recall --pid 77 --escalate release");
+	CHECK_EQ(r->status, CTL_STILL_HELD);
+	CHECK_OUTPUT(r,
+		"1 tracked region was not recalled: another driver holds the memory, so it "
+		"cannot be released by order. Ask with keep or kill.\n");
+}
+
 TEST(recall_no_wait, "recall --no-wait asks and returns; nothing to recall is no failure")
 {
 	struct run *r;
