@@ -25,6 +25,8 @@ int ctl_reload(struct ctl *c, int argc, char **argv)
 	text = c->answer.ok.text;
 	if (c->json)
 		return ctl_json_print(c, ctl_json_object("text", ctl_json_text(text), NULL));
-	fprintf(c->out, "%s\n", text[0] ? text : "The configuration has been read again.");
+	fputs("The configuration has been read again.\n", c->out);
+	if (text[0])
+		fprintf(c->out, "%s\n", text);
 	return CTL_OK;
 }

@@ -622,7 +622,7 @@ TEST(recall_no_wait, "recall --no-wait asks and returns; nothing to recall is no
 
 static void reload_daemon(int fd)
 {
-	struct bl_ok ok = { .text = "2 limits changed" };
+	struct bl_ok ok = { .text = "belayd.conf:3: unknown key" };
 	union fake_msg m;
 
 	fake_hello(fd);
@@ -630,9 +630,10 @@ static void reload_daemon(int fd)
 	fake_send(fd, &ok, sizeof(ok), BL_OK, m.msg.serial);
 }
 
-TEST(reload, "reload says what the daemon says")
+TEST(reload, "reload says that it was done, and what the daemon says")
 {
-	CHECK_OUTPUT(run_against(reload_daemon, "reload"), "2 limits changed\n");
+	CHECK_OUTPUT(run_against(reload_daemon, "reload"),
+		     "The configuration has been read again.\nbelayd.conf:3: unknown key\n");
 }
 
 TAP_MAIN()
