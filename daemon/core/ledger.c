@@ -24,6 +24,7 @@ void bl_ledger_fini(struct bl_ledger *l)
 	bl_map_fini(&l->account_ids);
 	bl_map_fini(&l->grant_ids);
 	bl_map_fini(&l->uids);
+	bl_map_fini(&l->processes);
 }
 
 struct bl_account *bl_ledger_add_account(struct bl_ledger *l, uint64_t id,
@@ -111,16 +112,22 @@ struct bl_grant_record *bl_ledger_add_grant(struct bl_ledger *l, uint64_t id,
 	g->memlock_soft = tag->memlock_soft;
 	g->memlock_hard = tag->memlock_hard;
 	g->limits = *limits;
-	if (bl_map_put(&l->grant_ids, id, 0, g)) {
-		free(g);
-		return NULL;
-	}
+	if (bl_map_put(&l->grant_ids, id, 0, g))
+		goto err;
+	if (bl_map_put(&l->processes, (uint64_t)pid, start_time, g))
+		goto err_ids;
 	if (account->memlock_bytes < g->memlock_soft)
 		account->memlock_bytes = g->memlock_soft;
 	account->grants++;
 	TAILQ_INSERT_TAIL(&l->grants, g, link);
 	l->n_grants++;
 	return g;
+
+err_ids:
+	bl_map_remove(&l->grant_ids, id, 0);
+err:
+	free(g);
+	return NULL;
 }
 
 void bl_ledger_remove_grant(struct bl_ledger *l, struct bl_grant_record *g)
@@ -129,12 +136,20 @@ void bl_ledger_remove_grant(struct bl_ledger *l, struct bl_grant_record *g)
 	l->n_grants--;
 	g->account->grants--;
 	bl_map_remove(&l->grant_ids, g->id, 0);
+	if (bl_ledger_process(l, g->pid, g->start_time) == g)
+		bl_map_remove(&l->processes, (uint64_t)g->pid, g->start_time);
 	free(g);
 }
 
 struct bl_grant_record *bl_ledger_grant(const struct bl_ledger *l, uint64_t id)
 {
 	return bl_map_get(&l->grant_ids, id, 0);
+}
+
+struct bl_grant_record *bl_ledger_process(const struct bl_ledger *l, pid_t pid,
+					  uint64_t start_time)
+{
+	return bl_map_get(&l->processes, (uint64_t)pid, start_time);
 }
 
 static void apply_set(struct bl_limits *l, const struct bl_limits *set,

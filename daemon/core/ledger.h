@@ -58,6 +58,7 @@ struct bl_ledger {
 	struct bl_map account_ids;
 	struct bl_map grant_ids;
 	struct bl_map uids;	/* (uid, 0): the user's account */
+	struct bl_map processes;	/* (pid, start time): its latest grant */
 	struct bl_account *system;
 	unsigned int n_accounts;
 	unsigned int n_grants;
@@ -85,6 +86,8 @@ struct bl_grant_record *bl_ledger_add_grant(struct bl_ledger *l, uint64_t id,
 					    const struct bl_limits *limits);
 void bl_ledger_remove_grant(struct bl_ledger *l, struct bl_grant_record *g);
 struct bl_grant_record *bl_ledger_grant(const struct bl_ledger *l, uint64_t id);
+struct bl_grant_record *bl_ledger_process(const struct bl_ledger *l, pid_t pid,
+					  uint64_t start_time);
 
 /* What an account or a grant should have: the policy's, or the administrator's. */
 struct bl_limits bl_ledger_account_limits(const struct bl_ledger *l,

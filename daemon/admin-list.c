@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * BL_LIST: accounts, grants and regions, a page for each request.
+ *
+ * Rows are looked for in small steps, one in a turn of the loop, so that a
+ * listing of 100,000 regions, of which one is wanted, holds nobody up. Whoever
+ * is no administrator sees its own uid's rows, and the account "system".
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/message.h"
+#include "common/proc.h"
+#include "daemon/log.h"
+#include "daemon/manager.h"
+
+#define STEP_ROWS	128
+
+union module_row {
+	struct belay_account_row account;
+	struct belay_grant_row grant;
+	struct belay_region_row region;
+};
+
+struct listing {
+	struct bl_task task;
+	uint64_t conn;
+	struct bl_list ask;
+	struct bl_walk walk;
+	pid_t command_pid;	/* whose command was looked up last */
+	char command[BL_NAME_MAX];
+	union {
+		struct bl_list_rows head;
+		char bytes[BL_MSG_MAX];
+	} page;
+};
+
+static void *next_row(struct listing *l)
+{
+	return l->page.bytes + sizeof(l->page.head) +
+	       (size_t)l->page.head.count * l->page.head.row_size;
+}
+
+static bool is_full(const struct listing *l)
+{
+	return sizeof(l->page.head) +
+	       ((size_t)l->page.head.count + 1) * l->page.head.row_size > BL_MSG_MAX;
+}
+
+static const char *command_of(struct listing *l, pid_t pid)
+{
+	if (pid != l->command_pid) {
+		l->command_pid = pid;
+		bl_proc_command(pid, l->command, sizeof(l->command));
+	}
+	return l->command;
+}
+
+static bool is_wanted(const struct listing *l, pid_t pid, uid_t uid, uint64_t grant)
+{
+	if (l->ask.pid && l->ask.pid != pid)
+		return false;
+	if (l->ask.has_uid && l->ask.uid != uid)
+		return false;
+	return !l->ask.grant || l->ask.grant == grant;
+}
+
+static bool put_account(struct bl_manager *m, struct listing *l,
+			const struct belay_account_row *in)
+{
+	struct bl_account *a = bl_ledger_account(&m->ledger, in->account);
+	struct bl_account_row *out = next_row(l);
+
+	if (l->ask.has_uid && (!a || (a->kind == BL_ACCOUNT_USER &&
+				      a->uid != l->ask.uid)))
+		return false;
+	*out = (struct bl_account_row){
+		.account = in->account,
+		.parent = in->parent,
+		.limit_bytes = in->limit_bytes,
+		.usage_bytes = in->usage_bytes,
+		.limit_regions = in->limit_regions,
+		.usage_regions = in->usage_regions,
+		.refusals = in->refusals,
+		.grants = in->grants,
+	};
+	memcpy(out->name, a ? a->name : "?", a ? sizeof(a->name) : 2);
+	return true;
+}
+
+static bool put_grant(struct bl_manager *m, struct listing *l,
+		      const struct belay_grant_row *in)
+{
+	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, in->grant);
+	struct bl_account *a = bl_ledger_account(&m->ledger, in->account);
+	struct bl_grant_row *out = next_row(l);
+	uid_t uid = g ? g->uid : a ? a->uid : (uid_t)-1;
+
+	if (in->flags & BELAY_GRANT_ENDED || !is_wanted(l, in->pid, uid, in->grant))
+		return false;
+	*out = (struct bl_grant_row){
+		.grant = in->grant,
+		.account = in->account,
+		.pid = in->pid,
+		.uid = uid,
+		.made_at = in->made_at,
+		.limit_bytes = in->limit_bytes,
+		.usage_bytes = in->usage_bytes,
+		.pinned_bytes = in->pinned_bytes,
+		.tracked_bytes = in->tracked_bytes,
+		.usage_regions = in->usage_regions,
+		.sessions = in->sessions,
+		.connected = g ? g->connected : 0,
+	};
+	if (a) {
+		memcpy(out->account_name, a->name, sizeof(a->name));
+		if (a->kind == BL_ACCOUNT_USER)
+			strcpy(out->user, a->name + strlen("user/"));
+	}
+	if (in->pid)
+		strcpy(out->command, command_of(l, in->pid));
+	if (g)
+		memcpy(out->label, g->label, sizeof(g->label));
+	return true;
+}
+
+static bool put_region(struct bl_manager *m, struct listing *l,
+		       const struct belay_region_row *in)
+{
+	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, in->grant);
+	struct bl_request *r = bl_revoke_find(&m->revoke, in->session, in->region);
+	struct bl_region_row *out = next_row(l);
+	uid_t uid = g ? g->uid : (uid_t)-1;
+
+	if (!is_wanted(l, g ? g->pid : 0, uid, in->grant))
+		return false;
+	*out = (struct bl_region_row){
+		.session = in->session,
+		.region = in->region,
+		.grant = in->grant,
+		.addr = in->addr,
+		.len = in->len,
+		.pid = g ? g->pid : 0,
+		.uid = uid,
+		.kind = in->kind,
+		.flags = in->flags,
+		.state = in->state,
+		.node = in->node,
+		.made_at = in->made_at,
+		.device = in->device,
+		.inode = in->inode,
+	};
+	if (r) {
+		out->request = r->id;
+		out->deadline = r->deadline;
+		out->reason = r->reason;
+		out->escalation = r->escalation;
+	}
+	if (g)
+		strcpy(out->command, command_of(l, g->pid));
+	return true;
+}
+
+/* One row of the module, in the page if it is wanted. */
+static void put(struct bl_manager *m, struct listing *l, const union module_row *row)
+{
+	bool wanted;
+
+	switch (l->ask.what) {
+	case BL_LIST_ACCOUNTS:
+		l->page.head.after = row->account.account;
+		wanted = put_account(m, l, &row->account);
+		break;
+	case BL_LIST_GRANTS:
+		l->page.head.after = row->grant.grant;
+		wanted = put_grant(m, l, &row->grant);
+		break;
+	default:
+		l->page.head.after = row->region.session;
+		l->page.head.after_region = row->region.region;
+		wanted = put_region(m, l, &row->region);
+	}
+	l->page.head.count += wanted;
+}
+
+static size_t module_row_size(uint32_t what)
+{
+	switch (what) {
+	case BL_LIST_ACCOUNTS:
+		return sizeof(struct belay_account_row);
+	case BL_LIST_GRANTS:
+		return sizeof(struct belay_grant_row);
+	default:
+		return sizeof(struct belay_region_row);
+	}
+}
+
+static void finish(struct bl_conn *c, struct listing *l, int err)
+{
+	if (err) {
+		bl_conn_error(c, l->ask.msg.serial, -err, NULL,
+			      "the kernel module cannot be asked: %s", strerror(-err));
+	} else {
+		bl_msg_init(&l->page.head.msg,
+			    (size_t)((char *)next_row(l) - l->page.bytes),
+			    BL_LIST, l->ask.msg.serial);
+		bl_conn_send(c, &l->page.head.msg, -1);
+	}
+	if (!c->dead)
+		bl_conn_not_busy(c);
+}
+
+static bool step(struct bl_manager *m, struct bl_task *task)
+{
+	struct listing *l = (struct listing *)task;
+	struct bl_conn *c = bl_conn_find(m, l->conn);
+	size_t size = module_row_size(l->ask.what);
+	char rows[STEP_ROWS * sizeof(union module_row)];
+	union module_row row;
+	uint32_t n, i;
+	int err;
+
+	if (!c)
+		return true;
+	err = bl_device_list(m->dev, &l->walk, rows, STEP_ROWS, &n);
+	for (i = 0; !err && i < n && !is_full(l); i++) {
+		memcpy(&row, rows + i * size, size);
+		put(m, l, &row);
+	}
+	if (!err && n && !is_full(l))
+		return false;
+	finish(c, l, err);
+	return true;
+}
+
+static void fini(struct bl_manager *m, struct bl_task *task)
+{
+	free(task);
+}
+
+void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	const struct bl_list *ask = (const struct bl_list *)msg;
+	struct listing *l;
+
+	if (!bl_row_size(ask->what) || ask->has_uid > 1) {
+		bl_conn_error(c, msg->serial, EINVAL, NULL,
+			      "BL_LIST: unknown kind %u of things to list", ask->what);
+		return;
+	}
+	if (!bl_admin_allowed(c) && ask->has_uid && ask->uid != c->peer.uid) {
+		bl_conn_error(c, msg->serial, EACCES, NULL,
+			      "what others hold is for root and the members of the group %s",
+			      BL_ADMIN_GROUP);
+		return;
+	}
+	l = calloc(1, sizeof(*l));
+	if (!l) {
+		bl_conn_error(c, msg->serial, ENOMEM, NULL, "belayd is out of memory");
+		return;
+	}
+	l->task.step = step;
+	l->task.fini = fini;
+	l->conn = c->id;
+	memcpy(&l->ask, ask, sizeof(l->ask));
+	if (!bl_admin_allowed(c)) {
+		l->ask.has_uid = 1;
+		l->ask.uid = c->peer.uid;
+	}
+	l->walk = (struct bl_walk){
+		.what = ask->what == BL_LIST_ACCOUNTS ? BELAY_LIST_ACCOUNTS :
+			ask->what == BL_LIST_GRANTS ? BELAY_LIST_GRANTS :
+						      BELAY_LIST_REGIONS,
+		.grant = ask->what == BL_LIST_REGIONS ? ask->grant : 0,
+		.after = ask->after,
+		.after_region = ask->after_region,
+	};
+	l->page.head.what = ask->what;
+	l->page.head.row_size = (uint32_t)bl_row_size(ask->what);
+	l->page.head.after = ask->after;
+	l->page.head.after_region = ask->after_region;
+	c->busy = true;
+	bl_manager_add_task(c->m, &l->task);
+}

@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * BL_RECALL: a region, a grant, a user or a process is asked to let go.
+ *
+ * Selected regions are recalled in steps, one in a turn of the loop: entered
+ * as requests, recalled in the module (which turns the validity word and keeps
+ * the deadline for a daemon to come), and their clients told. The answer comes
+ * after the last step, or, with BL_RECALL_WAIT, when all is decided.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/message.h"
+#include "common/reason.h"
+#include "daemon/log.h"
+#include "daemon/manager.h"
+
+#define STEP_ROWS	128
+#define TIMEOUT_MAX_USEC (30ULL * 24 * 3600 * 1000000)	/* 30 days */
+
+struct recalling {
+	struct bl_task task;
+	uint64_t conn;
+	struct bl_recall ask;
+	uint64_t deadline;
+	struct bl_job *job;
+	struct bl_walk walk;	/* over the regions of grants[at] */
+	uint64_t *grants;
+	uint32_t n_grants;
+	uint32_t at;
+	int err;
+};
+
+/* What an answer on behalf of a job that goes on needs to know. */
+struct waiter {
+	struct bl_manager *m;
+	uint64_t conn;
+	uint64_t serial;
+};
+
+static uint64_t new_request_id(struct bl_manager *m)
+{
+	uint64_t now = bl_manager_now(m);
+
+	/* Higher than any that was given, also before a restart. */
+	m->last_request = now > m->last_request ? now : m->last_request + 1;
+	return m->last_request;
+}
+
+static void answer(struct bl_conn *c, uint64_t serial, const struct bl_job *job,
+		   bool decided)
+{
+	struct bl_recalled a = {
+		.regions = job->regions,
+		.bytes = job->bytes,
+		.refused = job->refused,
+	};
+
+	bl_msg_init(&a.msg, sizeof(a), BL_RECALL, serial);
+	if (decided) {
+		a.let_go = job->let_go;
+		a.released = job->released;
+		a.killed = job->killed;
+		a.kept = job->kept;
+	}
+	if (job->refused)
+		snprintf(a.text, sizeof(a.text), "%llu tracked regions were not recalled: another driver holds their memory, so nothing can be released by order; ask with keep or kill",
+			 (unsigned long long)job->refused);
+	else if (!job->regions)
+		snprintf(a.text, sizeof(a.text), "there is nothing to recall");
+	bl_conn_send(c, &a.msg, -1);
+}
+
+static void on_decided(struct bl_job *job, void *arg)
+{
+	struct waiter *w = arg;
+	struct bl_conn *c = bl_conn_find(w->m, w->conn);
+
+	if (c)
+		answer(c, w->serial, job, true);
+	free(w);
+}
+
+/* ------------------------------------------------------------------------ */
+/* Recalling                                                                 */
+
+/* The client is told with what the module says now. */
+static void tell(struct bl_manager *m, struct belay_region_row *row,
+		 const struct belay_recall_entry *e)
+{
+	row->state |= BELAY_WORD_RECALLED;
+	row->request = e->request;
+	row->recall_reason = e->reason;
+	bl_notice_region(m, row);
+}
+
+static void recalled(struct bl_manager *m, struct belay_region_row *row,
+		     const struct belay_recall_entry *e)
+{
+	struct bl_request *r = bl_revoke_find(&m->revoke, e->session, e->region);
+
+	if (!e->status)
+		tell(m, row, e);
+	else if (e->status == -ENOENT && r)
+		bl_revoke_gone(&m->revoke, r);
+	else
+		bl_error("region %llu/%llu cannot be recalled: %s",
+			 (unsigned long long)e->session,
+			 (unsigned long long)e->region, strerror(-e->status));
+}
+
+/* Enters a region as a request; false: it is not to be recalled. */
+static bool enter(struct bl_manager *m, struct recalling *rc,
+		  const struct belay_region_row *row, struct belay_recall_entry *e)
+{
+	struct bl_ask ask = {
+		.session = row->session,
+		.region = row->region,
+		.grant = row->grant,
+		.bytes = row->len,
+		.deadline = rc->deadline,
+		.reason = BELAY_REASON_ADMIN,
+		.kind = row->kind,
+	};
+
+	if (!bl_region_is_held(row))
+		return false;
+	ask.escalation = bl_policy_escalation(m->policy, rc->ask.escalation, row->kind);
+	if (!ask.escalation) {
+		rc->job->refused++;
+		return false;
+	}
+	ask.id = new_request_id(m);
+	rc->err = bl_revoke_ask(&m->revoke, &ask, rc->job, NULL);
+	if (rc->err)
+		return false;
+	rc->job->regions++;
+	rc->job->bytes += row->len;
+	*e = (struct belay_recall_entry){
+		.session = row->session,
+		.region = row->region,
+		.request = ask.id,
+		.deadline = ask.deadline,
+		.reason = ask.reason,
+		.policy = ask.escalation,
+	};
+	return true;
+}
+
+static void recall_rows(struct bl_manager *m, struct recalling *rc,
+			struct belay_region_row *rows, uint32_t n)
+{
+	struct belay_recall_entry entries[STEP_ROWS];
+	uint32_t of_row[STEP_ROWS], i, count = 0;
+	int err;
+
+	for (i = 0; i < n && !rc->err; i++) {
+		of_row[count] = i;
+		count += enter(m, rc, &rows[i], &entries[count]);
+	}
+	if (!count)
+		return;
+	err = bl_device_recall(m->dev, entries, count);
+	for (i = 0; i < count; i++) {
+		if (err)
+			entries[i].status = err;
+		recalled(m, &rows[of_row[i]], &entries[i]);
+	}
+}
+
+/* ------------------------------------------------------------------------ */
+/* The task                                                                  */
+
+static void finish(struct bl_manager *m, struct recalling *rc)
+{
+	struct bl_conn *c = bl_conn_find(m, rc->conn);
+	bool wait = rc->ask.msg.flags & BL_RECALL_WAIT;
+	struct waiter *w = c && wait && !rc->err ? malloc(sizeof(*w)) : NULL;
+	struct bl_job *job = rc->job;
+
+	bl_enforce_arm(m);
+	if (c && wait && !w)
+		rc->err = rc->err ? rc->err : -ENOMEM;
+	if (c && rc->err)
+		bl_conn_error(c, rc->ask.msg.serial, -rc->err, NULL,
+			      "%llu regions were recalled, and then: %s",
+			      (unsigned long long)job->regions, strerror(-rc->err));
+	else if (c && !w)
+		answer(c, rc->ask.msg.serial, job, false);
+	bl_notice("recall: %llu regions asked for, %llu refused",
+		  (unsigned long long)job->regions,
+		  (unsigned long long)job->refused);
+	rc->job = NULL;
+	if (w) {
+		*w = (struct waiter){ m, rc->conn, rc->ask.msg.serial };
+		bl_job_start(job, on_decided, w);
+	} else {
+		bl_job_abandon(job);
+	}
+}
+
+static bool step(struct bl_manager *m, struct bl_task *task)
+{
+	struct recalling *rc = (struct recalling *)task;
+	struct belay_region_row rows[STEP_ROWS];
+	uint32_t n = 0;
+
+	if (rc->at < rc->n_grants && !rc->err) {
+		rc->walk.grant = rc->grants[rc->at];
+		rc->err = bl_device_list(m->dev, &rc->walk, rows, STEP_ROWS, &n);
+		recall_rows(m, rc, rows, n);
+		if (!n) {
+			rc->at++;
+			rc->walk = (struct bl_walk){ .what = BELAY_LIST_REGIONS };
+		}
+		return false;
+	}
+	finish(m, rc);
+	return true;
+}
+
+static void fini(struct bl_manager *m, struct bl_task *task)
+{
+	struct recalling *rc = (struct recalling *)task;
+
+	if (rc->job)
+		bl_job_abandon(rc->job);
+	free(rc->grants);
+	free(rc);
+}
+
+/* ------------------------------------------------------------------------ */
+/* The request                                                               */
+
+static bool selects(const struct bl_recall *ask, const struct bl_grant_record *g)
+{
+	switch (ask->what) {
+	case BL_RECALL_GRANT:
+		return g->id == ask->grant;
+	case BL_RECALL_USER:
+		return g->uid == ask->uid;
+	default:
+		return g->pid == ask->pid;
+	}
+}
+
+static int select_grants(struct bl_manager *m, struct recalling *rc)
+{
+	struct bl_grant_record *g;
+
+	rc->grants = calloc(m->ledger.n_grants + 1, sizeof(*rc->grants));
+	if (!rc->grants)
+		return -ENOMEM;
+	TAILQ_FOREACH(g, &m->ledger.grants, link)
+		if (selects(&rc->ask, g))
+			rc->grants[rc->n_grants++] = g->id;
+	return rc->n_grants || rc->ask.what == BL_RECALL_USER ? 0 : -ENOENT;
+}
+
+static int recall_region(struct bl_manager *m, struct recalling *rc)
+{
+	struct belay_region_row row;
+	int err;
+
+	err = bl_device_region_row(m->dev, rc->ask.session, rc->ask.region, &row);
+	if (!err)
+		recall_rows(m, rc, &row, 1);
+	return err;
+}
+
+static const char *check(const struct bl_recall *ask)
+{
+	if (ask->what < BL_RECALL_REGION || ask->what > BL_RECALL_PROCESS)
+		return "unknown kind of thing to recall";
+	if (ask->escalation > BL_KILL)
+		return "unknown escalation";
+	if (ask->timeout_usec > TIMEOUT_MAX_USEC)
+		return "the deadline is more than 30 days away";
+	return NULL;
+}
+
+static void not_found(struct bl_conn *c, const struct bl_recall *ask)
+{
+	uint64_t serial = ask->msg.serial;
+
+	switch (ask->what) {
+	case BL_RECALL_REGION:
+		bl_conn_error(c, serial, ENOENT, NULL, "no region %llu in session %llu",
+			      (unsigned long long)ask->region,
+			      (unsigned long long)ask->session);
+		break;
+	case BL_RECALL_GRANT:
+		bl_conn_error(c, serial, ENOENT, NULL, "no grant %llu",
+			      (unsigned long long)ask->grant);
+		break;
+	default:
+		bl_conn_error(c, serial, ENOENT, NULL, "process %d has no grant",
+			      ask->pid);
+	}
+}
+
+void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	const struct bl_recall *ask = (const struct bl_recall *)msg;
+	const char *wrong = check(ask);
+	struct bl_manager *m = c->m;
+	struct recalling *rc;
+	int err;
+
+	if (!bl_admin_allowed(c)) {
+		bl_conn_error(c, msg->serial, EACCES, NULL,
+			      "recalling is for root and the members of the group %s",
+			      BL_ADMIN_GROUP);
+		return;
+	}
+	if (wrong) {
+		bl_conn_error(c, msg->serial, EINVAL, NULL, "BL_RECALL: %s", wrong);
+		return;
+	}
+	rc = calloc(1, sizeof(*rc));
+	if (rc)
+		rc->job = bl_job_new();
+	if (!rc || !rc->job) {
+		free(rc);
+		bl_conn_error(c, msg->serial, ENOMEM, NULL, "belayd is out of memory");
+		return;
+	}
+	rc->task.step = step;
+	rc->task.fini = fini;
+	rc->conn = c->id;
+	memcpy(&rc->ask, ask, sizeof(rc->ask));
+	rc->walk.what = BELAY_LIST_REGIONS;
+	rc->deadline = bl_manager_now(m) + (ask->timeout_usec ?
+		ask->timeout_usec * 1000 : m->policy->deadline_nsec);
+	bl_notice("uid %u recalls (%s)", c->peer.uid,
+		  bl_escalation_name(ask->escalation));
+	err = ask->what == BL_RECALL_REGION ? recall_region(m, rc) :
+					      select_grants(m, rc);
+	if (err) {
+		fini(m, &rc->task);
+		if (err == -ENOENT)
+			not_found(c, (const struct bl_recall *)msg);
+		else
+			bl_conn_error(c, msg->serial, -err, NULL, "%s", strerror(-err));
+		return;
+	}
+	bl_manager_add_task(m, &rc->task);
+}

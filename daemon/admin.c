@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Status, limits and reloading.
+ *
+ * Administrators are root and the members of the group belay-admin, by any of
+ * their groups when they connected. Everybody may ask for the status and for
+ * lists (of what is one's own); changes are for administrators.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/message.h"
+#include "daemon/log.h"
+#include "daemon/manager.h"
+#include "daemon/users.h"
+
+#define ROWS	64
+
+bool bl_admin_allowed(struct bl_conn *c)
+{
+	if (!c->admin_known) {
+		c->admin_known = true;
+		c->is_admin = !c->peer.uid ||
+			(c->m->admin_gid != (gid_t)-1 &&
+			 bl_process_in_group(c->fd, &c->peer, c->m->admin_gid));
+	}
+	return c->is_admin;
+}
+
+static bool refuse(struct bl_conn *c, uint64_t serial)
+{
+	if (bl_admin_allowed(c))
+		return false;
+	bl_conn_error(c, serial, EACCES, NULL,
+		      "this is for root and the members of the group %s",
+		      BL_ADMIN_GROUP);
+	return true;
+}
+
+/* ------------------------------------------------------------------------ */
+/* BL_STATUS                                                                 */
+
+static int add_accounts(struct bl_manager *m, struct bl_status *s)
+{
+	struct bl_walk walk = { .what = BELAY_LIST_ACCOUNTS };
+	struct belay_account_row rows[ROWS];
+	uint32_t n, i;
+	int err;
+
+	do {
+		err = bl_device_list(m->dev, &walk, rows, ROWS, &n);
+		for (i = 0; !err && i < n; i++) {
+			s->accounts++;
+			s->refusals += rows[i].refusals;
+			if (!m->ledger.system ||
+			    rows[i].account != m->ledger.system->id)
+				continue;
+			s->charged_bytes = rows[i].usage_bytes;
+			s->regions = rows[i].usage_regions;
+			s->limit_bytes = rows[i].limit_bytes;
+		}
+	} while (!err && n);
+	return err;
+}
+
+static int add_grants(struct bl_manager *m, struct bl_status *s)
+{
+	struct bl_walk walk = { .what = BELAY_LIST_GRANTS };
+	struct belay_grant_row rows[ROWS];
+	uint32_t n, i;
+	int err;
+
+	do {
+		err = bl_device_list(m->dev, &walk, rows, ROWS, &n);
+		for (i = 0; !err && i < n; i++) {
+			if (rows[i].flags & BELAY_GRANT_ENDED)
+				continue;
+			s->grants++;
+			s->sessions += rows[i].sessions;
+			s->refusals += rows[i].refusals;
+			s->pinned_bytes += rows[i].pinned_bytes;
+			s->tracked_bytes += rows[i].tracked_bytes;
+		}
+	} while (!err && n);
+	return err;
+}
+
+static int fill_status(struct bl_manager *m, struct bl_status *s)
+{
+	int err = add_accounts(m, s);
+
+	if (!err)
+		err = add_grants(m, s);
+	snprintf(s->version, sizeof(s->version), "%s", BELAY_VERSION);
+	s->abi_version = m->dev->info.abi_version;
+	s->pid = (uint32_t)getpid();
+	s->started_at = m->started_at;
+	s->clients = m->n_conns;
+	s->open_requests = m->revoke.open;
+	s->overdue_requests = m->revoke.overdue;
+	return err;
+}
+
+void bl_admin_status(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	struct bl_status s = { 0 };
+	int err;
+
+	bl_msg_init(&s.msg, sizeof(s), BL_STATUS, msg->serial);
+	err = fill_status(c->m, &s);
+	if (err)
+		bl_conn_error(c, msg->serial, -err, NULL,
+			      "the kernel module cannot be asked: %s", strerror(-err));
+	else
+		bl_conn_send(c, &s.msg, -1);
+}
+
+void bl_manager_status_text(struct bl_manager *m, char *buf, size_t len)
+{
+	char held[BL_SIZE_TEXT], limit[BL_SIZE_TEXT];
+	struct bl_status s = { 0 };
+
+	if (fill_status(m, &s)) {
+		snprintf(buf, len, "The kernel module does not answer");
+		return;
+	}
+	snprintf(buf, len, "%llu clients, %llu grants, %s of %s held in %llu regions, %llu revoke requests open, %llu of them overdue",
+		 (unsigned long long)s.clients, (unsigned long long)s.grants,
+		 bl_size_format(held, sizeof(held), s.charged_bytes),
+		 bl_size_format(limit, sizeof(limit), s.limit_bytes),
+		 (unsigned long long)s.regions,
+		 (unsigned long long)s.open_requests,
+		 (unsigned long long)s.overdue_requests);
+}
+
+/* ------------------------------------------------------------------------ */
+/* BL_LIMIT                                                                  */
+
+/* What a limit is set on: one of the two. */
+struct target {
+	struct bl_account *account;
+	struct bl_grant_record *grant;
+};
+
+/* "user/NAME" or "user/UID"; made if it is not there, so that it can be set first */
+static struct bl_account *find_user(struct bl_manager *m, const char *name,
+				    int *ret_err)
+{
+	struct bl_account *a = bl_ledger_account_named(&m->ledger, name);
+	uid_t uid;
+
+	*ret_err = -ENOENT;
+	if (a)
+		return a;
+	if (bl_user_id(name + strlen("user/"), &uid))
+		return NULL;
+	return bl_accounts_user(m, uid, 0, ret_err);
+}
+
+static int find_target(struct bl_manager *m, const char *name, struct target *ret)
+{
+	uint64_t id;
+	int err = -ENOENT;
+
+	*ret = (struct target){ 0 };
+	if (!strcmp(name, "system"))
+		ret->account = m->ledger.system;
+	else if (!strncmp(name, "user/", 5))
+		ret->account = find_user(m, name, &err);
+	else if (!strncmp(name, "grant/", 6) && !bl_count_parse(name + 6, &id))
+		ret->grant = bl_ledger_grant(&m->ledger, id);
+	return ret->account || ret->grant ? 0 : err;
+}
+
+static void set(struct bl_limits *limits, uint32_t *mask, const struct bl_limit *l)
+{
+	*mask |= l->set;
+	if (l->set & BL_LIMIT_SET_BYTES)
+		limits->bytes = l->limit_bytes;
+	if (l->set & BL_LIMIT_SET_REGIONS)
+		limits->regions = l->limit_regions;
+}
+
+static int set_limit(struct bl_manager *m, const struct target *t,
+		     const struct bl_limit *l)
+{
+	struct bl_limits *limits = t->account ? &t->account->set : &t->grant->set;
+	uint32_t *mask = t->account ? &t->account->set_mask : &t->grant->set_mask;
+	struct bl_limits old = *limits;
+	uint32_t old_mask = *mask;
+	int err;
+
+	set(limits, mask, l);
+	err = bl_accounts_apply(m);
+	if (err) {
+		*limits = old;
+		*mask = old_mask;
+	}
+	return err;
+}
+
+void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	const struct bl_limit *l = (const struct bl_limit *)msg;
+	char name[BL_NAME_MAX], bytes[BL_SIZE_TEXT];
+	const struct bl_limits *now;
+	struct target t;
+	int err;
+
+	if (refuse(c, msg->serial))
+		return;
+	if (!l->set || l->set & ~(BL_LIMIT_SET_BYTES | BL_LIMIT_SET_REGIONS)) {
+		bl_conn_error(c, msg->serial, EINVAL, NULL,
+			      "BL_LIMIT: nothing to set, or something unknown");
+		return;
+	}
+	snprintf(name, sizeof(name), "%s", l->account);
+	err = find_target(c->m, name, &t);
+	if (!err)
+		err = set_limit(c->m, &t, l);
+	if (err == -ENOENT) {
+		bl_conn_error(c, msg->serial, ENOENT, NULL,
+			      "no account \"%s\"; there are system, user/NAME, user/UID and grant/ID",
+			      name);
+		return;
+	}
+	if (err) {
+		bl_conn_error(c, msg->serial, -err, NULL,
+			      "the limit of %s cannot be set: %s", name, strerror(-err));
+		return;
+	}
+	now = t.account ? &t.account->limits : &t.grant->limits;
+	bl_notice("uid %u set the limit of %s: %s, %lld regions", c->peer.uid, name,
+		  bl_size_format(bytes, sizeof(bytes), now->bytes),
+		  (long long)now->regions);
+	bl_conn_ok(c, msg->serial, "%s may hold %s until belayd ends; for ever: belayd.conf",
+		   name, bl_size_format(bytes, sizeof(bytes), now->bytes));
+}
+
+/* ------------------------------------------------------------------------ */
+/* BL_RELOAD                                                                 */
+
+void bl_admin_reload(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	uint64_t serial = msg->serial;
+	char text[BL_TEXT_MAX];
+	int err;
+
+	if (refuse(c, serial))
+		return;
+	err = bl_manager_reload(c->m, text);
+	if (err)
+		bl_conn_error(c, serial, -err, NULL, "%s", text);
+	else
+		bl_conn_ok(c, serial, "%s", text);
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What an earlier daemon left: accounts and grants are in the module, with
+ * tags that say whose they are; open revoke requests are the regions that are
+ * recalled, or lost and still held by a driver. Nothing else is needed to go
+ * on where it was killed.
+ *
+ * A recall's deadline, reason and escalation are kept by the module. A loss has
+ * no deadline there: for a tracked region that is lost the time begins anew.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/manager.h"
+#include "daemon/users.h"
+
+#define ROWS	256
+
+/* Calls one() for every row there is; stops at the first error. */
+static int for_each(struct bl_manager *m, uint32_t what, size_t size,
+		    int (*one)(struct bl_manager *m, const void *row))
+{
+	struct bl_walk walk = { .what = what };
+	char *rows = calloc(ROWS, size);
+	uint32_t n, i;
+	int err;
+
+	if (!rows)
+		return -ENOMEM;
+	do {
+		err = bl_device_list(m->dev, &walk, rows, ROWS, &n);
+		for (i = 0; !err && i < n; i++)
+			err = one(m, rows + i * size);
+	} while (!err && n);
+	free(rows);
+	return err;
+}
+
+static int adopt_account(struct bl_manager *m, const void *arg)
+{
+	const struct belay_account_row *row = arg;
+	const struct bl_limits limits = { row->limit_bytes, row->limit_regions };
+	struct bl_account_tag tag;
+	char name[BL_NAME_MAX - 8] = "system";
+
+	if (bl_tag_get_account(row->tag, &tag)) {
+		bl_warn("account %llu was not made by belayd: it is left alone",
+			(unsigned long long)row->account);
+		return 0;
+	}
+	if (tag.kind == BL_ACCOUNT_SYSTEM ? m->ledger.system != NULL :
+	    bl_ledger_user(&m->ledger, tag.uid) != NULL)
+		return 0;
+	if (tag.kind == BL_ACCOUNT_USER)
+		bl_user_name(tag.uid, name, sizeof(name));
+	return bl_ledger_add_account(&m->ledger, row->account, &tag, name,
+				     &limits) ? 0 : -ENOMEM;
+}
+
+static int adopt_grant(struct bl_manager *m, const void *arg)
+{
+	const struct belay_grant_row *row = arg;
+	const struct bl_limits limits = { row->limit_bytes, row->limit_regions };
+	struct bl_account *a = bl_ledger_account(&m->ledger, row->account);
+	struct bl_grant_record *g;
+	struct bl_grant_tag tag;
+	uint64_t allowed;
+
+	/* One that has ended is an event, with its tag, and only that. */
+	if (row->flags & (BELAY_GRANT_ENDED | BELAY_GRANT_DEAD) || !row->pid)
+		return 0;
+	if (!a || bl_tag_get_grant(row->tag, &tag)) {
+		bl_warn("grant %llu was not made by belayd: it is left alone",
+			(unsigned long long)row->grant);
+		return 0;
+	}
+	g = bl_ledger_add_grant(&m->ledger, row->grant, a, row->pid,
+				row->start_time, &tag, &limits);
+	if (!g)
+		return -ENOMEM;
+	/* What the limits of then have made of it, if they did. */
+	allowed = bl_ledger_allowed_bytes(&m->ledger, a, &g->limits, NULL);
+	if (allowed > g->memlock_soft)
+		g->memlock_raised = allowed;
+	return 0;
+}
+
+int bl_adopt_region(struct bl_manager *m, const struct belay_region_row *row)
+{
+	struct bl_ask ask = {
+		.session = row->session,
+		.region = row->region,
+		.grant = row->grant,
+		.id = row->request,
+		.bytes = row->len,
+		.deadline = row->deadline,
+		.reason = row->recall_reason,
+		.kind = row->kind,
+		.escalation = row->policy,
+		.lost = row->state & BELAY_WORD_LOST,
+	};
+
+	if (!bl_region_is_held(row) ||
+	    !(row->state & (BELAY_WORD_LOST | BELAY_WORD_RECALLED)))
+		return 0;
+	if (ask.id > m->last_request)
+		m->last_request = ask.id;
+	if (!ask.lost)
+		return bl_revoke_ask(&m->revoke, &ask, NULL, NULL);
+	ask.id = BL_LOSS_ID(row->region);
+	ask.reason = row->lost_reason;
+	if (!row->request) {
+		ask.deadline = bl_manager_now(m) + m->policy->deadline_nsec;
+		ask.escalation = bl_policy_escalation(m->policy, BL_ESCALATE_DEFAULT,
+						      row->kind);
+	}
+	return bl_revoke_lost(&m->revoke, &ask, NULL);
+}
+
+static int adopt_region(struct bl_manager *m, const void *row)
+{
+	return bl_adopt_region(m, row);
+}
+
+/* A process whose limit was not raised yet, or not put where it belongs. */
+static void raise_all(struct bl_manager *m)
+{
+	struct bl_grant_record *g;
+	struct bl_memlock has;
+
+	TAILQ_FOREACH(g, &m->ledger.grants, link) {
+		if (g->memlock_raised &&
+		    !bl_process_get_memlock(g->pid, g->start_time, &has) &&
+		    has.soft == g->memlock_soft)
+			g->memlock_raised = 0;
+		bl_memlock_raise(m, g);
+	}
+}
+
+int bl_adopt(struct bl_manager *m)
+{
+	int err;
+
+	err = for_each(m, BELAY_LIST_ACCOUNTS, sizeof(struct belay_account_row),
+		       adopt_account);
+	if (!err)
+		err = bl_accounts_system(m);
+	if (!err)
+		err = for_each(m, BELAY_LIST_GRANTS,
+			       sizeof(struct belay_grant_row), adopt_grant);
+	if (!err)
+		err = for_each(m, BELAY_LIST_REGIONS,
+			       sizeof(struct belay_region_row), adopt_region);
+	if (err)
+		return err;
+	raise_all(m);
+	if (m->ledger.n_grants)
+		bl_info("adopted %u grants in %u accounts, %llu open revoke requests",
+			m->ledger.n_grants, m->ledger.n_accounts,
+			(unsigned long long)m->revoke.open);
+	return bl_accounts_apply(m);
+}

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: MIT
+#
+# belayd. What is pure (core/) and what surrounds it are libraries, so that unit
+# tests link the very objects that the daemon consists of.
+
+DAEMON_CORE := $(addprefix daemon/core/,ledger.c map.c policy.c revoke.c tag.c)
+DAEMON_IO := $(addprefix daemon/,accounts.c admin.c admin-list.c admin-recall.c \
+	adopt.c client.c config.c conn.c device.c enforce.c events.c log.c \
+	manager.c memlock.c notice.c process.c server.c users.c)
+
+$(call static_library,belayd-core,$(DAEMON_CORE))
+$(call static_library,belayd,$(DAEMON_IO),pkg:libevent_core pkg:inih)
+$(call program,belayd,daemon/main.c,static:belayd static:belayd-core static:belay-common pkg:libevent_core pkg:libsystemd pkg:inih,sbin)
+$(call install_config,daemon/belayd.conf,$(SYSCONFDIR)/belay/belayd.conf)

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What programs ask for: a grant, their session back, and to be heard when
+ * they have stopped using a region.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/message.h"
+#include "common/proc.h"
+#include "daemon/log.h"
+#include "daemon/manager.h"
+
+/* An address space may be busy (EAGAIN): how often and how long to try. */
+#define RETRY_USEC	10000
+#define RETRY_USEC_MAX	250000
+#define RETRY_NSEC	5000000000ULL
+
+/* A BL_OPEN that is being worked on. */
+struct opening {
+	struct event ev;
+	struct bl_manager *m;
+	uint64_t conn;
+	uint64_t serial;
+	uint64_t want_bytes;
+	uint64_t give_up;
+	suseconds_t pause_usec;
+};
+
+static void copy_name(char *to, const char *from)
+{
+	snprintf(to, BL_NAME_MAX, "%s", from);
+}
+
+void bl_client_hello(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	const struct bl_hello *h = (const struct bl_hello *)msg;
+	struct bl_hello answer = { 0 };
+
+	if (h->oldest > h->newest || !h->oldest) {
+		bl_conn_protocol_error(c, msg->serial, "BL_HELLO: versions %u to %u",
+				       h->oldest, h->newest);
+		return;
+	}
+	if (h->oldest > BL_PROTOCOL_NEWEST || h->newest < BL_PROTOCOL_OLDEST) {
+		bl_conn_error(c, msg->serial, EPROTONOSUPPORT, NULL,
+			      "belayd %s speaks protocol versions %d to %d, the client %u to %u",
+			      BELAY_VERSION, BL_PROTOCOL_OLDEST, BL_PROTOCOL_NEWEST,
+			      h->oldest, h->newest);
+		bl_conn_drop(c, "no common version");
+		return;
+	}
+	c->version = h->newest < BL_PROTOCOL_NEWEST ? h->newest : BL_PROTOCOL_NEWEST;
+	memcpy(c->label, h->label, sizeof(c->label));
+	bl_text_clean(c->label);
+	bl_msg_init(&answer.msg, sizeof(answer), BL_HELLO, msg->serial);
+	answer.oldest = c->version;
+	answer.newest = c->version;
+	copy_name(answer.label, BELAY_VERSION);
+	bl_conn_send(c, &answer.msg, -1);
+}
+
+/* ------------------------------------------------------------------------ */
+/* BL_OPEN                                                                   */
+
+/* The session is the connection's: say so, with its levels; takes fd. */
+static void answer_grant(struct bl_conn *c, uint64_t serial, uint64_t session,
+			 const struct bl_grant_record *g, int fd)
+{
+	struct bl_manager *m = c->m;
+	struct bl_grant answer = {
+		.session = session,
+		.grant = g->id,
+		.count = 2,
+	};
+
+	bl_msg_init(&answer.msg, sizeof(answer), BL_GRANT, serial);
+	copy_name(answer.levels[0].name, "grant");
+	answer.levels[1].account = g->account->id;
+	copy_name(answer.levels[1].name, g->account->name);
+	if (m->ledger.system) {
+		answer.levels[2].account = m->ledger.system->id;
+		copy_name(answer.levels[2].name, m->ledger.system->name);
+		answer.count = 3;
+	}
+	bl_conn_send(c, &answer.msg, fd);
+}
+
+static uint64_t usage_of(struct bl_manager *m, uint64_t account)
+{
+	struct bl_walk w = { .what = BELAY_LIST_ACCOUNTS, .after = account - 1 };
+	struct belay_account_row row;
+	uint32_t n;
+
+	if (bl_device_list(m->dev, &w, &row, 1, &n) || !n || row.account != account)
+		return 0;
+	return row.usage_bytes;
+}
+
+/* More than can ever be had: true, and the client has been told. */
+static bool wants_too_much(struct bl_conn *c, const struct opening *o,
+			   const struct bl_account *a,
+			   const struct bl_limits *grant)
+{
+	char want[BL_SIZE_TEXT], limit[BL_SIZE_TEXT], usage[BL_SIZE_TEXT];
+	const struct bl_account *level;
+	struct bl_refusal r = { .resource = BELAY_RESOURCE_BYTES };
+	const char *cure = "process_max";
+
+	r.limit = bl_ledger_allowed_bytes(&c->m->ledger, a, grant, &level);
+	r.needed = o->want_bytes;
+	if (r.needed <= r.limit)
+		return false;
+	copy_name(r.account, level ? level->name : "grant");
+	if (level) {
+		r.usage = usage_of(c->m, level->id);
+		cure = "max";
+	}
+	bl_conn_error(c, o->serial, EDQUOT, &r,
+		      "%s may hold %s (%s in use), and %s were asked for; "
+		      "ask for less, or have an administrator raise it (%s in belayd.conf, or belayctl limit set)",
+		      r.account, bl_size_format(limit, sizeof(limit), r.limit),
+		      bl_size_format(usage, sizeof(usage), r.usage),
+		      bl_size_format(want, sizeof(want), r.needed), cure);
+	return true;
+}
+
+static void open_failed(struct bl_conn *c, const struct opening *o, int err,
+			const char *what)
+{
+	switch (err) {
+	case -EAGAIN:
+		bl_conn_error(c, o->serial, EAGAIN, NULL,
+			      "the address space has been busy for %llu s; try again",
+			      RETRY_NSEC / 1000000000ULL);
+		break;
+	case -ESRCH:
+		bl_conn_error(c, o->serial, ESRCH, NULL,
+			      "process %ld, which connected, is gone",
+			      (long)c->peer.pid);
+		break;
+	default:
+		bl_conn_error(c, o->serial, -err, NULL, "%s: %s", what,
+			      strerror(-err));
+		bl_log_client(LOG_WARNING, "no grant for process %ld of uid %u: %s: %s",
+			      (long)c->peer.pid, c->peer.uid, what, strerror(-err));
+	}
+}
+
+/* The record of a grant that the module has just given; NULL: *ret_err. */
+static struct bl_grant_record *record_of(struct bl_conn *c,
+					 struct bl_account *a,
+					 const struct belay_ctl_grant *arg,
+					 const struct bl_grant_tag *tag,
+					 int *ret_err)
+{
+	struct bl_grant_record *g = bl_ledger_grant(&c->m->ledger, arg->grant);
+	const struct bl_limits limits = { arg->limit_bytes, arg->limit_regions };
+
+	if (g)
+		return g;
+	g = bl_ledger_add_grant(&c->m->ledger, arg->grant, a, c->peer.pid,
+				c->peer.start_time, tag, &limits);
+	if (!g)
+		*ret_err = -ENOMEM;
+	return g;
+}
+
+/* From the peer's identity to its answer; -EAGAIN: the address space is busy. */
+static int try_open(struct bl_conn *c, const struct opening *o,
+		    const char **ret_what)
+{
+	struct bl_manager *m = c->m;
+	struct bl_grant_record *g = bl_ledger_process(&m->ledger, c->peer.pid,
+						      c->peer.start_time);
+	struct belay_ctl_grant arg = {
+		.pid = c->peer.pid,
+		.start_time = c->peer.start_time,
+	};
+	struct bl_grant_tag tag = { .uid = c->peer.uid };
+	struct bl_memlock memlock;
+	struct bl_limits limits;
+	struct bl_account *a;
+	int err;
+
+	*ret_what = "RLIMIT_MEMLOCK cannot be read";
+	err = bl_process_get_memlock(c->peer.pid, c->peer.start_time, &memlock);
+	if (err)
+		return err;
+	/* What it has now may be what it was raised to. */
+	tag.memlock_soft = g ? g->memlock_soft : memlock.soft;
+	tag.memlock_hard = g ? g->memlock_hard : memlock.hard;
+
+	*ret_what = "no account";
+	a = bl_accounts_user(m, c->peer.uid, tag.memlock_soft, &err);
+	if (!a)
+		return err;
+	limits = bl_policy_process_limits(m->policy, c->peer.uid, tag.memlock_soft);
+	if (wants_too_much(c, o, a, &limits))
+		return 0;
+
+	*ret_what = "the kernel module gives no grant";
+	arg.account = a->id;
+	arg.limit_bytes = limits.bytes;
+	arg.limit_regions = limits.regions;
+	bl_tag_put_grant(arg.tag, &tag);
+	err = bl_device_grant(m->dev, &arg);
+	if (err)
+		return err;
+	err = bl_process_check(c->peer.pid, c->peer.start_time);
+	if (!err)
+		g = record_of(c, a, &arg, &tag, &err);
+	if (!err)
+		err = bl_conn_attach(c, arg.session, arg.grant);
+	if (err) {
+		close(arg.fd);
+		return err;
+	}
+	bl_memlock_raise(m, g);
+	bl_debug("grant %llu, session %llu: process %ld (%s) of %s",
+		 (unsigned long long)g->id, (unsigned long long)arg.session,
+		 (long)c->peer.pid, c->label, a->name);
+	answer_grant(c, o->serial, arg.session, g, arg.fd);
+	return 0;
+}
+
+static void on_open(int fd, short what, void *arg)
+{
+	struct opening *o = arg;
+	struct bl_conn *c = bl_conn_find(o->m, o->conn);
+	struct timeval pause = { 0 };
+	const char *step;
+	int err;
+
+	if (!c) {
+		free(o);
+		return;
+	}
+	err = try_open(c, o, &step);
+	if (err == -EAGAIN && bl_manager_now(o->m) < o->give_up) {
+		pause.tv_usec = o->pause_usec;
+		o->pause_usec *= 2;
+		if (o->pause_usec > RETRY_USEC_MAX)
+			o->pause_usec = RETRY_USEC_MAX;
+		evtimer_add(&o->ev, &pause);
+		return;
+	}
+	if (err)
+		open_failed(c, o, err, step);
+	free(o);
+	if (!c->dead)
+		bl_conn_not_busy(c);
+}
+
+void bl_client_open(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	const struct bl_open *m = (const struct bl_open *)msg;
+	struct opening *o;
+
+	if (c->session) {
+		bl_conn_error(c, msg->serial, EBUSY, NULL,
+			      "this connection has session %llu; open another for another",
+			      (unsigned long long)c->session);
+		return;
+	}
+	if (m->class_name[0]) {
+		bl_conn_error(c, msg->serial, EOPNOTSUPP, NULL,
+			      "belayd %s has no classes", BELAY_VERSION);
+		return;
+	}
+	o = calloc(1, sizeof(*o));
+	if (!o) {
+		bl_conn_error(c, msg->serial, ENOMEM, NULL, "belayd is out of memory");
+		return;
+	}
+	o->m = c->m;
+	o->conn = c->id;
+	o->serial = msg->serial;
+	o->want_bytes = m->want_bytes;
+	o->give_up = bl_manager_now(c->m) + RETRY_NSEC;
+	o->pause_usec = RETRY_USEC;
+	evtimer_assign(&o->ev, c->m->base, on_open, o);
+	c->busy = true;
+	on_open(-1, 0, o);
+}
+
+/* ------------------------------------------------------------------------ */
+/* BL_RESUME, BL_ACK                                                         */
+
+/* Whose session that is; 0, or -errno. */
+static int identify(struct bl_conn *c, int fd, uint64_t *ret_session,
+		    struct bl_grant_record **ret)
+{
+	struct belay_grant_row row;
+	uint64_t grant;
+	int err;
+
+	err = bl_device_identify(c->m->dev, fd, ret_session, &grant);
+	if (!err)
+		err = bl_device_grant_row(c->m->dev, grant, &row);
+	if (err)
+		return err;
+	if (row.pid != c->peer.pid || row.start_time != c->peer.start_time)
+		return -EXDEV;
+	*ret = bl_ledger_grant(&c->m->ledger, grant);
+	return *ret && !(row.flags & BELAY_GRANT_DEAD) ? 0 : -ESHUTDOWN;
+}
+
+void bl_client_resume(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	struct bl_grant_record *g;
+	uint64_t session;
+	int err;
+
+	if (c->session) {
+		close(fd);
+		bl_conn_error(c, msg->serial, EBUSY, NULL,
+			      "this connection has session %llu",
+			      (unsigned long long)c->session);
+		return;
+	}
+	err = identify(c, fd, &session, &g);
+	close(fd);
+	if (!err)
+		err = bl_conn_attach(c, session, g->id);
+	switch (err) {
+	case 0:
+		answer_grant(c, msg->serial, session, g, -1);
+		bl_notice_all(c);
+		break;
+	case -EXDEV:
+		bl_conn_error(c, msg->serial, EXDEV, NULL,
+			      "that session is of another process than %ld",
+			      (long)c->peer.pid);
+		break;
+	case -ESHUTDOWN:
+		bl_conn_error(c, msg->serial, ESHUTDOWN, NULL,
+			      "the address space of that session has ended");
+		break;
+	default:
+		bl_conn_error(c, msg->serial, -err, NULL,
+			      "the file descriptor is no session: %s",
+			      strerror(-err));
+	}
+}
+
+void bl_client_ack(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	const struct bl_ack *ack = (const struct bl_ack *)msg;
+	struct bl_revocation *rv = &c->m->revoke;
+	struct bl_request *r;
+
+	if (!c->session) {
+		bl_conn_error(c, msg->serial, ENOTCONN, NULL,
+			      "BL_ACK without a session");
+		return;
+	}
+	/* What is not open any more, or is the news of a loss, needs nothing. */
+	r = bl_revoke_find_id(rv, c->session, ack->request);
+	if (r && bl_revoke_ack(rv, r) == BL_DO_RELEASE)
+		bl_enforce_release(c->m, r);
+	bl_conn_ok(c, msg->serial, "%s", "");
+}

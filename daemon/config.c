@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One table has the keys: section, name, what is allowed, and a function that
+ * reads the value. Unknown sections and keys are warnings, so that a file for
+ * a later version can be used; a value that cannot be read is an error, since
+ * a limit that is silently another one is worse than none.
+ *
+ * libinih hands over sections, names and values, but no line numbers; lines
+ * are counted where it reads them.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <ini.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "common/protocol.h"
+#include "common/reason.h"
+#include "daemon/config.h"
+#include "daemon/users.h"
+
+#define MSEC		1000000ULL
+#define DEADLINE_MIN	(10 * MSEC)		/* time for a message and its answer */
+#define DEADLINE_MAX	(24 * 3600 * 1000 * MSEC)
+#define CLIENTS_MAX	60000			/* below LimitNOFILE= of the unit */
+
+struct reader {
+	struct bl_policy *policy;
+	void (*say)(void *arg, int level, const char *text);
+	void *arg;
+	const char *file;
+	FILE *stream;
+	int line;
+	int errors;
+	char section[64];	/* last one seen, to resolve and to warn once */
+	struct bl_rule *rule;	/* that [default] or [user] sets; NULL: ignored */
+	bool known;
+};
+
+__attribute__((format(printf, 3, 4)))
+static void tell(struct reader *r, int level, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+	int n = 0;
+
+	if (r->line)
+		n = snprintf(text, sizeof(text), "%s:%d: ", r->file, r->line);
+	else
+		n = snprintf(text, sizeof(text), "%s: ", r->file);
+	if (n < (int)sizeof(text)) {
+		va_start(ap, fmt);
+		vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
+		va_end(ap);
+	}
+	if (level == LOG_ERR)
+		r->errors++;
+	r->say(r->arg, level, text);
+}
+
+/* ------------------------------------------------------------------------ */
+/* Values                                                                    */
+
+static int set_system_bytes(struct reader *r, const char *value)
+{
+	return bl_size_parse(value, &r->policy->system.bytes);
+}
+
+static int set_system_regions(struct reader *r, const char *value)
+{
+	return bl_count_parse(value, &r->policy->system.regions);
+}
+
+static int set_bytes(struct reader *r, const char *value)
+{
+	r->rule->has_bytes = true;
+	return bl_size_parse(value, &r->rule->user.bytes);
+}
+
+static int set_regions(struct reader *r, const char *value)
+{
+	r->rule->has_regions = true;
+	return bl_count_parse(value, &r->rule->user.regions);
+}
+
+static int set_process_bytes(struct reader *r, const char *value)
+{
+	r->rule->has_process_bytes = true;
+	return bl_size_parse(value, &r->rule->process.bytes);
+}
+
+static int set_process_regions(struct reader *r, const char *value)
+{
+	r->rule->has_process_regions = true;
+	return bl_count_parse(value, &r->rule->process.regions);
+}
+
+static int set_deadline(struct reader *r, const char *value)
+{
+	uint64_t nsec;
+	int err = bl_time_parse(value, &nsec);
+
+	if (err)
+		return err;
+	if (nsec < DEADLINE_MIN || nsec > DEADLINE_MAX)
+		return -ERANGE;
+	r->policy->deadline_nsec = nsec;
+	return 0;
+}
+
+static int set_escalation(struct reader *r, const char *value)
+{
+	return bl_escalation_parse(value, &r->policy->escalation);
+}
+
+static int parse_clients(const char *value, uint32_t *ret)
+{
+	uint64_t n;
+	int err = bl_count_parse(value, &n);
+
+	if (err)
+		return err;
+	if (!n || n > CLIENTS_MAX)
+		return -ERANGE;
+	*ret = (uint32_t)n;
+	return 0;
+}
+
+static int set_max_clients(struct reader *r, const char *value)
+{
+	return parse_clients(value, &r->policy->max_clients);
+}
+
+static int set_max_clients_per_user(struct reader *r, const char *value)
+{
+	return parse_clients(value, &r->policy->max_clients_per_user);
+}
+
+#define A_SIZE	"a size such as 4096, 64M, 8GiB, or unlimited"
+#define A_COUNT	"a whole number, or unlimited"
+#define CLIENTS	"a whole number from 1 to 60000"
+
+static const struct key {
+	const char *section;	/* "rule": [default] and [user NAME] */
+	const char *name;
+	int (*set)(struct reader *r, const char *value);
+	const char *allowed;
+} keys[] = {
+	{ "system", "max", set_system_bytes, A_SIZE },
+	{ "system", "regions", set_system_regions, A_COUNT },
+	{ "rule", "max", set_bytes, A_SIZE },
+	{ "rule", "regions", set_regions, A_COUNT },
+	{ "rule", "process_max", set_process_bytes, A_SIZE },
+	{ "rule", "process_regions", set_process_regions, A_COUNT },
+	{ "revoke", "deadline", set_deadline,
+	  "a time from 10ms to 24h, such as 10s or 2min" },
+	{ "revoke", "escalation", set_escalation, "keep, release or kill" },
+	{ "daemon", "max_clients", set_max_clients, CLIENTS },
+	{ "daemon", "max_clients_per_user", set_max_clients_per_user, CLIENTS },
+};
+#define N_KEYS	(sizeof(keys) / sizeof(*keys))
+
+/* ------------------------------------------------------------------------ */
+/* Sections                                                                  */
+
+/* A name, or a number; NULL after a message. */
+static struct bl_rule *user_rule(struct reader *r, const char *user)
+{
+	struct bl_rule *rule;
+	uid_t uid;
+
+	while (*user == ' ' || *user == '\t')
+		user++;
+	if (!*user) {
+		tell(r, LOG_ERR, "[user]: of which user? Write [user NAME] or [user UID]");
+		return NULL;
+	}
+	if (bl_user_id(user, &uid)) {
+		tell(r, LOG_WARNING, "[user %s]: there is no such user; the section is ignored",
+		     user);
+		return NULL;
+	}
+	rule = bl_policy_user(r->policy, uid);
+	if (!rule)
+		tell(r, LOG_ERR, "[user %s]: out of memory", user);
+	return rule;
+}
+
+static bool section_exists(const char *section)
+{
+	size_t i;
+
+	for (i = 0; i < N_KEYS; i++)
+		if (!strcmp(keys[i].section, section))
+			return true;
+	return false;
+}
+
+/* Returns the section's name in the table of keys; NULL: to be ignored. */
+static const char *enter_section(struct reader *r, const char *section)
+{
+	bool is_user = !strcmp(section, "user") || !strncmp(section, "user ", 5) ||
+		       !strncmp(section, "user\t", 5);
+
+	if (strcmp(section, r->section)) {
+		snprintf(r->section, sizeof(r->section), "%s", section);
+		r->rule = NULL;
+		r->known = true;
+		if (is_user)
+			r->rule = user_rule(r, section + 4);
+		else if (!strcmp(section, "default"))
+			r->rule = &r->policy->fallback;
+		else
+			r->known = strcmp(section, "rule") && section_exists(section);
+		if (!*section)
+			tell(r, LOG_WARNING, "keys before the first [section] are ignored");
+		else if (!r->known)
+			tell(r, LOG_WARNING, "unknown section [%s]; there are [system], [default], [user NAME], [revoke] and [daemon]",
+			     section);
+	}
+	if (is_user || !strcmp(section, "default"))
+		return r->rule ? "rule" : NULL;
+	return r->known ? section : NULL;
+}
+
+/* "max, regions": the keys of a section. */
+static const char *keys_of(const char *section, char *buf, size_t len)
+{
+	size_t i, n = 0;
+
+	buf[0] = '\0';
+	for (i = 0; i < N_KEYS && n < len; i++)
+		if (!strcmp(keys[i].section, section))
+			n += (size_t)snprintf(buf + n, len - n, "%s%s",
+					      n ? ", " : "", keys[i].name);
+	return buf;
+}
+
+static int on_value(void *arg, const char *section, const char *name,
+		    const char *value)
+{
+	struct reader *r = arg;
+	const char *table = enter_section(r, section);
+	char names[256];
+	size_t i;
+
+	if (!table)
+		return 1;
+	for (i = 0; i < N_KEYS; i++) {
+		if (strcmp(keys[i].section, table) || strcmp(keys[i].name, name))
+			continue;
+		if (keys[i].set(r, value))
+			tell(r, LOG_ERR, "[%s] %s = %s: not %s", section, name,
+			     value, keys[i].allowed);
+		return 1;
+	}
+	tell(r, LOG_WARNING, "unknown key %s in [%s]; there are %s", name, section,
+	     keys_of(table, names, sizeof(names)));
+	return 1;
+}
+
+/* ------------------------------------------------------------------------ */
+/* Files                                                                     */
+
+/* One line for libinih. Leading blanks go: there are no continued lines. */
+static char *read_line(char *buf, int len, void *arg)
+{
+	struct reader *r = arg;
+	size_t n, blanks;
+	int c;
+
+	if (!fgets(buf, len, r->stream))
+		return NULL;
+	r->line++;
+	n = strlen(buf);
+	if (n && buf[n - 1] != '\n' && !feof(r->stream)) {
+		tell(r, LOG_ERR, "the line is longer than %d characters, or holds a NUL",
+		     len - 2);
+		while ((c = getc(r->stream)) != EOF && c != '\n')
+			;
+		buf[0] = '\0';
+		return buf;
+	}
+	blanks = strspn(buf, " \t");
+	memmove(buf, buf + blanks, n - blanks + 1);
+	return buf;
+}
+
+static void read_file(struct reader *r, const char *file)
+{
+	int bad;
+
+	r->file = file;
+	r->line = 0;
+	strcpy(r->section, "\n");	/* which no section is called */
+	r->known = false;
+	r->stream = fopen(file, "re");
+	if (!r->stream) {
+		if (errno != ENOENT)
+			tell(r, LOG_ERR, "cannot be read: %s", strerror(errno));
+		return;
+	}
+	bad = ini_parse_stream(read_line, r, on_value, r);
+	if (bad > 0) {
+		r->line = bad;
+		tell(r, LOG_ERR, "neither a [section], nor key = value, nor a comment");
+	} else if (bad < 0) {
+		tell(r, LOG_ERR, "out of memory");
+	} else if (ferror(r->stream)) {
+		r->line = 0;
+		tell(r, LOG_ERR, "cannot be read");
+	}
+	fclose(r->stream);
+}
+
+static int is_drop_in(const struct dirent *d)
+{
+	size_t len = strlen(d->d_name);
+
+	return d->d_name[0] != '.' && len > 5 &&
+	       !strcmp(d->d_name + len - 5, ".conf");
+}
+
+static void read_drop_ins(struct reader *r, const char *path)
+{
+	struct dirent **names;
+	char dir[4000], file[4300];
+	int n, i;
+
+	snprintf(dir, sizeof(dir), "%s.d", path);
+	n = scandir(dir, &names, is_drop_in, alphasort);
+	if (n < 0) {
+		r->file = dir;
+		r->line = 0;
+		if (errno != ENOENT)
+			tell(r, LOG_ERR, "cannot be read: %s", strerror(errno));
+		return;
+	}
+	for (i = 0; i < n; i++) {
+		snprintf(file, sizeof(file), "%s/%s", dir, names[i]->d_name);
+		read_file(r, file);
+		free(names[i]);
+	}
+	free(names);
+}
+
+struct bl_policy *bl_config_load(const char *path,
+				 void (*say)(void *arg, int level, const char *text),
+				 void *arg)
+{
+	struct reader r = { .say = say, .arg = arg, .file = path };
+
+	r.policy = bl_policy_new();
+	if (!r.policy) {
+		tell(&r, LOG_ERR, "out of memory");
+		return NULL;
+	}
+	read_file(&r, path);
+	read_drop_ins(&r, path);
+	if (r.errors)
+		r.policy = bl_policy_free(r.policy);
+	return r.policy;
+}

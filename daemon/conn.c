@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What one connection can cost the daemon is bounded everywhere: a packet by
+ * BL_MSG_MAX, packets in one turn of the loop by TURN_PACKETS, packets in a
+ * second by a token bucket, answers that it does not read by OUT_MAX (then
+ * nothing more is read from it, either) and the time that it does not read
+ * them by STALL_SEC. Whoever crosses a line is dropped alone.
+ *
+ * What the daemon sends of its own is not queued beyond OUT_MAX: see notice.c.
+ */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/message.h"
+#include "common/proc.h"
+#include "daemon/log.h"
+#include "daemon/manager.h"
+
+#define HELLO_SEC	5	/* for the first message to come */
+#define STALL_SEC	10	/* for a full socket to be read from */
+#define BURST		2000	/* messages at once: a program that starts with many threads */
+#define PER_SEC		1000	/* messages a second, for ever */
+#define TURN_PACKETS	16
+#define OUT_MAX		65536	/* four of the longest messages */
+#define OUT_LOW		16384	/* so little left: more can be sent */
+#define DRAIN_PACKETS	256
+
+static const struct handler {
+	uint16_t type;
+	bool takes_fd;
+	void (*handle)(struct bl_conn *c, const struct bl_msg *msg, int fd);
+} handlers[] = {
+	{ BL_HELLO, false, bl_client_hello },
+	{ BL_OPEN, false, bl_client_open },
+	{ BL_RESUME, true, bl_client_resume },
+	{ BL_ACK, false, bl_client_ack },
+	{ BL_STATUS, false, bl_admin_status },
+	{ BL_LIST, false, bl_admin_list },
+	{ BL_LIMIT, false, bl_admin_limit },
+	{ BL_RECALL, false, bl_admin_recall },
+	{ BL_RELOAD, false, bl_admin_reload },
+};
+
+static void on_readable(int fd, short what, void *arg);
+static void on_writable(int fd, short what, void *arg);
+
+/* ------------------------------------------------------------------------ */
+/* Life and death                                                            */
+
+/* The one place that decides what is waited for. */
+static void rearm(struct bl_conn *c)
+{
+	const struct timeval hello = { .tv_sec = HELLO_SEC };
+	const struct timeval stall = { .tv_sec = STALL_SEC };
+
+	if (c->dead)
+		return;
+	if (c->busy || c->out_bytes >= OUT_MAX)
+		event_del(&c->ev_read);
+	else
+		event_add(&c->ev_read, c->version ? NULL : &hello);
+	if (STAILQ_EMPTY(&c->out))
+		event_del(&c->ev_write);
+	else if (!event_pending(&c->ev_write, EV_WRITE, NULL))
+		event_add(&c->ev_write, &stall);
+}
+
+struct bl_conn *bl_conn_new(struct bl_manager *m, int fd, const struct bl_peer *peer)
+{
+	struct bl_conn *c = calloc(1, sizeof(*c));
+	uintptr_t n = (uintptr_t)bl_map_get(&m->uids, peer->uid, 0);
+
+	if (!c)
+		goto err;
+	c->m = m;
+	c->fd = fd;
+	c->id = ++m->last_conn;
+	c->peer = *peer;
+	STAILQ_INIT(&c->out);
+	bl_bucket_init(&c->bucket, BURST, PER_SEC, bl_manager_now(m));
+	if (bl_map_put(&m->conn_ids, c->id, 0, c))
+		goto err;
+	if (bl_map_put(&m->uids, peer->uid, 0, (void *)(n + 1)))
+		goto err_id;
+	event_assign(&c->ev_read, m->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+	event_assign(&c->ev_write, m->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
+	TAILQ_INSERT_TAIL(&m->conns, c, link);
+	m->n_conns++;
+	rearm(c);
+	return c;
+
+err_id:
+	bl_map_remove(&m->conn_ids, c->id, 0);
+err:
+	free(c);
+	close(fd);
+	return NULL;
+}
+
+struct bl_conn *bl_conn_find(struct bl_manager *m, uint64_t id)
+{
+	return bl_map_get(&m->conn_ids, id, 0);
+}
+
+static void detach(struct bl_conn *c)
+{
+	struct bl_grant_record *g = bl_ledger_grant(&c->m->ledger, c->grant);
+
+	if (!c->session)
+		return;
+	bl_map_remove(&c->m->sessions, c->session, 0);
+	if (g)
+		g->connected--;
+	c->session = 0;
+}
+
+static void free_out(struct bl_conn *c)
+{
+	struct bl_out *o = STAILQ_FIRST(&c->out);
+
+	STAILQ_REMOVE_HEAD(&c->out, link);
+	c->out_bytes -= o->len;
+	if (o->fd >= 0)
+		close(o->fd);
+	free(o);
+}
+
+/*
+ * A peer that is closed on with unread packets gets ECONNRESET before it can
+ * read what it was told: take them out first.
+ */
+static void drain(int fd)
+{
+	char byte;
+	int i;
+
+	shutdown(fd, SHUT_RD);
+	for (i = 0; i < DRAIN_PACKETS; i++)
+		if (recv(fd, &byte, 1, MSG_DONTWAIT) <= 0)
+			break;
+}
+
+void bl_conn_drop(struct bl_conn *c, const char *why, ...)
+{
+	struct bl_manager *m = c->m;
+	uintptr_t n = (uintptr_t)bl_map_get(&m->uids, c->peer.uid, 0);
+	char text[256];
+	va_list ap;
+
+	if (c->dead)
+		return;
+	if (why) {
+		va_start(ap, why);
+		vsnprintf(text, sizeof(text), why, ap);
+		va_end(ap);
+		bl_log_client(LOG_NOTICE, "client %ld of uid %u dropped: %s",
+			      (long)c->peer.pid, c->peer.uid, text);
+	}
+	c->dead = true;
+	detach(c);
+	event_del(&c->ev_read);
+	event_del(&c->ev_write);
+	while (!STAILQ_EMPTY(&c->out))
+		free_out(c);
+	drain(c->fd);
+	close(c->fd);
+	bl_map_remove(&m->conn_ids, c->id, 0);
+	if (n > 1)
+		bl_map_put(&m->uids, c->peer.uid, 0, (void *)(n - 1));
+	else
+		bl_map_remove(&m->uids, c->peer.uid, 0);
+	TAILQ_REMOVE(&m->conns, c, link);
+	m->n_conns--;
+	TAILQ_INSERT_TAIL(&m->dead, c, link);
+	event_active(&m->ev_dead, EV_TIMEOUT, 0);
+}
+
+int bl_conn_attach(struct bl_conn *c, uint64_t session, uint64_t grant)
+{
+	struct bl_conn *other = bl_map_get(&c->m->sessions, session, 0);
+	struct bl_grant_record *g;
+
+	if (other && other != c)
+		bl_conn_drop(other, "its session %llu has another connection now",
+			     (unsigned long long)session);
+	if (bl_map_put(&c->m->sessions, session, 0, c))
+		return -ENOMEM;
+	c->session = session;
+	c->grant = grant;
+	g = bl_ledger_grant(&c->m->ledger, grant);
+	if (g) {
+		g->connected++;
+		memcpy(g->label, c->label, sizeof(g->label));
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------------ */
+/* Sending                                                                   */
+
+/* 0, -EAGAIN, or why it cannot be sent. */
+static int send_one(struct bl_conn *c, const void *bytes, size_t len, int fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *cmsg;
+
+	if (fd >= 0) {
+		mh.msg_control = control.buf;
+		mh.msg_controllen = sizeof(control.buf);
+		cmsg = CMSG_FIRSTHDR(&mh);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	}
+	while (sendmsg(c->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static void enqueue(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	struct bl_out *o = malloc(sizeof(*o) + msg->size);
+
+	if (!o) {
+		if (fd >= 0)
+			close(fd);
+		bl_conn_drop(c, "out of memory");
+		return;
+	}
+	o->fd = fd;
+	o->len = msg->size;
+	memcpy(o->bytes, msg, msg->size);
+	STAILQ_INSERT_TAIL(&c->out, o, link);
+	c->out_bytes += o->len;
+	rearm(c);
+}
+
+void bl_conn_send(struct bl_conn *c, const struct bl_msg *msg, int fd)
+{
+	int err = -EAGAIN;
+
+	if (!c->dead && STAILQ_EMPTY(&c->out))
+		err = send_one(c, msg, msg->size, fd);
+	if (!c->dead && err == -EAGAIN) {
+		enqueue(c, msg, fd);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	if (err && !c->dead)
+		bl_conn_drop(c, err == -EPIPE || err == -ECONNRESET ? NULL :
+			     "cannot send: %s", strerror(-err));
+}
+
+bool bl_conn_has_room(const struct bl_conn *c)
+{
+	return !c->dead && c->out_bytes < OUT_MAX;
+}
+
+static void on_writable(int fd, short what, void *arg)
+{
+	struct bl_conn *c = arg;
+	struct bl_out *o;
+	int err = 0;
+
+	if (what & EV_TIMEOUT) {
+		bl_conn_drop(c, "it has not read for %d s", STALL_SEC);
+		return;
+	}
+	while (!err && (o = STAILQ_FIRST(&c->out))) {
+		err = send_one(c, o->bytes, o->len, o->fd);
+		if (!err)
+			free_out(c);
+	}
+	if (err && err != -EAGAIN) {
+		bl_conn_drop(c, NULL);
+		return;
+	}
+	rearm(c);
+	if (c->behind && c->out_bytes <= OUT_LOW)
+		bl_notice_pump(c);
+}
+
+void bl_conn_error(struct bl_conn *c, uint64_t serial, int error,
+		   const struct bl_refusal *refusal, const char *fmt, ...)
+{
+	struct bl_error e = { .error = error };
+	va_list ap;
+
+	bl_msg_init(&e.msg, sizeof(e), BL_ERROR, serial);
+	if (refusal)
+		e.refusal = *refusal;
+	va_start(ap, fmt);
+	vsnprintf(e.text, sizeof(e.text), fmt, ap);
+	va_end(ap);
+	bl_conn_send(c, &e.msg, -1);
+}
+
+void bl_conn_ok(struct bl_conn *c, uint64_t serial, const char *fmt, ...)
+{
+	struct bl_ok ok = { 0 };
+	va_list ap;
+
+	bl_msg_init(&ok.msg, sizeof(ok), BL_OK, serial);
+	va_start(ap, fmt);
+	vsnprintf(ok.text, sizeof(ok.text), fmt, ap);
+	va_end(ap);
+	bl_conn_send(c, &ok.msg, -1);
+}
+
+void bl_conn_protocol_error(struct bl_conn *c, uint64_t serial, const char *fmt, ...)
+{
+	char text[BL_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	bl_conn_error(c, serial, EPROTO, NULL, "%s", text);
+	bl_conn_drop(c, "%s", text);
+}
+
+/* ------------------------------------------------------------------------ */
+/* Receiving                                                                 */
+
+/* Closes all but the first descriptor of a packet; -1: there was none. */
+static int take_fds(struct msghdr *mh, int *ret_count)
+{
+	struct cmsghdr *cmsg;
+	int first = -1, fd;
+	size_t i, n;
+
+	*ret_count = 0;
+	for (cmsg = CMSG_FIRSTHDR(mh); cmsg; cmsg = CMSG_NXTHDR(mh, cmsg)) {
+		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
+			continue;
+		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+		for (i = 0; i < n; i++) {
+			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
+			if ((*ret_count)++)
+				close(fd);
+			else
+				first = fd;
+		}
+	}
+	return first;
+}
+
+static bool too_fast(struct bl_conn *c, uint16_t type)
+{
+	if (type == BL_ACK && c->acks_due) {
+		c->acks_due--;
+		return false;
+	}
+	return !bl_bucket_take(&c->bucket, BURST, PER_SEC, bl_manager_now(c->m));
+}
+
+/* A packet is there; takes fd. */
+static void dispatch(struct bl_conn *c, size_t len, int fd)
+{
+	const struct bl_msg *msg = &c->m->packet.msg;
+	char why[BL_TEXT_MAX];
+	size_t i;
+
+	if (bl_msg_check(msg, len, BL_FROM_CLIENT, why)) {
+		bl_conn_protocol_error(c, 0, "%s", why);
+		goto out;
+	}
+	if (too_fast(c, msg->type)) {
+		bl_conn_protocol_error(c, msg->serial, "more than %d messages a second",
+				       PER_SEC);
+		goto out;
+	}
+	if (!c->version != (msg->type == BL_HELLO)) {
+		bl_conn_protocol_error(c, msg->serial, c->version ?
+				       "a second BL_HELLO" :
+				       "%s before BL_HELLO", bl_msg_name(msg->type));
+		goto out;
+	}
+	for (i = 0; handlers[i].type != msg->type; i++)
+		;
+	if (handlers[i].takes_fd != (fd >= 0)) {
+		bl_conn_protocol_error(c, msg->serial, fd >= 0 ?
+				       "%s with a file descriptor" :
+				       "%s without a file descriptor",
+				       handlers[i].takes_fd ? "BL_RESUME" :
+				       bl_msg_name(msg->type));
+		goto out;
+	}
+	handlers[i].handle(c, msg, fd);
+	return;
+out:
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Reads one packet; false: there is none, or the connection is gone. */
+static bool receive(struct bl_conn *c)
+{
+	union {
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = {
+		.iov_base = c->m->packet.bytes,
+		.iov_len = sizeof(c->m->packet.bytes),
+	};
+	struct msghdr mh = {
+		.msg_iov = &iov, .msg_iovlen = 1,
+		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
+	};
+	int fd, n_fds;
+	ssize_t n;
+
+	n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n < 0) {
+		bl_conn_drop(c, NULL);
+		return false;
+	}
+	fd = take_fds(&mh, &n_fds);
+	if (mh.msg_flags & MSG_TRUNC) {
+		bl_conn_protocol_error(c, 0, "a packet of more than %d bytes",
+				       BL_MSG_MAX);
+	} else if (n_fds > 1 || mh.msg_flags & MSG_CTRUNC) {
+		bl_conn_protocol_error(c, 0, "more than one file descriptor");
+	} else if (!n) {
+		bl_conn_drop(c, NULL);
+	} else {
+		dispatch(c, (size_t)n, fd);
+		return !c->dead;
+	}
+	if (fd >= 0)
+		close(fd);
+	return false;
+}
+
+static void on_readable(int fd, short what, void *arg)
+{
+	struct bl_conn *c = arg;
+	int i;
+
+	if (what & EV_TIMEOUT) {
+		bl_conn_drop(c, "nothing came for %d s", HELLO_SEC);
+		return;
+	}
+	for (i = 0; i < TURN_PACKETS && receive(c); i++)
+		if (c->busy || c->out_bytes >= OUT_MAX)
+			break;
+	rearm(c);
+}
+
+void bl_conn_not_busy(struct bl_conn *c)
+{
+	c->busy = false;
+	rearm(c);
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn.h - one connection: a client, or an administrator's command
+ *
+ * A connection dies in one place: bl_conn_drop() marks it and takes it out of
+ * everything, and it is freed when the loop comes round, so that whoever still
+ * has it in hand may look at ->dead. Functions do nothing to a dead one.
+ */
+#ifndef BL_CONN_H
+#define BL_CONN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <event2/event_struct.h>
+
+#include "common/protocol.h"
+#include "daemon/core/bucket.h"
+#include "daemon/process.h"
+
+struct bl_manager;
+
+struct bl_out {
+	STAILQ_ENTRY(bl_out) link;
+	int fd;			/* goes with it; -1: none */
+	uint32_t len;
+	char bytes[];
+};
+STAILQ_HEAD(bl_outs, bl_out);
+
+struct bl_conn {
+	TAILQ_ENTRY(bl_conn) link;
+	struct bl_manager *m;
+	struct event ev_read;
+	struct event ev_write;
+	int fd;
+	uint64_t id;		/* never used again, for those who come back later */
+	struct bl_peer peer;
+	char label[BL_NAME_MAX];
+	uint32_t version;	/* 0: no BL_HELLO yet */
+	uint64_t session;	/* 0: none yet */
+	uint64_t grant;
+
+	struct bl_bucket bucket;	/* messages that it may send */
+	uint32_t acks_due;	/* and that it was asked for */
+	struct bl_outs out;
+	uint32_t out_bytes;
+
+	bool dead;
+	bool busy;		/* a request is being worked on; nothing is read */
+	bool is_admin;
+	bool admin_known;	/* is_admin has been found out */
+	bool behind;		/* not everything was told: see notice.c */
+	bool behind_again;	/* and the walk must begin anew */
+	bool pumping;		/* a task does it */
+	uint64_t told_region;	/* where the walk is */
+};
+TAILQ_HEAD(bl_conns, bl_conn);
+
+/* NULL: out of memory; takes fd in any case. */
+struct bl_conn *bl_conn_new(struct bl_manager *m, int fd, const struct bl_peer *peer);
+
+/* The connection with that id, if it lives. */
+struct bl_conn *bl_conn_find(struct bl_manager *m, uint64_t id);
+
+/* @why is for the log, NULL: nothing is to be said. */
+__attribute__((format(printf, 2, 3)))
+void bl_conn_drop(struct bl_conn *c, const char *why, ...);
+
+/* Sends or queues; takes fd (-1: none). */
+void bl_conn_send(struct bl_conn *c, const struct bl_msg *msg, int fd);
+
+/* Is there room to send something that nobody waits for? */
+bool bl_conn_has_room(const struct bl_conn *c);
+
+/* A slow request is over: read on. */
+void bl_conn_not_busy(struct bl_conn *c);
+
+/* Answers. @error is a positive errno. */
+__attribute__((format(printf, 5, 6)))
+void bl_conn_error(struct bl_conn *c, uint64_t serial, int error,
+		   const struct bl_refusal *refusal, const char *fmt, ...);
+__attribute__((format(printf, 3, 4)))
+void bl_conn_ok(struct bl_conn *c, uint64_t serial, const char *fmt, ...);
+
+/* It broke a rule: told once, and dropped. */
+__attribute__((format(printf, 3, 4)))
+void bl_conn_protocol_error(struct bl_conn *c, uint64_t serial, const char *fmt, ...);
+
+/* It has that session now, instead of any other connection. */
+int bl_conn_attach(struct bl_conn *c, uint64_t session, uint64_t grant);
+
+#endif

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the module has to say. An event stays until it is dealt with, so each
+ * is first entered wherever it belongs, and only then reported as done; what
+ * there is no memory for is left, and comes again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/manager.h"
+
+#define TURN_EVENTS	128	/* in one turn of the loop */
+
+static int on_lost(struct bl_manager *m, const struct belay_event *e)
+{
+	struct belay_region_row row;
+	int err;
+
+	err = bl_device_region_row(m->dev, e->session, e->region, &row);
+	if (err)
+		return err == -ENOENT ? 0 : err;
+	/* Told that it was lost and mended since: not lost. */
+	if (!(row.state & BELAY_WORD_LOST))
+		return 0;
+	err = bl_adopt_region(m, &row);
+	if (!err)
+		bl_notice_region(m, &row);
+	return err;
+}
+
+static void on_gone(struct bl_manager *m, const struct belay_event *e)
+{
+	struct bl_request *r = bl_revoke_find(&m->revoke, e->session, e->region);
+
+	if (!r)
+		return;
+	if (r->state == BL_KILLING)
+		bl_notice("region %llu/%llu is free after its process was killed",
+			  (unsigned long long)r->session,
+			  (unsigned long long)r->region);
+	bl_revoke_gone(&m->revoke, r);
+}
+
+/* A grant that this daemon has no record of: what its tag says. */
+static void restore_by_tag(struct bl_manager *m, uint64_t grant)
+{
+	struct bl_grant_record g = { .id = grant };
+	struct belay_grant_row row;
+	struct bl_grant_tag tag;
+
+	if (bl_device_grant_row(m->dev, grant, &row) || !row.pid ||
+	    bl_tag_get_grant(row.tag, &tag))
+		return;
+	g.pid = row.pid;
+	g.start_time = row.start_time;
+	g.memlock_soft = tag.memlock_soft;
+	g.memlock_hard = tag.memlock_hard;
+	g.memlock_raised = 1;
+	bl_memlock_restore(m, &g);
+}
+
+static void on_ended(struct bl_manager *m, const struct belay_event *e)
+{
+	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, e->grant);
+
+	bl_revoke_grant_ended(&m->revoke, e->grant);
+	if (!g) {
+		restore_by_tag(m, e->grant);
+		return;
+	}
+	bl_debug("grant %llu of process %ld has ended",
+		 (unsigned long long)g->id, (long)g->pid);
+	bl_memlock_restore(m, g);
+	bl_ledger_remove_grant(&m->ledger, g);
+}
+
+static int on_event(struct bl_manager *m, const struct belay_event *e)
+{
+	int err = 0;
+
+	if (e->events & BELAY_EVENT_GONE)
+		on_gone(m, e);
+	else if (e->events & BELAY_EVENT_LOST)
+		err = on_lost(m, e);
+	if (e->events & BELAY_EVENT_ENDED)
+		on_ended(m, e);
+	return err;
+}
+
+void bl_events_read(struct bl_manager *m)
+{
+	const struct timeval later = { .tv_sec = 1 };
+	struct belay_event events[TURN_EVENTS];
+	uint32_t n = TURN_EVENTS, i, done = 0;
+	int err;
+
+	err = bl_device_events(m->dev, events, &n);
+	for (i = 0; !err && i < n; i++) {
+		err = on_event(m, &events[i]);
+		if (!err)
+			done++;
+	}
+	if (done) {
+		i = (uint32_t)bl_device_events_done(m->dev, events, done);
+		if (i)
+			bl_error("events cannot be reported as done: %s",
+				 strerror(-(int)i));
+	}
+	if (err) {
+		/* Readable as before: look away for a moment. */
+		bl_error("events cannot be dealt with: %s; trying again in 1 s",
+			 strerror(-err));
+		event_del(&m->ev_device);
+		event_add(&m->ev_device_retry, &later);
+	}
+	bl_enforce_arm(m);
+}

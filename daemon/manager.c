@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <grp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "daemon/config.h"
+#include "daemon/log.h"
+#include "daemon/manager.h"
+
+#define SWEEP_SEC	60	/* a user that comes back soon finds its account */
+
+static const struct timeval at_once;
+
+static uint64_t boottime(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
+uint64_t bl_manager_now(struct bl_manager *m)
+{
+	return m->clock();
+}
+
+/* ------------------------------------------------------------------------ */
+/* The loop's callbacks                                                      */
+
+static void on_dead(int fd, short what, void *arg)
+{
+	struct bl_manager *m = arg;
+	struct bl_conn *c;
+
+	while ((c = TAILQ_FIRST(&m->dead))) {
+		TAILQ_REMOVE(&m->dead, c, link);
+		free(c);
+	}
+}
+
+/* Each task takes one step; new ones that come meanwhile wait their turn. */
+static void on_tasks(int fd, short what, void *arg)
+{
+	struct bl_tasks turn = TAILQ_HEAD_INITIALIZER(turn);
+	struct bl_manager *m = arg;
+	struct bl_task *task;
+
+	TAILQ_CONCAT(&turn, &m->tasks, link);
+	while ((task = TAILQ_FIRST(&turn))) {
+		TAILQ_REMOVE(&turn, task, link);
+		if (task->step(m, task))
+			task->fini(m, task);
+		else
+			TAILQ_INSERT_TAIL(&m->tasks, task, link);
+	}
+	if (!TAILQ_EMPTY(&m->tasks))
+		evtimer_add(&m->ev_tasks, &at_once);
+}
+
+void bl_manager_add_task(struct bl_manager *m, struct bl_task *task)
+{
+	TAILQ_INSERT_TAIL(&m->tasks, task, link);
+	evtimer_add(&m->ev_tasks, &at_once);
+}
+
+static void on_device(int fd, short what, void *arg)
+{
+	bl_events_read(arg);
+}
+
+static void on_device_retry(int fd, short what, void *arg)
+{
+	struct bl_manager *m = arg;
+
+	event_add(&m->ev_device, NULL);
+}
+
+static void on_timer(int fd, short what, void *arg)
+{
+	uint64_t expired;
+
+	if (read(fd, &expired, sizeof(expired)) < 0 && errno != EAGAIN)
+		bl_error("timer: %s", strerror(errno));
+	bl_enforce_run(arg);
+}
+
+static void on_sweep(int fd, short what, void *arg)
+{
+	bl_accounts_sweep(arg);
+}
+
+static void on_accept_again(int fd, short what, void *arg)
+{
+	struct bl_manager *m = arg;
+	int i;
+
+	for (i = 0; i < m->n_listeners; i++)
+		event_add(&m->listeners[i].ev, NULL);
+}
+
+/* ------------------------------------------------------------------------ */
+/* Beginning and end                                                         */
+
+static void find_admin_group(struct bl_manager *m)
+{
+	struct group gr, *found = NULL;
+	char members[16384];
+
+	m->admin_gid = (gid_t)-1;
+	if (!getgrnam_r(BL_ADMIN_GROUP, &gr, members, sizeof(members), &found) &&
+	    found)
+		m->admin_gid = gr.gr_gid;
+}
+
+static void assign_events(struct bl_manager *m)
+{
+	evtimer_assign(&m->ev_dead, m->base, on_dead, m);
+	evtimer_assign(&m->ev_tasks, m->base, on_tasks, m);
+	evtimer_assign(&m->ev_accept, m->base, on_accept_again, m);
+	evtimer_assign(&m->ev_device_retry, m->base, on_device_retry, m);
+	event_assign(&m->ev_device, m->base, m->dev->fd, EV_READ | EV_PERSIST,
+		     on_device, m);
+	event_assign(&m->ev_timer, m->base, m->timer_fd, EV_READ | EV_PERSIST,
+		     on_timer, m);
+	event_assign(&m->ev_sweep, m->base, -1, EV_PERSIST, on_sweep, m);
+}
+
+struct bl_manager *bl_manager_new(struct bl_device *dev, struct bl_policy *policy,
+				  const char *config_path)
+{
+	struct bl_manager *m = calloc(1, sizeof(*m));
+
+	if (!m) {
+		bl_policy_free(policy);
+		return NULL;
+	}
+	m->dev = dev;
+	m->policy = policy;
+	m->config_path = config_path;
+	m->clock = boottime;
+	m->started_at = boottime();
+	TAILQ_INIT(&m->conns);
+	TAILQ_INIT(&m->dead);
+	TAILQ_INIT(&m->tasks);
+	bl_ledger_init(&m->ledger);
+	find_admin_group(m);
+	m->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
+	m->base = event_base_new();
+	if (m->timer_fd < 0 || !m->base)
+		return bl_manager_free(m);
+	assign_events(m);
+	return m;
+}
+
+struct bl_manager *bl_manager_free(struct bl_manager *m)
+{
+	struct bl_task *task;
+	struct bl_conn *c;
+
+	if (!m)
+		return NULL;
+	if (m->base)
+		bl_server_stop(m);
+	while ((c = TAILQ_FIRST(&m->conns)))
+		bl_conn_drop(c, NULL);
+	on_dead(-1, 0, m);
+	while ((task = TAILQ_FIRST(&m->tasks))) {
+		TAILQ_REMOVE(&m->tasks, task, link);
+		task->fini(m, task);
+	}
+	bl_revoke_fini(&m->revoke);
+	bl_ledger_fini(&m->ledger);
+	bl_map_fini(&m->conn_ids);
+	bl_map_fini(&m->sessions);
+	bl_map_fini(&m->uids);
+	if (m->base)
+		event_base_free(m->base);
+	if (m->timer_fd >= 0)
+		close(m->timer_fd);
+	bl_policy_free(m->policy);
+	free(m);
+	return NULL;
+}
+
+int bl_manager_start(struct bl_manager *m)
+{
+	const struct timeval sweep = { .tv_sec = SWEEP_SEC };
+	int err = bl_adopt(m);
+
+	if (err)
+		return err;
+	if (event_add(&m->ev_device, NULL) || event_add(&m->ev_timer, NULL) ||
+	    event_add(&m->ev_sweep, &sweep))
+		return -ENOMEM;
+	bl_enforce_arm(m);
+	return 0;
+}
+
+/* ------------------------------------------------------------------------ */
+/* Reloading                                                                 */
+
+/* The log gets every message, whoever asked the first ones. */
+static void say(void *arg, int level, const char *text)
+{
+	char *answer = arg;
+	size_t n = strlen(answer);
+
+	bl_log(level, "%s", text);
+	snprintf(answer + n, BL_TEXT_MAX - n, "%s%s", n ? "; " : "", text);
+}
+
+int bl_manager_reload(struct bl_manager *m, char *text)
+{
+	struct bl_policy *policy, *old = m->policy;
+	int err;
+
+	text[0] = '\0';
+	policy = bl_config_load(m->config_path, say, text);
+	if (!policy) {
+		bl_error("the configuration has errors; the one before stays in force");
+		return -EINVAL;
+	}
+	m->policy = policy;
+	err = bl_accounts_apply(m);
+	if (err) {
+		m->policy = old;
+		bl_policy_free(policy);
+		snprintf(text, BL_TEXT_MAX, "the limits cannot be set: %s; the configuration before stays in force",
+			 strerror(-err));
+		return err;
+	}
+	bl_policy_free(old);
+	find_admin_group(m);
+	bl_info("configuration read again");
+	return 0;
+}

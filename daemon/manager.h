@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * manager.h - the daemon's one state, and who does what with it
+ *
+ * There is one struct bl_manager; every part of the daemon gets it by pointer.
+ * Everything runs in one thread, in the loop. Prototypes are grouped by the
+ * file that has the functions.
+ */
+#ifndef BL_MANAGER_H
+#define BL_MANAGER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "common/message.h"
+#include "common/protocol.h"
+#include "daemon/conn.h"
+#include "daemon/core/ledger.h"
+#include "daemon/core/map.h"
+#include "daemon/core/policy.h"
+#include "daemon/core/revoke.h"
+#include "daemon/device.h"
+
+#define BL_LISTENERS_MAX	4
+#define BL_ADMIN_GROUP		"belay-admin"
+
+/* The id of the request for a loss: the region's, and this bit. */
+#define BL_LOSS_ID(region)	((region) | 1ULL << 63)
+
+struct bl_listener {
+	struct event ev;
+	int fd;
+};
+
+/*
+ * Something longer than one turn of the loop may take: step() does a part of
+ * it, and returns true when it is finished. fini() frees what it points to.
+ */
+struct bl_task {
+	TAILQ_ENTRY(bl_task) link;
+	bool (*step)(struct bl_manager *m, struct bl_task *task);
+	void (*fini)(struct bl_manager *m, struct bl_task *task);
+};
+TAILQ_HEAD(bl_tasks, bl_task);
+
+struct bl_manager {
+	struct event_base *base;
+	struct bl_device *dev;
+	struct bl_policy *policy;
+	const char *config_path;
+	uint64_t (*clock)(void);	/* CLOCK_BOOTTIME, ns */
+	uint64_t started_at;
+	uint64_t last_request;	/* highest id of a recall that was given */
+	gid_t admin_gid;	/* (gid_t)-1: there is no such group */
+
+	struct bl_ledger ledger;
+	struct bl_revocation revoke;
+
+	struct bl_listener listeners[BL_LISTENERS_MAX];
+	int n_listeners;
+	struct event ev_accept;	/* accepting again after a pause */
+	struct bl_conns conns;
+	struct bl_conns dead;	/* to be freed at the end of this turn */
+	struct event ev_dead;
+	unsigned int n_conns;
+	uint64_t last_conn;
+	struct bl_map conn_ids;	/* (id, 0): connection */
+	struct bl_map sessions;	/* (session, 0): its connection */
+	struct bl_map uids;	/* (uid, 0): number of its connections */
+
+	struct bl_tasks tasks;
+	struct event ev_tasks;
+
+	struct event ev_device;
+	struct event ev_device_retry;	/* events that there was no memory for */
+	struct event ev_timer;
+	struct event ev_sweep;
+	int timer_fd;		/* of CLOCK_BOOTTIME: it goes on while asleep */
+
+	union {			/* the packet that is being handled */
+		uint64_t align;
+		struct bl_msg msg;
+		char bytes[BL_MSG_MAX];
+	} packet;
+};
+
+/* ---- manager.c: puts the parts together ---- */
+
+/* Takes @policy. NULL: out of memory or file descriptors, errno is set. */
+struct bl_manager *bl_manager_new(struct bl_device *dev, struct bl_policy *policy,
+				  const char *config_path);
+/* Closes connections and listeners; grants and accounts live on. NULL is nothing. */
+struct bl_manager *bl_manager_free(struct bl_manager *m);
+/* Adopts what the module has, applies limits, begins to look at events. */
+int bl_manager_start(struct bl_manager *m);
+/*
+ * Reads the configuration again. 0; or -EINVAL, and the old one stays. @text,
+ * of BL_TEXT_MAX bytes: what was wrong, or what was warned about, or "".
+ */
+int bl_manager_reload(struct bl_manager *m, char *text);
+uint64_t bl_manager_now(struct bl_manager *m);
+void bl_manager_add_task(struct bl_manager *m, struct bl_task *task);
+void bl_manager_status_text(struct bl_manager *m, char *buf, size_t len);
+
+/* ---- server.c: sockets that clients connect to ---- */
+
+int bl_server_bind(const char *path);
+int bl_server_listen(struct bl_manager *m, int fd);	/* takes fd */
+void bl_server_stop(struct bl_manager *m);
+/* A connected socket becomes a connection, or is told why not; takes fd. */
+struct bl_conn *bl_server_admit(struct bl_manager *m, int fd);
+
+/* ---- client.c: what programs ask for ---- */
+
+void bl_client_hello(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_client_open(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_client_resume(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_client_ack(struct bl_conn *c, const struct bl_msg *msg, int fd);
+
+/* ---- notice.c: telling clients what is revoked ---- */
+
+/* Tell the session's client, now or when it can be reached. */
+void bl_notice_region(struct bl_manager *m, const struct belay_region_row *row);
+/* Tell it everything that is open, from the beginning. */
+void bl_notice_all(struct bl_conn *c);
+/* There is room in its queue again. */
+void bl_notice_pump(struct bl_conn *c);
+
+/* ---- admin.c: status, limits, reloading ---- */
+
+bool bl_admin_allowed(struct bl_conn *c);
+void bl_admin_status(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_admin_reload(struct bl_conn *c, const struct bl_msg *msg, int fd);
+
+/* ---- admin-list.c, admin-recall.c ---- */
+
+void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg, int fd);
+
+/* ---- accounts.c: the tree of limits in the module ---- */
+
+/* The account of the whole system; 0 or -errno */
+int bl_accounts_system(struct bl_manager *m);
+/* A user's, made at first need; NULL: *ret_err */
+struct bl_account *bl_accounts_user(struct bl_manager *m, uid_t uid,
+				    uint64_t memlock_bytes, int *ret_err);
+/* Everything that has another limit than it should, in one call; 0 or -errno */
+int bl_accounts_apply(struct bl_manager *m);
+/* Accounts that nobody uses go. */
+void bl_accounts_sweep(struct bl_manager *m);
+
+/* ---- memlock.c: the broker of RLIMIT_MEMLOCK ---- */
+
+/* As much as the grant allows; what it was is in the record. */
+void bl_memlock_raise(struct bl_manager *m, struct bl_grant_record *g);
+/* As it was. */
+void bl_memlock_restore(struct bl_manager *m, struct bl_grant_record *g);
+
+/* ---- events.c: what the module has to say ---- */
+
+void bl_events_read(struct bl_manager *m);
+
+/* ---- enforce.c: deadlines and what follows them ---- */
+
+void bl_enforce_run(struct bl_manager *m);
+/* The next deadline may have changed. */
+void bl_enforce_arm(struct bl_manager *m);
+/* To release a region by order; the request may be freed by it. */
+void bl_enforce_release(struct bl_manager *m, struct bl_request *r);
+
+/* ---- adopt.c: what an earlier daemon left in the module ---- */
+
+int bl_adopt(struct bl_manager *m);
+/* The request that a row in the state of lost or recalled stands for. */
+int bl_adopt_region(struct bl_manager *m, const struct belay_region_row *row);
+
+#endif

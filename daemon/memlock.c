@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The broker of RLIMIT_MEMLOCK.
+ *
+ * Verbs, VFIO and io_uring keep their own pins and hold a process to its own
+ * RLIMIT_MEMLOCK. A process with a grant gets it raised to what the grant
+ * allows, and has it put back when the grant ends while the process lives.
+ *
+ * What it was before is in the grant's tag, in the module, before anything is
+ * changed: a daemon that is killed in between leaves it to the next to put it
+ * back. It is never made lower than it was, and never touched if the process
+ * has made it something else meanwhile; putting back never raises it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "daemon/log.h"
+#include "daemon/manager.h"
+
+static uint64_t higher(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+static uint64_t lower(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+void bl_memlock_raise(struct bl_manager *m, struct bl_grant_record *g)
+{
+	uint64_t allowed = bl_ledger_allowed_bytes(&m->ledger, g->account,
+						   &g->limits, NULL);
+	struct bl_memlock has, want = {
+		.soft = higher(g->memlock_soft, allowed),
+		.hard = higher(g->memlock_hard, allowed),
+	};
+	uint64_t expected = g->memlock_raised ? g->memlock_raised : g->memlock_soft;
+	int err;
+
+	if (want.soft == expected)
+		return;
+	err = bl_process_get_memlock(g->pid, g->start_time, &has);
+	if (!err && has.soft != expected && has.soft != want.soft)
+		return;	/* its own doing */
+	if (!err)
+		err = bl_process_set_memlock(g->pid, g->start_time, &want);
+	if (!err)
+		g->memlock_raised = want.soft;
+	else if (err != -ESRCH)
+		bl_log_client(LOG_WARNING, "RLIMIT_MEMLOCK of process %ld cannot be raised: %s; what other drivers pin for it stays limited",
+			      (long)g->pid, strerror(-err));
+}
+
+void bl_memlock_restore(struct bl_manager *m, struct bl_grant_record *g)
+{
+	struct bl_memlock has, want;
+	int err;
+
+	if (!g->memlock_raised)
+		return;
+	g->memlock_raised = 0;
+	err = bl_process_get_memlock(g->pid, g->start_time, &has);
+	if (!err) {
+		want.soft = lower(has.soft, g->memlock_soft);
+		want.hard = lower(has.hard, g->memlock_hard);
+		if (want.soft == has.soft && want.hard == has.hard)
+			return;
+		err = bl_process_set_memlock(g->pid, g->start_time, &want);
+	}
+	if (err && err != -ESRCH)
+		bl_warn("RLIMIT_MEMLOCK of process %ld cannot be put back: %s",
+			(long)g->pid, strerror(-err));
+}

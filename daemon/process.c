@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "common/proc.h"
+#include "common/units.h"
+#include "daemon/process.h"
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD	77	/* since Linux 6.5 */
+#endif
+
+/* In the order of process.h: an identity, then its acts. */
+
+static int open_pidfd(pid_t pid)
+{
+	return (int)syscall(SYS_pidfd_open, pid, 0);
+}
+
+static int signal_pidfd(int pidfd, int sig)
+{
+	return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) ? -errno : 0;
+}
+
+/*
+ * Holds the peer itself where the kernel can say (SO_PEERPIDFD); before 6.5
+ * only whoever has its pid now, which the uid check narrows down.
+ */
+static int peer_pidfd(int fd, pid_t pid)
+{
+	socklen_t len = sizeof(int);
+	int pidfd;
+
+	if (!getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len))
+		return pidfd;
+	if (errno != ENOPROTOOPT)
+		return -1;
+	return open_pidfd(pid);
+}
+
+static bool has_uid(pid_t pid, uid_t uid)
+{
+	uid_t uids[4];
+
+	if (bl_proc_uids(pid, uids))
+		return false;
+	return uids[0] == uid || uids[1] == uid || uids[2] == uid;
+}
+
+int bl_process_peer(int fd, struct bl_peer *ret)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+	int pidfd, err = -ESRCH;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
+		return -errno;
+	if (cred.pid <= 0)
+		return -ESRCH;
+	pidfd = peer_pidfd(fd, cred.pid);
+	if (pidfd < 0)
+		return -ESRCH;
+	ret->pid = cred.pid;
+	ret->uid = cred.uid;
+	ret->gid = cred.gid;
+	/* Alive after the start time was read: it was its own. */
+	if (!bl_proc_start_time(cred.pid, &ret->start_time) &&
+	    has_uid(cred.pid, cred.uid) && signal_pidfd(pidfd, 0) != -ESRCH)
+		err = 0;
+	close(pidfd);
+	return err;
+}
+
+bool bl_process_in_group(int fd, const struct bl_peer *peer, gid_t gid)
+{
+	gid_t *groups = NULL;
+	socklen_t len = 0, i;
+	bool found = peer->gid == gid;
+
+	if (found || !getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) ||
+	    errno != ERANGE)
+		return found;
+	groups = malloc(len);
+	if (groups && !getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
+		for (i = 0; i < len / sizeof(*groups); i++)
+			found |= groups[i] == gid;
+	free(groups);
+	return found;
+}
+
+int bl_process_check(pid_t pid, uint64_t start_time)
+{
+	uint64_t now;
+
+	return !bl_proc_start_time(pid, &now) && now == start_time ? 0 : -ESRCH;
+}
+
+static uint64_t from_rlim(rlim_t v)
+{
+	return v == RLIM_INFINITY ? BL_UNLIMITED : v;
+}
+
+static rlim_t to_rlim(uint64_t v)
+{
+	return v == BL_UNLIMITED ? RLIM_INFINITY : v;
+}
+
+int bl_process_get_memlock(pid_t pid, uint64_t start_time, struct bl_memlock *ret)
+{
+	struct rlimit rl;
+
+	if (prlimit(pid, RLIMIT_MEMLOCK, NULL, &rl))
+		return -errno;
+	if (bl_process_check(pid, start_time))
+		return -ESRCH;
+	ret->soft = from_rlim(rl.rlim_cur);
+	ret->hard = from_rlim(rl.rlim_max);
+	return 0;
+}
+
+int bl_process_set_memlock(pid_t pid, uint64_t start_time,
+			   const struct bl_memlock *want)
+{
+	struct rlimit rl = { to_rlim(want->soft), to_rlim(want->hard) }, old;
+
+	if (bl_process_check(pid, start_time))
+		return -ESRCH;
+	if (prlimit(pid, RLIMIT_MEMLOCK, &rl, &old))
+		return -errno;
+	if (!bl_process_check(pid, start_time))
+		return 0;
+	/* Somebody else has the pid now; give back what was taken. */
+	prlimit(pid, RLIMIT_MEMLOCK, &old, NULL);
+	return -ESRCH;
+}
+
+int bl_process_kill(pid_t pid, uint64_t start_time)
+{
+	int pidfd = open_pidfd(pid), err;
+
+	if (pidfd < 0)
+		return -errno;
+	err = bl_process_check(pid, start_time);
+	if (!err)
+		err = signal_pidfd(pidfd, SIGKILL);
+	close(pidfd);
+	return err;
+}

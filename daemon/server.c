@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "daemon/log.h"
+#include "daemon/manager.h"
+
+#define BACKLOG		1024
+#define TURN_ACCEPTS	32	/* in one turn of the loop */
+#define PAUSE_SEC	1	/* when there are no file descriptors left */
+#define ROOT_RESERVE	16	/* for an administrator who wants to see why it is full */
+
+static void pause_accepting(struct bl_manager *m, int err)
+{
+	const struct timeval pause = { .tv_sec = PAUSE_SEC };
+	int i;
+
+	bl_log_client(LOG_ERR, "cannot accept clients: %s; trying again in %d s",
+		      strerror(err), PAUSE_SEC);
+	for (i = 0; i < m->n_listeners; i++)
+		event_del(&m->listeners[i].ev);
+	event_add(&m->ev_accept, &pause);
+}
+
+static void on_connection(int fd, short what, void *arg)
+{
+	struct bl_manager *m = arg;
+	int i, client;
+
+	for (i = 0; i < TURN_ACCEPTS; i++) {
+		client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (client >= 0) {
+			bl_server_admit(m, client);
+			continue;
+		}
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
+		    errno == ENOBUFS)
+			pause_accepting(m, errno);
+		else if (errno == ECONNABORTED || errno == EINTR)
+			continue;
+		return;
+	}
+}
+
+/* Tells a socket that is no connection yet why it will not be one; takes fd. */
+__attribute__((format(printf, 3, 4)))
+static void refuse(int fd, int error, const char *fmt, ...)
+{
+	struct bl_error e = { .error = error };
+	va_list ap;
+
+	bl_msg_init(&e.msg, sizeof(e), BL_ERROR, 0);
+	va_start(ap, fmt);
+	vsnprintf(e.text, sizeof(e.text), fmt, ap);
+	va_end(ap);
+	shutdown(fd, SHUT_RD);
+	if (send(fd, &e, sizeof(e), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		bl_debug("a refused client is gone: %s", strerror(errno));
+	bl_log_client(LOG_NOTICE, "client refused: %s", e.text);
+	close(fd);
+}
+
+struct bl_conn *bl_server_admit(struct bl_manager *m, int fd)
+{
+	uint32_t max = m->policy->max_clients;
+	struct bl_peer peer;
+	uintptr_t n;
+	int err;
+
+	err = bl_process_peer(fd, &peer);
+	if (err) {
+		refuse(fd, EACCES, "your process cannot be seen from belayd, or has another user id than when it connected");
+		return NULL;
+	}
+	if (!peer.uid)
+		max += ROOT_RESERVE;
+	if (m->n_conns >= max) {
+		refuse(fd, EUSERS, "belayd has %u clients, its max_clients", m->n_conns);
+		return NULL;
+	}
+	n = (uintptr_t)bl_map_get(&m->uids, peer.uid, 0);
+	if (n >= m->policy->max_clients_per_user && peer.uid) {
+		refuse(fd, EUSERS, "uid %u has %lu connections, max_clients_per_user",
+		       peer.uid, (unsigned long)n);
+		return NULL;
+	}
+	return bl_conn_new(m, fd, &peer);
+}
+
+int bl_server_listen(struct bl_manager *m, int fd)
+{
+	struct bl_listener *l = &m->listeners[m->n_listeners];
+
+	if (m->n_listeners == BL_LISTENERS_MAX) {
+		close(fd);
+		return -E2BIG;
+	}
+	evutil_make_socket_nonblocking(fd);
+	l->fd = fd;
+	event_assign(&l->ev, m->base, fd, EV_READ | EV_PERSIST, on_connection, m);
+	if (event_add(&l->ev, NULL)) {
+		close(fd);
+		return -ENOMEM;
+	}
+	m->n_listeners++;
+	return 0;
+}
+
+void bl_server_stop(struct bl_manager *m)
+{
+	while (m->n_listeners) {
+		m->n_listeners--;
+		event_del(&m->listeners[m->n_listeners].ev);
+		close(m->listeners[m->n_listeners].fd);
+	}
+}
+
+/* Removes a socket that nobody listens on; one that answers is another daemon's. */
+static int remove_stale(const struct sockaddr_un *sa)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (const struct sockaddr *)sa, sizeof(*sa)))
+		err = -EADDRINUSE;
+	else if (errno == ECONNREFUSED)
+		err = unlink(sa->sun_path) ? -errno : 0;
+	close(fd);
+	return err;
+}
+
+int bl_server_bind(const char *path)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd, err;
+
+	if (strlen(path) >= sizeof(sa.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(sa.sun_path, path);
+	err = remove_stale(&sa);
+	if (err)
+		return err;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	/* Open to everybody: who may do what is decided by who it is. */
+	if (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) ||
+	    chmod(path, 0666) || listen(fd, BACKLOG)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
