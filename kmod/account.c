@@ -69,7 +69,7 @@ int belay_node_charge(struct belay_node *node, unsigned long pages,
 	for (n = node; n; n = n->parent) {
 		if (charge_one(n, pages, regions, why))
 			continue;
-		atomic64_inc(&n->refusals);
+		why->node = n;
 		for (undo = node; undo != n; undo = undo->parent) {
 			atomic_long_sub(pages, &undo->pages);
 			atomic_long_sub(regions, &undo->regions);

@@ -217,6 +217,7 @@ struct belay_region {
 
 /* What a refusal is to tell. */
 struct belay_refusal {
+	struct belay_node *node;
 	u64 account;
 	u32 resource;
 	u64 usage, limit, needed;

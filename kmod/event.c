@@ -188,8 +188,8 @@ int belay_events_read(struct belay_ctl_events *arg)
 		else
 			fill_region(region_of(src), &e);
 		source_put(src);
-		ret = belay_entry_write(&e, sizeof(e), arg->entries,
-					arg->entry_size, arg->count++);
+		ret = belay_row_write(&e, sizeof(e), arg->entries,
+				      arg->entry_size, arg->count++);
 		cond_resched();
 	}
 	spin_lock(&belay_event_lock);

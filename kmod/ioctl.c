@@ -76,21 +76,36 @@ int belay_array_check(u32 count, u32 entry_size, size_t known)
 	return 0;
 }
 
+static void __user *entry_at(u64 array, u32 entry_size, u32 i)
+{
+	return u64_to_user_ptr(array + (u64)i * entry_size);
+}
+
 int belay_entry_read(void *entry, size_t known, u64 array, u32 entry_size, u32 i)
 {
-	return copy_struct_from_user(entry, known,
-				     u64_to_user_ptr(array + (u64)i * entry_size),
-				     entry_size);
+	void __user *from = entry_at(array, entry_size, i);
+	int ret;
+
+	if (copy_from_user(entry, from, known))
+		return -EFAULT;
+	if (entry_size == known)
+		return 0;
+	ret = check_zeroed_user(from + known, entry_size - known);
+	return ret < 0 ? ret : ret ? 0 : -E2BIG;
 }
 
 int belay_entry_write(const void *entry, size_t known, u64 array,
 		      u32 entry_size, u32 i)
 {
-	void __user *to = u64_to_user_ptr(array + (u64)i * entry_size);
+	return copy_to_user(entry_at(array, entry_size, i), entry, known) ? -EFAULT : 0;
+}
 
-	if (copy_to_user(to, entry, known))
-		return -EFAULT;
-	if (entry_size > known && clear_user(to + known, entry_size - known))
+int belay_row_write(const void *row, size_t known, u64 array, u32 row_size, u32 i)
+{
+	void __user *to = entry_at(array, row_size, i);
+
+	if (copy_to_user(to, row, known) ||
+	    clear_user(to + known, row_size - known))
 		return -EFAULT;
 	return 0;
 }

@@ -36,10 +36,16 @@ long belay_ioctl(struct file *file, const struct belay_command *table, size_t n,
 int belay_ioctl_reply(struct belay_call *call);
 int belay_ioctl_info(struct belay_call *call);
 
-/* Arrays of entries: 0, or the errno of a bad count or entry size. */
+/*
+ * Arrays. The count and the size of an entry are checked once: 0, or an errno.
+ * Entries are read and written back with their results; after -E2BIG the entry
+ * is as the user has it, so that writing it back tells the status and nothing
+ * else. Rows are only written, with zeroes in what is not known here.
+ */
 int belay_array_check(u32 count, u32 entry_size, size_t known);
 int belay_entry_read(void *entry, size_t known, u64 array, u32 entry_size, u32 i);
 int belay_entry_write(const void *entry, size_t known, u64 array,
 		      u32 entry_size, u32 i);
+int belay_row_write(const void *row, size_t known, u64 array, u32 row_size, u32 i);
 
 #endif

@@ -242,7 +242,7 @@ int belay_list(struct belay_ctl_list *arg)
 		return ret;
 	arg->count = 0;
 	while (arg->count < room && lists[arg->what].next(arg, &row)) {
-		if (belay_entry_write(&row, lists[arg->what].size, arg->rows,
+		if (belay_row_write(&row, lists[arg->what].size, arg->rows,
 				      arg->entry_size, arg->count))
 			return -EFAULT;
 		arg->count++;

@@ -246,6 +246,8 @@ static void refused(struct belay_register_entry *e, const struct belay_refusal *
 	e->refused_usage = why->usage;
 	e->refused_limit = why->limit;
 	e->refused_needed = why->needed;
+	/* Here, not where it was tried: a charge may be tried several times. */
+	atomic64_inc(&why->node->refusals);
 	belay_stat_inc(refused);
 }
 
@@ -325,6 +327,20 @@ out:
 	return ret;
 }
 
+/* Nothing lists it again: it is dead, and no callback runs any more. */
+static void unlist(struct belay_region *r)
+{
+	struct belay_grant *g = r->session->grant;
+	bool listed;
+
+	spin_lock(&g->dirty_lock);
+	listed = !list_empty(&r->dirty_link);
+	list_del_init(&r->dirty_link);
+	spin_unlock(&g->dirty_lock);
+	if (listed)
+		belay_region_put(r);
+}
+
 static bool make_dead(struct belay_region *r)
 {
 	bool first;
@@ -351,6 +367,7 @@ bool belay_region_let_go(struct belay_region *r)
 	first = make_dead(r);
 	if (first) {
 		belay_unwatch(r);
+		unlist(r);
 		belay_region_drop_pins(r);
 		belay_region_refund(r);
 	}

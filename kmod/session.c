@@ -175,7 +175,7 @@ static int do_usage(struct belay_call *call)
 		};
 
 		if (arg->count < room &&
-		    belay_entry_write(&level, sizeof(level), arg->levels,
+		    belay_row_write(&level, sizeof(level), arg->levels,
 				      arg->entry_size, arg->count))
 			return -EFAULT;
 		arg->count++;

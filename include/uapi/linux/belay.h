@@ -246,7 +246,7 @@ struct belay_region_entry {
  * BELAY_COMMIT: remember the pages of prepared tracked regions; -EAGAIN: the
  *   mapping changed after preparing, unregister and start again.
  * BELAY_UNREGISTER: let go. For a tracked region call it before the other
- *   driver lets go. Never fails for a region of this session.
+ *   driver lets go. -ENOENT: it was released by order before; nothing is held.
  * BELAY_CHECK: settle a suspect word now; @state has the result. -EAGAIN: it
  *   cannot be told just now (somebody holds a lock that it takes to look).
  */
