@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* The map, policies, tags and the ledger. */
+#include "common/protocol.h"
+#include "daemon/core/bucket.h"
+#include "daemon/core/ledger.h"
+#include "daemon/core/map.h"
+#include "daemon/core/policy.h"
+#include "daemon/core/tag.h"
+#include "tests/lib/tap.h"
+
+#define KEYS 1000
+
+TEST(map, "a map agrees with an array under 200,000 random changes")
+{
+	static char *oracle[KEYS];
+	struct bl_map map = { 0 };
+	uint64_t x = 88172645463325252ULL;
+	size_t used = 0;
+	int i, k;
+
+	for (i = 0; i < 200000; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		k = (int)(x % KEYS);
+		if (x >> 63) {
+			used += !oracle[k];
+			oracle[k] = (char *)oracle + i + 1;
+			CHECK_OK(bl_map_put(&map, (uint64_t)k / 10, (uint64_t)k % 10, oracle[k]));
+		} else {
+			used -= !!oracle[k];
+			CHECK(bl_map_remove(&map, (uint64_t)k / 10, (uint64_t)k % 10) == oracle[k]);
+			oracle[k] = NULL;
+		}
+		k = (int)(x >> 20) % KEYS;
+		if (k < 0)
+			k = -k;
+		CHECK(bl_map_get(&map, (uint64_t)k / 10, (uint64_t)k % 10) == oracle[k]);
+		CHECK_EQ(map.used, used);
+	}
+	bl_map_fini(&map);
+	CHECK(!bl_map_get(&map, 1, 1));
+	CHECK(!bl_map_remove(&map, 1, 1));
+}
+
+TEST(bucket, "a bucket gives its burst at once, and then its rate")
+{
+	struct bl_bucket b;
+	uint64_t now = 5000000000ULL;
+	int i, n = 0;
+
+	bl_bucket_init(&b, 10, 100, now);
+	for (i = 0; i < 20; i++)
+		n += bl_bucket_take(&b, 10, 100, now);
+	CHECK_EQ(n, 10);
+	for (i = 0; i < 1000; i++)
+		n += bl_bucket_take(&b, 10, 100, now += 1000000);
+	CHECK_EQ(n, 110);
+	now += 3600000000000ULL;
+	for (n = 0, i = 0; i < 20; i++)
+		n += bl_bucket_take(&b, 10, 100, now);
+	CHECK_EQ(n, 10);
+}
+
+TEST(like_mlock, "a user that nobody has configured gets its RLIMIT_MEMLOCK, root no limit")
+{
+	struct bl_policy *p = bl_policy_new();
+	struct bl_limits l;
+
+	l = bl_policy_user_limits(p, 1000, 8 << 20);
+	CHECK_EQ(l.bytes, 8 << 20);
+	CHECK_EQ(l.regions, BL_UNLIMITED);
+	l = bl_policy_process_limits(p, 1000, 8 << 20);
+	CHECK_EQ(l.bytes, 8 << 20);
+	CHECK_EQ(bl_policy_user_limits(p, 0, 8 << 20).bytes, BL_UNLIMITED);
+	CHECK_EQ(bl_policy_process_limits(p, 0, 8 << 20).bytes, BL_UNLIMITED);
+	bl_policy_free(p);
+}
+
+TEST(merging, "a user's entry overrides [default] key by key")
+{
+	struct bl_policy *p = bl_policy_new();
+	struct bl_rule *r;
+
+	p->fallback.has_bytes = true;
+	p->fallback.user.bytes = 100;
+	p->fallback.has_process_regions = true;
+	p->fallback.process.regions = 7;
+	r = bl_policy_user(p, 1000);
+	CHECK(r == bl_policy_user(p, 1000));
+	r->has_regions = true;
+	r->user.regions = 5;
+	CHECK_EQ(bl_policy_user_limits(p, 1000, 1).bytes, 100);
+	CHECK_EQ(bl_policy_user_limits(p, 1000, 1).regions, 5);
+	CHECK_EQ(bl_policy_user_limits(p, 1001, 1).regions, BL_UNLIMITED);
+	CHECK_EQ(bl_policy_process_limits(p, 1000, 1).bytes, BL_UNLIMITED);
+	CHECK_EQ(bl_policy_process_limits(p, 1000, 1).regions, 7);
+	CHECK_EQ(bl_policy_user_limits(p, 0, 1).bytes, 100);
+	bl_policy_free(p);
+}
+
+TEST(escalation, "release is refused for tracked regions when asked for, and is keep when configured")
+{
+	struct bl_policy *p = bl_policy_new();
+
+	CHECK_EQ(bl_policy_escalation(p, BL_RELEASE, BELAY_TRACKED), 0);
+	CHECK_EQ(bl_policy_escalation(p, BL_RELEASE, BELAY_PINNED), BL_RELEASE);
+	CHECK_EQ(bl_policy_escalation(p, BL_KILL, BELAY_TRACKED), BL_KILL);
+	CHECK_EQ(bl_policy_escalation(p, BL_ESCALATE_DEFAULT, BELAY_PINNED), BL_KEEP);
+	p->escalation = BL_RELEASE;
+	CHECK_EQ(bl_policy_escalation(p, BL_ESCALATE_DEFAULT, BELAY_PINNED), BL_RELEASE);
+	CHECK_EQ(bl_policy_escalation(p, BL_ESCALATE_DEFAULT, BELAY_TRACKED), BL_KEEP);
+	bl_policy_free(p);
+}
+
+TEST(tags, "a tag gives back what was put into it, and a stranger's is recognised")
+{
+	struct bl_account_tag a = { .kind = BL_ACCOUNT_USER, .uid = 4711 };
+	struct bl_grant_tag g = { .uid = 12, .memlock_soft = 65536,
+				  .memlock_hard = BL_UNLIMITED };
+	uint8_t tag[BELAY_TAG_BYTES];
+
+	bl_tag_put_account(tag, &a);
+	CHECK_EQ(bl_tag_get_grant(tag, &g), -EINVAL);
+	a = (struct bl_account_tag){ 0 };
+	CHECK_OK(bl_tag_get_account(tag, &a));
+	CHECK_EQ(a.kind, BL_ACCOUNT_USER);
+	CHECK_EQ(a.uid, 4711);
+	bl_tag_put_grant(tag, &g);
+	CHECK_EQ(bl_tag_get_account(tag, &a), -EINVAL);
+	g = (struct bl_grant_tag){ 0 };
+	CHECK_OK(bl_tag_get_grant(tag, &g));
+	CHECK_EQ(g.uid, 12);
+	CHECK_EQ(g.memlock_soft, 65536);
+	CHECK_EQ(g.memlock_hard, BL_UNLIMITED);
+	tag[4]++;
+	CHECK_EQ(bl_tag_get_grant(tag, &g), -EINVAL);
+	memset(tag, 0, sizeof(tag));
+	CHECK_EQ(bl_tag_get_grant(tag, &g), -EINVAL);
+}
+
+TEST(ledger, "the ledger finds by id, by uid, by name and by process, and forgets")
+{
+	struct bl_account_tag sys = { .kind = BL_ACCOUNT_SYSTEM };
+	struct bl_account_tag user = { .kind = BL_ACCOUNT_USER, .uid = 7 };
+	struct bl_limits l = { 1000, 10 };
+	struct bl_grant_tag tag = { .uid = 7, .memlock_soft = 64 };
+	const struct bl_account *level;
+	struct bl_grant_record *g;
+	struct bl_account *a;
+	struct bl_ledger lg;
+
+	bl_ledger_init(&lg);
+	bl_ledger_add_account(&lg, 1, &sys, "system", &l);
+	a = bl_ledger_add_account(&lg, 2, &user, "joe", &l);
+	CHECK_STR(a->name, "user/joe");
+	CHECK(bl_ledger_account(&lg, 2) == a);
+	CHECK(bl_ledger_user(&lg, 7) == a);
+	CHECK(bl_ledger_account_named(&lg, "user/joe") == a);
+	CHECK(bl_ledger_account_named(&lg, "system") == lg.system);
+	g = bl_ledger_add_grant(&lg, 3, a, 100, 555, &tag, &l);
+	CHECK(bl_ledger_grant(&lg, 3) == g);
+	CHECK(bl_ledger_process(&lg, 100, 555) == g);
+	CHECK(!bl_ledger_process(&lg, 100, 556));
+	CHECK_EQ(a->grants, 1);
+	CHECK_EQ(a->memlock_bytes, 64);
+
+	l.bytes = 2000;
+	CHECK_EQ(bl_ledger_allowed_bytes(&lg, a, &l, &level), 1000);
+	CHECK(level == a);
+	l.bytes = 10;
+	CHECK_EQ(bl_ledger_allowed_bytes(&lg, a, &l, &level), 10);
+	CHECK(!level);
+
+	bl_ledger_remove_grant(&lg, g);
+	CHECK(!bl_ledger_process(&lg, 100, 555));
+	CHECK_EQ(a->grants, 0);
+	bl_ledger_remove_account(&lg, a);
+	CHECK(!bl_ledger_user(&lg, 7));
+	bl_ledger_fini(&lg);
+}
+
+TEST(overrides, "what an administrator set wins over the policy, and reaches the user's processes")
+{
+	struct bl_account_tag user = { .kind = BL_ACCOUNT_USER, .uid = 7 };
+	struct bl_grant_tag tag = { .uid = 7, .memlock_soft = 64 };
+	struct bl_policy *p = bl_policy_new();
+	struct bl_limits l = { 64, BL_UNLIMITED };
+	struct bl_grant_record *g;
+	struct bl_account *a;
+	struct bl_ledger lg;
+
+	bl_ledger_init(&lg);
+	a = bl_ledger_add_account(&lg, 2, &user, "joe", &l);
+	g = bl_ledger_add_grant(&lg, 3, a, 100, 555, &tag, &l);
+	CHECK_EQ(bl_ledger_account_limits(&lg, p, a).bytes, 64);
+	CHECK_EQ(bl_ledger_grant_limits(p, g).bytes, 64);
+	a->set.bytes = 4096;
+	a->set_mask = BL_LIMIT_SET_BYTES;
+	CHECK_EQ(bl_ledger_account_limits(&lg, p, a).bytes, 4096);
+	CHECK_EQ(bl_ledger_account_limits(&lg, p, a).regions, BL_UNLIMITED);
+	CHECK_EQ(bl_ledger_grant_limits(p, g).bytes, BL_UNLIMITED);
+	g->set.bytes = 512;
+	g->set_mask = BL_LIMIT_SET_BYTES;
+	CHECK_EQ(bl_ledger_grant_limits(p, g).bytes, 512);
+	bl_ledger_fini(&lg);
+	bl_policy_free(p);
+}
+
+TAP_MAIN()
