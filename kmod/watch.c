@@ -17,18 +17,23 @@
  * the list once, with one range for all.
  *
  * The worker, one for each grant, takes the list: lost regions first, since
- * others may wait for the room, then the suspect ones, after a moment, since
- * what raised one event is likely to raise more.
+ * others may wait for the room, then the suspect ones. It starts a moment
+ * later: what raised one event is likely to raise more, and arming a timer is
+ * all that munmap() pays, where waking a thread would cost it more than the rest
+ * of the callback.
  */
 #include <linux/mmu_notifier.h>
 #include <linux/sched.h>
 
 #include "belay.h"
 
-/* From the event to the look: long enough for a storm's next event. */
-#define SUSPECT_DELAY	msecs_to_jiffies(2)
-/* When a look could not tell: doubled each time, up to this. */
-#define RETRY_DELAY_MAX	msecs_to_jiffies(64)
+/* From the event to the look. */
+#define LOOK_DELAY	msecs_to_jiffies(2)
+/*
+ * When a look could not tell: doubled each time, up to this. It bounds also how
+ * long a loss waits that happens while the worker is waiting for that.
+ */
+#define RETRY_DELAY_MAX	msecs_to_jiffies(16)
 
 /* Returns whether the event can change pages, counting what was seen. */
 static bool count_event(enum mmu_notifier_event event, bool *ret_certain)
@@ -73,10 +78,8 @@ static void queue(struct belay_region *r, struct list_head *list,
 		list_move_tail(&r->dirty_link, list);
 	}
 	spin_unlock(&g->dirty_lock);
-	if (delay)
-		queue_delayed_work(belay_wq, &g->work, delay);
-	else
-		mod_delayed_work(belay_wq, &g->work, 0);
+	/* Not put off if it is queued already, or a storm would do so for ever. */
+	queue_delayed_work(belay_wq, &g->work, delay);
 }
 
 static void mark(struct belay_region *r, const struct mmu_notifier_range *range,
@@ -99,7 +102,7 @@ static void mark(struct belay_region *r, const struct mmu_notifier_range *range,
 		}
 		belay_word_set(r, r->bits | BELAY_WORD_LOST);
 		belay_range_extend(&r->lost_start, &r->lost_last, start, last);
-		queue(r, &r->session->grant->losses, 0);
+		queue(r, &r->session->grant->losses, LOOK_DELAY);
 		return;
 	}
 	if (r->bits & BELAY_WORD_LOST)
@@ -108,7 +111,7 @@ static void mark(struct belay_region *r, const struct mmu_notifier_range *range,
 		belay_stat_inc(suspect);
 	belay_word_set(r, r->bits | BELAY_WORD_SUSPECT);
 	belay_range_extend(&r->dirty_start, &r->dirty_last, start, last);
-	queue(r, &r->session->grant->suspects, SUSPECT_DELAY);
+	queue(r, &r->session->grant->suspects, LOOK_DELAY);
 }
 
 /* Never false: a call that must not block is served like any other. */
@@ -174,7 +177,7 @@ static void settle_one(struct belay_region *r)
 
 	mutex_lock(&r->settle);
 	if (belay_verify(r) == -EAGAIN) {
-		delay = min(SUSPECT_DELAY << r->tries, RETRY_DELAY_MAX);
+		delay = min(LOOK_DELAY << r->tries, RETRY_DELAY_MAX);
 		r->tries = min(r->tries + 1, 8);
 	} else {
 		r->tries = 0;
