@@ -25,7 +25,7 @@ $(call unit_test,client_nomem,tests/unit/client_nomem.c $(CLIENT_FAKE),$(CLIENT_
 $(call host_script,unit,tests/unit/manual_complete.sh)
 
 # daemon
-BELAYD_TEST := tests/unit/fake_module.c,static:belayd static:belayd-core static:belay-common pkg:libevent_core pkg:inih
 $(call unit_test,daemon_core,tests/unit/daemon_core.c,static:belayd-core static:belay-common)
 $(call unit_test,daemon_revoke,tests/unit/daemon_revoke.c,static:belayd-core static:belay-common)
 $(call unit_test,daemon_config,tests/unit/daemon_config.c,static:belayd static:belayd-core static:belay-common pkg:inih)
+$(call unit_test,daemon_loop,tests/unit/daemon_loop.c tests/unit/fake_module.c,static:belayd static:belayd-core static:belay-common pkg:libevent_core pkg:inih)
