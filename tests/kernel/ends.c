@@ -121,7 +121,8 @@ static void order_around(struct round *x)
 		switch (bk_random(&x->seed) % 4) {
 		case 0:
 		case 1:
-			err = bk_recall(x->b.ctl, BELAY_CTL_RECALL, x->s->value[0], region, i);
+			err = bk_recall(x->b.ctl, BELAY_CTL_RECALL, x->s->value[0], region,
+					i + 1);
 			break;
 		case 2:
 			err = bk_recall(x->b.ctl, BELAY_CTL_RELEASE, x->s->value[0], region, 0);

@@ -348,11 +348,12 @@ TEST(event_seq, "an event that has changed since it was read is not cleared by t
 
 /* ---- release by order ---------------------------------------------------------------- */
 
-TEST(release, "release by order turns the word, drops pins and charge, and leaves the client's unregister to succeed")
+TEST(release, "release by order turns the word, drops pins and charge; the client's unregister comes too late and does no harm")
 {
 	struct bk_region r;
 	int64_t pins;
 	struct bk b;
+	int err;
 
 	bk_begin(&b);
 	pins = bk_pins();
@@ -367,7 +368,8 @@ TEST(release, "release by order turns the word, drops pins and charge, and leave
 	CHECK_SOON(bk_pins() == pins, 5);
 	CHECK_EQ(bk_vm_pin(), 0);
 	CHECK_SOON(bk_find_event(b.ctl, b.session, r.id, BELAY_EVENT_GONE, NULL), 5);
-	CHECK_OK(bk_unregister(b.fd, r.id));
+	err = bk_unregister(b.fd, r.id);
+	CHECK(err == 0 || err == -ENOENT);
 	CHECK_EQ(bk_recall(b.ctl, BELAY_CTL_RELEASE, b.session, r.id + 1000, 0), -ENOENT);
 	CHECK_EQ(bk_recall(b.ctl, BELAY_CTL_RELEASE, b.session + 1000, r.id, 0), -ENOENT);
 	bk_drain_events(b.ctl);

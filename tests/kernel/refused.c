@@ -32,8 +32,6 @@ static void refuse_at(int line, uint64_t addr, uint64_t len, uint32_t flags, int
 	int got;
 
 	for (kind = BELAY_PINNED; kind <= BELAY_TRACKED; kind++) {
-		uint64_t refused = bk_seen("refused");
-
 		memset(&e, 0, sizeof(e));
 		e.addr = addr;
 		e.len = len;
@@ -44,8 +42,6 @@ static void refuse_at(int line, uint64_t addr, uint64_t len, uint32_t flags, int
 		if (got != -err)
 			FAIL("line %d, kind %u: %s, not %s", line, kind,
 			     got < 0 ? strerrorname_np(-got) : "success", strerrorname_np(err));
-		if (bk_seen("refused") != refused + 1)
-			FAIL("line %d: not counted as refused", line);
 		/* Nothing is set on failure. */
 		CHECK_EQ(e.region, 0x1234);
 		CHECK_EQ(e.expected, 0x1234);
@@ -87,7 +83,9 @@ TEST(malformed, "unaligned, empty and wrapping ranges, and those beyond user spa
 	REFUSE(0xffffffff81000000, PAGES(1), 0, EINVAL);
 	REFUSE(0xffffffffff600000, PAGES(1), 0, EINVAL);
 	REFUSE(0x8000000000000000, PAGES(1), W, EINVAL);
-	REFUSE(0x00007ffffffff000 + PAGES(1), PAGES(1), W, EINVAL);
+	/* Above the user's half also where addresses have 57 bits. */
+	REFUSE(0x0100000000000000, PAGES(1), W, EINVAL);
+	REFUSE(0x00fffffffffff000, PAGES(1), W, EINVAL);
 	end();
 }
 
@@ -282,8 +280,6 @@ TEST(device_memory, "mappings of device memory are EMEDIUMTYPE, also beside ordi
 	REFUSE(p, PAGES(1), 0, EMEDIUMTYPE);
 	close(fd);
 	REFUSE(find_mapping("[vvar]"), PAGES(1), 0, EMEDIUMTYPE);
-	/* The module's own. */
-	REFUSE(b.words, PAGES(1), 0, EMEDIUMTYPE);
 	end();
 }
 

@@ -286,6 +286,7 @@ TEST(collapse, "MADV_COLLAPSE into a huge page is refused for what is pinned: st
 	CHECK_SYS(madvise(p + BK_HUGE, BK_HUGE, MADV_HUGEPAGE));
 	CHECK_SYS(madvise(p + BK_HUGE, BK_HUGE, MADV_COLLAPSE));
 	CHECK_EQ(bk_smaps(p + BK_HUGE, "AnonHugePages:"), BK_HUGE);
+	munmap(p + BK_HUGE, BK_HUGE);
 
 	d.m = (struct bk_memory){ BK_ANON, p, BK_HUGE, -1, BELAY_REGION_WRITE, BK_PAGE };
 	d.r = bk_hold(&d.b, p, BK_HUGE, BELAY_PINNED, BELAY_REGION_WRITE);

@@ -221,6 +221,12 @@ char *bk_thp(size_t len)
 		CHECK_SYS(munmap(start + len, p + BK_HUGE - start));
 	CHECK_SYS(madvise(start, len, MADV_HUGEPAGE));
 	populate(start, len, true, 0x77);
+	if (bk_smaps(start, "AnonHugePages:") < len) {
+		/* Memory was fragmented: once more, when it is not. */
+		CHECK_SYS(madvise(start, len, MADV_DONTNEED));
+		bk_write("/proc/sys/vm/compact_memory", "1");
+		populate(start, len, true, 0x77);
+	}
 	CHECK_GE(bk_smaps(start, "AnonHugePages:"), len & ~(BK_HUGE - 1));
 	return start;
 }

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What a region costs in kernel memory: at most 512 bytes, and 8 for each physically
+ * contiguous run of its pages. Measured as all memory that is gone from the system,
+ * and as what the slab and vmalloc figures have grown.
+ */
+#include <sys/mman.h>
+
+#include "tests/kernel/lib/bk.h"
+#include "tests/lib/tap.h"
+
+#define W	BELAY_REGION_WRITE
+#define PAGES(n)	((n) * BK_PAGE)
+
+struct figures {
+	int64_t gone;		/* from the free memory */
+	int64_t slab;		/* slab, vmalloc and per-CPU memory */
+};
+
+/* Free memory counts what waits per CPU only now and then: look until it rests. */
+static int64_t free_memory(void)
+{
+	int64_t now, before = 0;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		usleep(50000);
+		now = bk_field("/proc/meminfo", "MemFree");
+		if (llabs(now - before) < 256 << 10)
+			break;
+		before = now;
+	}
+	return now;
+}
+
+static struct figures figures(void)
+{
+	struct figures f;
+
+	bk_write("/proc/sys/vm/drop_caches", "3");
+	bk_write("/proc/sys/vm/stat_refresh", "1");
+	f.gone = -free_memory();
+	f.slab = bk_field("/proc/meminfo", "Slab") + bk_field("/proc/meminfo", "VmallocUsed") +
+		 bk_field("/proc/meminfo", "Percpu");
+	return f;
+}
+
+static void register_batches(int fd, struct belay_register_entry *e, unsigned int n)
+{
+	struct belay_register r = { .size = sizeof(r), .entry_size = sizeof(*e) };
+	unsigned int i;
+
+	for (i = 0; i < n; i += r.count) {
+		r.entries = (uintptr_t)(e + i);
+		r.count = n - i < BELAY_MAX_BATCH ? n - i : BELAY_MAX_BATCH;
+		CHECK_OK(bk_ioctl(fd, BELAY_REGISTER, &r));
+		CHECK_EQ(r.done, r.count);
+	}
+	for (i = 0; i < n; i++)
+		CHECK_EQ(e[i].status, 0);
+}
+
+/* Nobody shall move pages while they are counted. */
+static void begin(struct bk *b)
+{
+	bk_write("/proc/sys/kernel/numa_balancing", "0");
+	bk_begin(b);
+}
+
+#define REGIONS	100000
+
+TEST_TIMEOUT(regions, "100,000 one-page regions, none beside another, cost at most 520 bytes each", 90)
+{
+	struct belay_register_entry *e = calloc(REGIONS, sizeof(*e));
+	struct figures before, after;
+	volatile uint64_t word;
+	double start;
+	unsigned int i;
+	struct bk b;
+	char *p;
+
+	begin(&b);
+	p = CHECK_SYS(mmap(NULL, 2 * PAGES(REGIONS), PROT_READ | PROT_WRITE, MAP_PRIVATE |
+			   MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+	CHECK_SYS(madvise(p, 2 * PAGES(REGIONS), MADV_NOHUGEPAGE));
+	for (i = 0; i < REGIONS; i++) {
+		e[i].addr = (uintptr_t)p + 2 * PAGES(i);
+		e[i].len = PAGES(1);
+		e[i].kind = BELAY_PINNED;
+		e[i].flags = W;
+		p[2 * PAGES(i)] = 1;
+	}
+	before = figures();
+	start = tap_now();
+	register_batches(b.fd, e, REGIONS);
+	start = tap_now() - start;
+	for (i = 0; i < REGIONS; i++)
+		word = b.words[e[i].word];
+	(void)word;
+	after = figures();
+	tap_diag("%u regions in %.2f s: %lld bytes each are gone, %lld in slab, vmalloc and per-CPU memory",
+		 REGIONS, start, (long long)(after.gone - before.gone) / REGIONS,
+		 (long long)(after.slab - before.slab) / REGIONS);
+	/* It was measured at all. */
+	CHECK_GE((after.gone - before.gone) / REGIONS, 100);
+	CHECK_GE((after.slab - before.slab) / REGIONS, 100);
+	CHECK_LE((after.gone - before.gone) / REGIONS, 520);
+	CHECK_LE((after.slab - before.slab) / REGIONS, 520);
+	bk_end(&b);
+	free(e);
+}
+
+#define SIZE	(256UL << 20)
+#define SAME	4
+
+/* Two ranges whose pages were touched in turn: neighbours are no neighbours. */
+static char *scattered(void)
+{
+	char *p = CHECK_SYS(mmap(NULL, 2 * SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+				 MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+	size_t i;
+
+	CHECK_SYS(madvise(p, 2 * SIZE, MADV_NOHUGEPAGE));
+	for (i = 0; i < SIZE; i += BK_PAGE)
+		p[i] = p[SIZE + i] = 1;
+	CHECK_SYS(munmap(p + SIZE, SIZE));
+	return p;
+}
+
+static unsigned int count_runs(const char *p)
+{
+	uint64_t last = 0, pfn;
+	unsigned int runs = 0;
+	size_t i;
+
+	for (i = 0; i < SIZE; i += BK_PAGE) {
+		pfn = bk_pfn(p + i);
+		CHECK_NE(pfn, 0);
+		runs += pfn != last + 1;
+		last = pfn;
+	}
+	return runs;
+}
+
+TEST_TIMEOUT(runs, "regions over 256 MiB of scattered small pages cost at most 8 bytes a run and 512 bytes each", 90)
+{
+	struct figures before, after;
+	unsigned int i, runs;
+	int64_t bound;
+	struct bk b;
+	char *p;
+
+	begin(&b);
+	p = scattered();
+	runs = count_runs(p);
+	CHECK_GE(runs, 20000);
+	/* More than one, to tell them from the noise. */
+	bk_hold(&b, p, PAGES(1), BELAY_PINNED, W);
+	before = figures();
+	for (i = 0; i < SAME; i++)
+		bk_hold(&b, p, SIZE, BELAY_PINNED, W);
+	after = figures();
+	bound = SAME * (8LL * runs + 512);
+	tap_diag("%u regions of %u runs: %lld bytes are gone, %lld in slab, vmalloc and per-CPU memory; at most %lld",
+		 SAME, runs, (long long)(after.gone - before.gone),
+		 (long long)(after.slab - before.slab), (long long)bound);
+	CHECK_GE(after.slab - before.slab, bound / 4);
+	/* The rest of the system is not silent: a tenth of it, and 256 KiB. */
+	CHECK_LE(after.slab - before.slab, bound + bound / 10 + (256 << 10));
+	CHECK_LE(after.gone - before.gone, bound + bound / 10 + (1 << 20));
+	bk_end(&b);
+}
+
+TEST(one_run, "a region over 64 MiB of huge pages costs next to nothing beside the 512 bytes")
+{
+	struct figures before, after;
+	unsigned int i;
+	struct bk b;
+	char *p;
+
+	begin(&b);
+	p = bk_thp(64UL << 20);
+	bk_hold(&b, p, PAGES(1), BELAY_PINNED, W);
+	before = figures();
+	for (i = 0; i < 100; i++)
+		bk_hold(&b, p, 64UL << 20, BELAY_PINNED, W);
+	after = figures();
+	tap_diag("100 regions of 32 huge pages: %lld bytes each in slab, vmalloc and per-CPU memory",
+		 (long long)(after.slab - before.slab) / 100);
+	/* At most 32 runs each. */
+	CHECK_LE(after.slab - before.slab, 100 * (32 * 8 + 512) + (256 << 10));
+	bk_end(&b);
+}
+
+TAP_MAIN()
