@@ -17,15 +17,20 @@
  *   belay_tree_lock (mutex)	accounts, the list of grants, of sessions
  *     grant->lock (mutex)	the charged regions of a grant
  *       region->lock
+ *     the mm's lock, write	only tried; in it all that mm_take_all_locks()
+ *				takes (grant.c, binding)
  *   region->settle (mutex)	looking at a region's pages, or letting go
  *     grant->lock
- *     inode lock, shared	(verify.c) only tried
+ *     inode lock		(verify.c) only tried
  *     mmap lock, read		(verify.c) only tried
- *     mmu_interval_read_begin, mmu_interval_notifier_remove: both wait for
- *				invalidations in progress
+ *     mmu_interval_read_begin	waits for invalidations in progress, which a
+ *				process can keep up; so an order from the policy
+ *				owner only tries the settle mutex
+ *   mmu_interval_notifier_remove waits for the same; called with nothing held
  *   region->lock (spinlock)	state, validity word. Taken in the notifier
  *     grant->dirty_lock	callback, that is under mmap, i_mmap, folio and
  *				reclaim: nothing below it may sleep or allocate
+ *   mmap lock -> session->words_lock -> allocation	(a fault on the words)
  *   belay_event_lock (spinlock) the events; a leaf, never in the callback
  *
  *   mmap lock, read		(pin.c, and a client's own BELAY_CHECK) with nothing
@@ -98,8 +103,8 @@ struct belay_event_source {
  * @mn: tells the end of the address space
  * @lock: @regions, @layer, and the charge of every region in the tree
  * @regions: the charged regions of all sessions, by page number
- * @dirty_lock: @losses, @suspects: regions that the worker has to look at, each
- *	on one of them, with a reference
+ * @dirty_lock: @losses, @suspects, @later: regions that the worker has to look
+ *	at, each on one of them, with a reference; @later_at, @backoff, @waiting
  * @account (NULL once ended), @sessions, @ended, @told: belay_tree_lock
  * @dead: set once, by the notifier; the address space has ended
  */
@@ -122,11 +127,15 @@ struct belay_grant {
 
 	struct mutex lock;
 	struct rb_root_cached regions;
-	u32 layer;
+	u64 layer;
 
 	spinlock_t dirty_lock;
 	struct list_head losses;
 	struct list_head suspects;
+	struct list_head later;
+	unsigned long later_at;	/* jiffies */
+	unsigned long backoff;	/* jiffies */
+	bool waiting;		/* the worker's timer is for @later */
 	struct delayed_work work;
 
 	unsigned int sessions;
@@ -165,9 +174,11 @@ enum belay_state {
  * @session, @id, @slot, @word, @it, @kind, @flags, @cookie, @made_at, @device,
  * @inode: immutable once LIVE
  * @lock: @state, @bits (and with it the validity word), @dirty_*, @lost_*,
- *	@exited, @request to @policy; also serialises with @mni's callback
- * @settle: @extents (fixed once LIVE), @held, @counted, @watched, @prepared,
- *	@tries, @loss_raised
+ *	@exited, @remapped, @request to @policy; also serialises with @mni's
+ *	callback
+ * @settle: @extents (fixed once LIVE), @held, @counted, @prepared,
+ *	@loss_raised, @empty, @finished
+ * @watched: exchanged; whoever finds it set removes the notifier
  * @charged, @layer: grant->lock
  * @dirty_link: grant->dirty_lock
  */
@@ -191,10 +202,12 @@ struct belay_region {
 	bool exited;		/* the address space has ended */
 	bool loss_raised;	/* the policy owner was, or will be, told */
 	bool told;		/* it has dealt with the loss; belay_event_lock */
-	u32 layer;
+	bool remapped;		/* while BUILDING: another mapping came */
+	bool empty;		/* dead, and nothing is held or charged any more */
+	bool finished;		/* and somebody does, or did, the rest */
+	u64 layer;
 
 	spinlock_t lock;
-	u8 tries;		/* of the worker, since it could last tell */
 	u32 lost_reason;
 	/* Suspect and lost pages. None: ULONG_MAX and 0. */
 	unsigned long dirty_start, dirty_last;
@@ -275,6 +288,7 @@ static inline bool belay_is_bound_here(const struct belay_session *s)
 int belay_coverage_charge(struct belay_region *r, struct belay_refusal *why);
 void belay_coverage_refund(struct belay_region *r);
 bool belay_coverage_shares_unhealthy(struct belay_region *r);
+bool belay_coverage_meets_suspect(struct belay_region *r);
 
 /* pin.c */
 int belay_pin(struct belay_region *r);
@@ -283,12 +297,13 @@ void belay_unpin(struct belay_region *r, bool dirty);
 /* watch.c */
 int belay_watch(struct belay_region *r);
 void belay_unwatch(struct belay_region *r);
+void belay_hand_to_worker(struct belay_region *r);
 void belay_worker(struct work_struct *work);
 void belay_settle_grant(struct belay_grant *g);
 
 /* verify.c */
-int belay_verify(struct belay_region *r);
 int belay_settle(struct belay_region *r);
+int belay_settle_now(struct belay_region *r);
 int belay_become_live(struct belay_region *r);
 static inline void belay_range_extend(unsigned long *start, unsigned long *last,
 				      unsigned long add_start,
@@ -302,7 +317,8 @@ static inline void belay_range_extend(unsigned long *start, unsigned long *last,
 int belay_region_register(struct belay_session *s,
 			  struct belay_register_entry *e);
 int belay_region_commit(struct belay_region *r);
-bool belay_region_let_go(struct belay_region *r);
+void belay_region_let_go(struct belay_region *r);
+int belay_region_order_release(struct belay_region *r);
 struct belay_region *belay_region_find(struct belay_session *s, u64 id);
 struct belay_region *belay_region_next(struct belay_session *s,
 				       unsigned long *slot);

@@ -16,21 +16,23 @@
  * would hold a multiple of what is charged. Therefore each region lies in a
  * layer, and shares only within it. A new region joins the newest layer in
  * which a healthy region overlaps it and no unhealthy one does; else it opens
- * a new layer and is charged in full. Layers differ from 0 only while a lost
- * region that another driver holds has not been unregistered (what the module
- * holds is let go, and leaves the tree, when it is lost).
+ * a new layer and is charged in full. That happens over a lost region that
+ * another driver still holds (what the module holds is let go, and leaves the
+ * tree, when it is lost), and over a suspect one that cannot be settled just
+ * now; the new region's charge is then in full for as long as it lives.
  *
  * Whether a region is healthy is read without its lock. That is enough: the
  * registering thread has called mmu_interval_read_begin() for its own range
  * before; an invalidation that ended before has set the other region's bits,
- * and one that comes later makes this registration look again (region.c).
+ * and one that comes later makes this registration look again (region.c). A
+ * region that is being built is suspect, too, from the first event on.
  */
 #include <linux/interval_tree.h>
 #include <linux/sched.h>
 
 #include "belay.h"
 
-#define NO_LAYER	U32_MAX
+#define NO_LAYER	U64_MAX
 
 static bool is_healthy(const struct belay_region *r)
 {
@@ -85,7 +87,7 @@ static bool is_too_deep(struct belay_region *r)
 }
 
 /* Pages of @r that no other region of @layer covers. */
-static unsigned long uncovered(struct belay_region *r, u32 layer)
+static unsigned long uncovered(struct belay_region *r, u64 layer)
 {
 	unsigned long next = r->it.start, pages = 0;
 	struct belay_region *at;
@@ -102,7 +104,7 @@ static unsigned long uncovered(struct belay_region *r, u32 layer)
 	return pages + (r->it.last - next + 1);
 }
 
-static bool has_unhealthy(struct belay_region *r, u32 layer)
+static bool has_unhealthy(struct belay_region *r, u64 layer)
 {
 	struct belay_region *at;
 
@@ -112,11 +114,11 @@ static bool has_unhealthy(struct belay_region *r, u32 layer)
 	return false;
 }
 
-static u32 choose_layer(struct belay_region *r)
+static u64 choose_layer(struct belay_region *r)
 {
 	struct belay_region *at;
 	bool overlaps = false;
-	u32 best = NO_LAYER;
+	u64 best = NO_LAYER;
 
 	for_each_overlap(at, r) {
 		overlaps = true;
@@ -127,9 +129,7 @@ static u32 choose_layer(struct belay_region *r)
 		return 0;
 	if (best != NO_LAYER && !has_unhealthy(r, best))
 		return best;
-	if (++r->session->grant->layer == NO_LAYER)
-		r->session->grant->layer = 1;
-	return r->session->grant->layer;
+	return ++r->session->grant->layer;
 }
 
 /*
@@ -183,6 +183,20 @@ bool belay_coverage_shares_unhealthy(struct belay_region *r)
 
 	mutex_lock(&g->lock);
 	ret = has_unhealthy(r, r->layer);
+	mutex_unlock(&g->lock);
+	return ret;
+}
+
+/* Does @r overlap a region that should be settled before it is charged? */
+bool belay_coverage_meets_suspect(struct belay_region *r)
+{
+	struct belay_grant *g = r->session->grant;
+	struct belay_region *at;
+	bool ret = false;
+
+	mutex_lock(&g->lock);
+	for_each_overlap(at, r)
+		ret |= !is_healthy(at);
 	mutex_unlock(&g->lock);
 	return ret;
 }

@@ -25,6 +25,7 @@
 DECLARE_WAIT_QUEUE_HEAD(belay_event_wait);
 static DEFINE_SPINLOCK(belay_event_lock);
 static LIST_HEAD(pending);
+static unsigned long nr_pending;	/* without markers */
 static u64 last_seq;
 
 static struct belay_region *region_of(struct belay_event_source *src)
@@ -64,6 +65,9 @@ static void raise_locked(struct belay_event_source *src, u32 bit)
 	if (list_empty(&src->link)) {
 		source_get(src);
 		list_add_tail(&src->link, &pending);
+		nr_pending++;
+	} else {
+		list_move_tail(&src->link, &pending);
 	}
 }
 
@@ -99,6 +103,7 @@ void belay_event_region_gone(struct belay_region *r)
 		wake = true;
 	} else if (!list_empty(&r->event.link)) {
 		list_del_init(&r->event.link);
+		nr_pending--;
 		put = true;
 	}
 	spin_unlock(&belay_event_lock);
@@ -110,7 +115,7 @@ void belay_event_region_gone(struct belay_region *r)
 
 bool belay_event_pending(void)
 {
-	return !list_empty_careful(&pending);
+	return READ_ONCE(nr_pending);
 }
 
 static void fill_grant(const struct belay_grant *g, struct belay_event *e)
@@ -189,7 +194,8 @@ int belay_events_read(struct belay_ctl_events *arg)
 			fill_region(region_of(src), &e);
 		source_put(src);
 		ret = belay_row_write(&e, sizeof(e), arg->entries,
-				      arg->entry_size, arg->count++);
+				      arg->entry_size, arg->count);
+		arg->count += !ret;
 		cond_resched();
 	}
 	spin_lock(&belay_event_lock);
@@ -198,16 +204,19 @@ int belay_events_read(struct belay_ctl_events *arg)
 	return ret;
 }
 
-/* Sources are read and dealt with in one order: this finds most at once. */
+/* The list is in the order of seq: what was read is found near the front. */
 static struct belay_event_source *take_done(u64 seq)
 {
 	struct belay_event_source *src;
 
 	spin_lock(&belay_event_lock);
 	list_for_each_entry(src, &pending, link) {
-		if (src->marker || src->seq != seq)
+		if (src->marker || src->seq < seq)
 			continue;
+		if (src->seq > seq)
+			break;
 		list_del_init(&src->link);
+		nr_pending--;
 		if (!src->is_grant && src->bits & BELAY_EVENT_LOST)
 			region_of(src)->told = true;
 		src->bits = 0;
@@ -228,18 +237,17 @@ int belay_events_done(struct belay_ctl_events *arg)
 	if (ret)
 		return ret;
 	for (i = 0; !ret && i < arg->count; i++) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		ret = belay_entry_read(&e, sizeof(e), arg->entries,
-				       arg->entry_size, i);
+		ret = fatal_signal_pending(current) ? -EINTR :
+			belay_entry_read(&e, sizeof(e), arg->entries,
+					 arg->entry_size, i);
 		src = ret ? NULL : take_done(e.seq);
+		cond_resched();
 		if (!src)
 			continue;
 		cleared++;
 		if (src->is_grant)
 			belay_grant_acknowledged(grant_of(src));
 		source_put(src);
-		cond_resched();
 	}
 	arg->count = cleared;
 	return ret;

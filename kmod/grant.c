@@ -88,7 +88,14 @@ static int bind_mm(struct belay_grant *g, struct mm_struct *mm)
 			return -EAGAIN;
 		usleep_range(500, 1000);
 	}
-	ret = __mmu_notifier_register(&g->mn, mm);
+	/*
+	 * Without a subscription this only prepares the address space for
+	 * interval notifiers, which the first registration would do otherwise:
+	 * waiting for that lock, and giving up at any signal.
+	 */
+	ret = __mmu_notifier_register(NULL, mm);
+	if (!ret)
+		ret = __mmu_notifier_register(&g->mn, mm);
 	mmap_write_unlock(mm);
 	if (!ret) {
 		mmgrab(mm);
@@ -115,6 +122,7 @@ static struct belay_grant *grant_alloc(const struct belay_ctl_grant *arg)
 	spin_lock_init(&g->dirty_lock);
 	INIT_LIST_HEAD(&g->losses);
 	INIT_LIST_HEAD(&g->suspects);
+	INIT_LIST_HEAD(&g->later);
 	INIT_DELAYED_WORK(&g->work, belay_worker);
 	belay_event_init(&g->event, true);
 	return g;
@@ -125,7 +133,8 @@ void belay_grant_release(struct kref *ref)
 {
 	struct belay_grant *g = container_of(ref, struct belay_grant, ref);
 
-	WARN_ON(!list_empty(&g->losses) || !list_empty(&g->suspects));
+	WARN_ON(!list_empty(&g->losses) || !list_empty(&g->suspects) ||
+		!list_empty(&g->later));
 	if (g->mm)
 		mmdrop(g->mm);
 	put_pid(g->pid);
@@ -199,6 +208,8 @@ static void grant_end(struct belay_grant *g)
 	WRITE_ONCE(g->closing, true);
 	mmu_notifier_unregister(&g->mn, g->mm);
 	cancel_delayed_work_sync(&g->work);
+	/* What was released by order and still waits for the worker. */
+	belay_settle_grant(g);
 
 	mutex_lock(&belay_tree_lock);
 	g->account->grants--;

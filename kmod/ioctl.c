@@ -38,6 +38,8 @@ long belay_ioctl(struct file *file, const struct belay_command *table, size_t n,
 		return -EFAULT;
 	if (user_size < c->size)
 		return -EINVAL;
+	if (user_size > PAGE_SIZE)
+		return -E2BIG;
 	call.user_size = user_size;
 	call.size = c->size;
 	ret = copy_struct_from_user(buf, c->size, call.user, user_size);

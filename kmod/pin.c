@@ -23,6 +23,11 @@
 #include "compat/compat.h"
 
 #define SMALL_PAGES	16
+/*
+ * A small page's references overflow at 2^31, and a pin takes 1024: half is
+ * left to others, however many mappings of the page somebody pins.
+ */
+#define REFERENCES_MAX	(1 << 30)
 /* unpin_user_page_range_dirty_lock() does not yield: 64 MiB of 4 KiB pages. */
 #define UNPIN_PAGES	16384UL
 
@@ -35,6 +40,17 @@ static bool is_shmem_or_hugetlb(struct vm_area_struct *vma)
 {
 	return is_vm_hugetlb_page(vma) ||
 	       (vma->vm_file && shmem_mapping(vma->vm_file->f_mapping));
+}
+
+/*
+ * Others (NFS, FUSE, drivers) replace the pages of a file under no lock that
+ * verify.c could look at.
+ */
+static bool is_on_local_disk(const struct vm_area_struct *vma)
+{
+	int flags = file_inode(vma->vm_file)->i_sb->s_type->fs_flags;
+
+	return flags & FS_REQUIRES_DEV && !(flags & FS_HAS_SUBTYPE);
 }
 
 static bool is_secretmem(const struct vm_area_struct *vma)
@@ -59,7 +75,11 @@ static int classify(struct vm_area_struct *vma, const struct belay_region *r,
 		return -EMEDIUMTYPE;
 	if (vma_is_dax(vma) || is_secretmem(vma))
 		return -EMEDIUMTYPE;
-	if (write && is_shared(vma) && !is_shmem_or_hugetlb(vma))
+	if (is_shared(vma) && !is_shmem_or_hugetlb(vma) &&
+	    (write || !is_on_local_disk(vma)))
+		return -EMEDIUMTYPE;
+	/* 6.1 cannot break copy-on-write there; and so it is nowhere done. */
+	if (is_vm_hugetlb_page(vma) && !is_shared(vma) && !(vma->vm_flags & VM_WRITE))
 		return -EMEDIUMTYPE;
 	if (write)
 		gup |= FOLL_WRITE;
@@ -92,6 +112,12 @@ static int look_up(struct belay_region *r, unsigned long addr,
 	return ret;
 }
 
+static bool is_overused(struct page *page)
+{
+	return folio_ref_count(page_folio(page)) > REFERENCES_MAX;
+}
+
+/* Whether a page has been pinned too often is asked once for each run. */
 static int remember(struct belay_region *r, struct page **pages, int nr,
 		    int *ret_remembered)
 {
@@ -104,7 +130,8 @@ static int remember(struct belay_region *r, struct page **pages, int nr,
 			run++;
 			continue;
 		}
-		ret = belay_extents_add(&r->extents, pfn, run);
+		ret = is_overused(pages[i - 1]) ? -EMLINK :
+			belay_extents_add(&r->extents, pfn, run);
 		if (ret)
 			return ret;
 		*ret_remembered = i;
@@ -158,7 +185,7 @@ static int pin_all(struct belay_region *r, struct page **scratch, unsigned int r
 			return ret;
 		addr = vma_end;
 	}
-	return belay_extents_pack(&r->extents) ?: 0;
+	return belay_extents_pack(&r->extents);
 }
 
 /*

@@ -35,10 +35,7 @@ static int release_one(struct belay_region *r, const struct belay_recall_entry *
 {
 	if (r->kind != BELAY_PINNED)
 		return -EBUSY;
-	if (!belay_region_let_go(r))
-		return -ENOENT;
-	belay_stat_inc(released);
-	return 0;
+	return belay_region_order_release(r);
 }
 
 static int on_region(const struct belay_recall_entry *e,

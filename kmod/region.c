@@ -10,15 +10,19 @@
  * word that nobody has: the pages are compared with what is mapped, and only
  * if one has been replaced already does pinning start again.
  *
- * Letting go:	dead (under settle and lock: exactly one caller goes on) with
- *		the word -> unwatch -> unpin -> refund -> unpublish -> put.
- * It cannot fail. The last reference frees the structure; until then a worker,
- * a listing or an undealt event may still hold one, and finds it dead.
+ * Letting go:	dead, with the word -> unpin -> refund, under the settle mutex
+ *		-> unwatch -> unpublish -> put, once.
+ * It cannot fail. Pins go before the notifier, whose removal may have to wait;
+ * a callback on a dead region does nothing. An order from the policy owner must
+ * not wait at all: it makes the region dead, lets go if the mutex is free, and
+ * leaves the rest to the grant's worker. The last reference frees the structure;
+ * until then a worker, a listing or an undealt event may hold one.
  *
  * A tracked region is held, too, from being prepared until it is committed:
  * then the other driver has its pins, and no page can have been replaced and
  * come back in between, which page numbers alone would not show.
  */
+#include <linux/mmap_lock.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
@@ -162,35 +166,57 @@ void belay_region_refund(struct belay_region *r)
 }
 
 /*
- * Charged in full because of neighbours that are being let go, or shared with
- * one that turned out lost: what is about to become free is freed first.
+ * Neighbours that may be lost are settled first: either they turn out healthy
+ * and share, or they go and make room. So is, if there is no room, all else
+ * that is about to be let go.
  */
 static int charge(struct belay_region *r, struct belay_refusal *why)
 {
-	int ret = belay_coverage_charge(r, why);
+	int ret;
 
+	if (belay_coverage_meets_suspect(r))
+		belay_settle_grant(r->session->grant);
+	ret = belay_coverage_charge(r, why);
 	if (ret != -EDQUOT)
 		return ret;
 	belay_settle_grant(r->session->grant);
 	return belay_coverage_charge(r, why);
 }
 
+/* The charge was shared with what turned out unhealthy: charge anew. */
+static int recharge(struct belay_region *r, struct belay_refusal *why)
+{
+	if (!belay_coverage_shares_unhealthy(r))
+		return 0;
+	belay_coverage_refund(r);
+	return charge(r, why);
+}
+
+/* Somebody has the mmap lock: wait for that, with nothing held. */
+static int wait_for_mm(struct mm_struct *mm)
+{
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	mmap_read_unlock(mm);
+	return 0;
+}
+
 /* All pinned: 0 once @r is live. -ESTALE: pin again; else it fails. */
 static int become_live(struct belay_region *r, struct belay_refusal *why)
 {
-	int ret, tries = 0;
+	int ret, err, tries = 0;
 
-	while ((ret = belay_become_live(r)) == 1) {
-		if (++tries > BUILD_TRIES || fatal_signal_pending(current))
-			return -EAGAIN;
-		if (!belay_coverage_shares_unhealthy(r))
-			continue;
-		belay_coverage_refund(r);
-		ret = charge(r, why);
-		if (ret)
-			return ret;
+	for (;;) {
+		ret = belay_become_live(r);
+		if ((ret != 1 && ret != -EAGAIN) || tries++ == BUILD_TRIES)
+			return ret == 1 ? -EAGAIN : ret;
+		if (ret == 1)
+			err = recharge(r, why);
+		else
+			err = wait_for_mm(r->session->grant->mm);
+		if (err)
+			return err;
 	}
-	return ret;
 }
 
 static int build_once(struct belay_region *r, struct belay_refusal *why)
@@ -202,16 +228,18 @@ static int build_once(struct belay_region *r, struct belay_refusal *why)
 	spin_lock(&r->lock);
 	r->dirty_start = ULONG_MAX;
 	r->dirty_last = 0;
+	r->remapped = false;
+	WRITE_ONCE(r->bits, 0);
 	spin_unlock(&r->lock);
 
 	ret = charge(r, why);
 	if (ret)
 		return ret;
+	/* Before: pinning may take long, and what it holds is to be seen. */
+	count(r, true);
 	ret = belay_pin(r);
-	if (!ret) {
-		count(r, true);
+	if (!ret)
 		ret = become_live(r, why);
-	}
 	if (ret) {
 		belay_unpin(r, false);
 		belay_region_refund(r);
@@ -303,7 +331,7 @@ err_put:
  * The other driver has its pins: from now on only remember the pages. Whatever
  * was announced since preparing has been looked at with the pages still held.
  */
-int belay_region_commit(struct belay_region *r)
+static int commit_settled(struct belay_region *r)
 {
 	int ret;
 
@@ -312,18 +340,29 @@ int belay_region_commit(struct belay_region *r)
 	ret = -EINVAL;
 	if (r->kind != BELAY_TRACKED || !r->prepared)
 		goto out;
-	ret = belay_verify(r);
-	if (READ_ONCE(r->bits) & BELAY_WORD_LOST)
-		ret = -EAGAIN;
-	if (ret)
-		goto out;
 	ret = READ_ONCE(r->state) == BELAY_DEAD ? -ENOENT : 0;
+	if (!ret && READ_ONCE(r->bits) & (BELAY_WORD_SUSPECT | BELAY_WORD_LOST))
+		ret = -EAGAIN;
 	if (!ret) {
 		r->prepared = false;
 		belay_region_drop_pins(r);
 	}
 out:
 	mutex_unlock(&r->settle);
+	return ret;
+}
+
+int belay_region_commit(struct belay_region *r)
+{
+	int ret, tries;
+
+	for (tries = 0; tries < BUILD_TRIES; tries++) {
+		ret = belay_settle(r);
+		if (!ret)
+			ret = commit_settled(r);
+		if (ret != -EAGAIN || READ_ONCE(r->bits) & BELAY_WORD_LOST)
+			break;
+	}
 	return ret;
 }
 
@@ -341,6 +380,7 @@ static void unlist(struct belay_region *r)
 		belay_region_put(r);
 }
 
+/* The word says so before anything is let go. Returns whether it was live. */
 static bool make_dead(struct belay_region *r)
 {
 	bool first;
@@ -354,34 +394,57 @@ static bool make_dead(struct belay_region *r)
 	return first;
 }
 
+/* Of a dead region. Under the settle mutex; twice does nothing. */
+static void let_go_of_pages(struct belay_region *r)
+{
+	if (r->empty)
+		return;
+	r->empty = true;
+	belay_region_drop_pins(r);
+	belay_region_refund(r);
+	belay_event_region_gone(r);
+	atomic_dec(&r->session->nr_regions);
+	belay_stat_add(regions, -1);
+	belay_stat_inc(unregistered);
+}
+
 /*
  * Let go of @r, on which the caller has a reference. When this returns nothing
  * is held or charged, whoever did it.
  */
-bool belay_region_let_go(struct belay_region *r)
+void belay_region_let_go(struct belay_region *r)
 {
-	struct belay_session *s = r->session;
-	bool first;
+	bool mine;
 
+	make_dead(r);
 	mutex_lock(&r->settle);
-	first = make_dead(r);
-	if (first) {
-		belay_unwatch(r);
-		unlist(r);
-		belay_region_drop_pins(r);
-		belay_region_refund(r);
-	}
+	let_go_of_pages(r);
+	mine = !r->finished;
+	r->finished = true;
 	mutex_unlock(&r->settle);
-	if (!first)
-		return false;
-
+	if (!mine)
+		return;
+	belay_unwatch(r);
+	unlist(r);
 	unreserve(r);
-	atomic_dec(&s->nr_regions);
-	belay_stat_add(regions, -1);
-	belay_stat_inc(unregistered);
-	belay_event_region_gone(r);
 	belay_region_put(r);
-	return true;
+}
+
+/*
+ * By order. Returns at once, whatever the region's process does; if somebody is
+ * looking at the region, its pages go as soon as they are done.
+ */
+int belay_region_order_release(struct belay_region *r)
+{
+	if (!make_dead(r))
+		return -ENOENT;
+	if (mutex_trylock(&r->settle)) {
+		let_go_of_pages(r);
+		mutex_unlock(&r->settle);
+	}
+	belay_stat_inc(released);
+	belay_hand_to_worker(r);
+	return 0;
 }
 
 struct belay_region *belay_region_find(struct belay_session *s, u64 id)

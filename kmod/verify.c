@@ -19,11 +19,13 @@
  *		dropped. The page is the same if it is in the page cache at its
  *		index. A hole punch announces itself only *before* it takes the
  *		page out of the cache; it holds the inode's lock all the time,
- *		so the cache is looked at under that lock, shared.
+ *		so the cache is looked at under that lock, shared (for
+ *		ordinary file systems look_in_disk_file() asks for more).
  *   private	an anonymous page is lost, unless a migration is being tried:
  *		then the entry is only away for a moment, and the folio is
  *		locked for all of it. So: no entry, folio not locked, still no
- *		entry, and nothing announced since before the first look. (A
+ *		entry (looked for with care, maps_now()), and nothing
+ *		announced since before the first look. (A
  *		migration that began before the first look and has not put
  *		the entry back at the second one was holding the lock between.)
  *
@@ -39,11 +41,14 @@
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/hmm.h>
+#include <linux/hugetlb.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
 #include <linux/pagemap.h>
+#include <linux/page-flags.h>
 #include <linux/sched/mm.h>
+#include <linux/shmem_fs.h>
 
 #include "belay.h"
 #include "compat/compat.h"
@@ -106,7 +111,7 @@ static int snapshot(struct look *l, unsigned long page, unsigned long nr,
 
 	memset(l->pfns, 0, nr * sizeof(*l->pfns));
 	if (!mmap_read_trylock(l->mm))
-		return -EAGAIN;
+		return -EBUSY;
 	ret = hmm_range_fault(&range);
 	mmap_read_unlock(l->mm);
 	return ret == -EBUSY ? -EAGAIN : ret;
@@ -115,6 +120,7 @@ static int snapshot(struct look *l, unsigned long page, unsigned long nr,
 /* What the mapping at a page says about how to look at it. */
 struct place {
 	bool is_unreadable;
+	bool is_hugetlb;
 	struct file *file;	/* of a shared mapping, with a reference */
 	pgoff_t index;
 	unsigned int cache_order;
@@ -127,10 +133,11 @@ static int find_place(struct look *l, unsigned long page, struct place *place)
 
 	*place = (struct place) {};
 	if (!mmap_read_trylock(l->mm))
-		return -EAGAIN;
+		return -EBUSY;
 	vma = find_vma(l->mm, addr);
 	if (vma && vma->vm_start <= addr) {
 		place->is_unreadable = !(vma->vm_flags & VM_READ);
+		place->is_hugetlb = is_vm_hugetlb_page(vma);
 		place->index = vma->vm_pgoff + page - (vma->vm_start >> PAGE_SHIFT);
 		place->cache_order = belay_cache_order(vma);
 		if (vma->vm_file && vma->vm_flags & VM_MAYSHARE)
@@ -141,17 +148,19 @@ static int find_place(struct look *l, unsigned long page, struct place *place)
 }
 
 /*
- * PROT_NONE, where hmm_range_fault() does not look: without faulting in.
- * 1: the same, 0: not, or nothing mapped, -EAGAIN: cannot be told now.
+ * The careful way: under the page table's lock, and also what may not be
+ * accessed, which hmm_range_fault() takes for nothing: PROT_NONE mappings, and
+ * entries that NUMA balancing has made so. Faults nothing in. 1: the same, 0:
+ * not, or nothing mapped, -EBUSY: cannot be told now.
  */
-static int maps_unreadable(struct look *l, unsigned long page, unsigned long pfn)
+static int maps_now(struct look *l, unsigned long page, unsigned long pfn)
 {
 	struct page *found;
 	bool same;
 	long nr;
 
 	if (!mmap_read_trylock(l->mm))
-		return -EAGAIN;
+		return -EBUSY;
 	nr = belay_get_page_remote(l->mm, page << PAGE_SHIFT, &found);
 	mmap_read_unlock(l->mm);
 	if (nr != 1)
@@ -169,7 +178,7 @@ static bool in_page_cache(struct address_space *mapping, pgoff_t index,
 
 	if (!page)
 		return false;
-	found = page_to_pfn(page);
+	found = PageHWPoison(page) ? 0 : page_to_pfn(page);
 	/* Where the cache counts huge pages, it gives the first small one. */
 	if (order)
 		found += index & ((1UL << order) - 1);
@@ -177,14 +186,34 @@ static bool in_page_cache(struct address_space *mapping, pgoff_t index,
 	return found == pfn;
 }
 
-/* 1: the same, 0: lost, -EAGAIN: cannot be told now. */
+/*
+ * Ordinary file systems also drop pages from the cache for direct I/O, with
+ * the lock held shared, or by counted requests that run on without it.
+ */
+static int look_in_disk_file(const struct place *place, unsigned long pfn)
+{
+	struct address_space *mapping = place->file->f_mapping;
+	struct inode *inode = mapping->host;
+	int ret = -EBUSY;
+
+	if (!inode_trylock(inode))
+		return -EBUSY;
+	if (!atomic_read(&inode->i_dio_count))
+		ret = in_page_cache(mapping, place->index, place->cache_order, pfn);
+	inode_unlock(inode);
+	return ret;
+}
+
+/* 1: the same, 0: lost, -EBUSY: cannot be told now. */
 static int look_in_file(const struct place *place, unsigned long pfn)
 {
 	struct address_space *mapping = place->file->f_mapping;
 	int ret;
 
+	if (!place->is_hugetlb && !shmem_mapping(mapping))
+		return look_in_disk_file(place, pfn);
 	if (!inode_trylock_shared(mapping->host))
-		return -EAGAIN;
+		return -EBUSY;
 	ret = in_page_cache(mapping, place->index, place->cache_order, pfn);
 	inode_unlock_shared(mapping->host);
 	return ret;
@@ -197,30 +226,46 @@ static bool is_locked(unsigned long pfn)
 	return page && folio_test_locked(page_folio(page));
 }
 
-/* The page table had no page at @page: 1, 0 or -EAGAIN as above. */
+/* A shared mapping's page, that the page table seemed not to have. */
+static int look_at_shared(struct look *l, unsigned long page, unsigned long pfn,
+			  const struct place *place)
+{
+	int ret = 0;
+
+	if (place->is_unreadable)
+		ret = maps_now(l, page, pfn);
+	return ret ? ret : look_in_file(place, pfn);
+}
+
+/* A private one's. Sound only together with @seq, which the caller asks about. */
+static int look_at_private(struct look *l, unsigned long page, unsigned long pfn,
+			   const struct place *place, unsigned long seq)
+{
+	int ret;
+
+	if (is_locked(pfn))
+		return -EAGAIN;
+	/* 6.1 would fault a readable huge page in. */
+	if (!place->is_hugetlb || place->is_unreadable)
+		return maps_now(l, page, pfn);
+	ret = snapshot(l, page, 1, seq);
+	return ret ? ret : is_mapped_same(l->pfns[0], pfn);
+}
+
+/* The page table seemed to have no page at @page: 1, 0, -EAGAIN or -EBUSY. */
 static int look_closer(struct look *l, unsigned long page, unsigned long pfn,
 		       unsigned long seq)
 {
 	struct place place;
-	int ret;
+	int ret = find_place(l, page, &place);
 
-	ret = find_place(l, page, &place);
-	if (!ret && place.is_unreadable)
-		ret = maps_unreadable(l, page, pfn);
-	if (!ret && place.file)
-		ret = look_in_file(&place, pfn);
-	if (place.file) {
-		fput(place.file);
-		return ret;
-	}
 	if (ret)
 		return ret;
-	if (is_locked(pfn))
-		return -EAGAIN;
-	ret = snapshot(l, page, 1, seq);
-	if (ret)
-		return ret;
-	return is_mapped_same(l->pfns[0], pfn);
+	if (!place.file)
+		return look_at_private(l, page, pfn, &place, seq);
+	ret = look_at_shared(l, page, pfn, &place);
+	fput(place.file);
+	return ret;
 }
 
 /*
@@ -274,6 +319,11 @@ static int look_at(struct look *l, unsigned long start, unsigned long last)
 		}
 		if (ret)
 			return ret;
+		cond_resched();
+		/* Let go, or lost, meanwhile: the rest matters to nobody. */
+		if (READ_ONCE(l->r->state) == BELAY_DEAD ||
+		    READ_ONCE(l->r->bits) & BELAY_WORD_LOST)
+			return -EAGAIN;
 	}
 	return 0;
 }
@@ -347,7 +397,7 @@ static int look_at_suspects(struct look *l)
 		if (ret) {
 			give_back(l->r, start, last);
 			belay_stat_inc(verify_again);
-			return ret;
+			return -EAGAIN;
 		}
 		if (l->lost_start <= l->lost_last) {
 			belay_stat_inc(verified_lost);
@@ -367,7 +417,8 @@ static int look_begin(struct look *l, struct belay_region *r)
 	l->lost_start = ULONG_MAX;
 	l->lost_last = 0;
 	rewind(l);
-	l->pfns = (unsigned long *)__get_free_page(GFP_KERNEL);
+	/* Not to wait: what else the worker has may be what the OOM killer needs. */
+	l->pfns = (unsigned long *)__get_free_page(GFP_NOWAIT | __GFP_NOWARN);
 	if (!l->pfns)
 		return -EAGAIN;
 	/* No users: the end of the address space is, or will be, announced. */
@@ -398,7 +449,8 @@ static int look_through(struct belay_region *r)
 /*
  * A region that is being built has its pages. 0: nothing was announced since
  * it began; it is live now. 1: something was, and all pages are the same; ask
- * again. -ESTALE: some page is another one already. -EAGAIN: cannot be told.
+ * again. -ESTALE: some page is another one already, or another mapping came,
+ * whose kind nobody has looked at. -EAGAIN: cannot be told.
  */
 int belay_become_live(struct belay_region *r)
 {
@@ -406,16 +458,28 @@ int belay_become_live(struct belay_region *r)
 	struct look l;
 	int ret;
 
+	/* Set together with something suspect: this order of asking is enough. */
+	if (READ_ONCE(r->remapped))
+		return -ESTALE;
 	if (!take_suspects(r, &start, &last))
 		return 0;
 	ret = look_begin(&l, r);
-	if (ret)
-		return ret;
-	ret = look_at(&l, start, last);
-	if (!ret)
-		ret = l.lost_start <= l.lost_last ? -ESTALE : 1;
-	look_end(&l);
-	return ret;
+	if (!ret) {
+		ret = look_at(&l, start, last);
+		look_end(&l);
+	}
+	if (ret) {
+		give_back(r, start, last);
+		return -EAGAIN;
+	}
+	return l.lost_start <= l.lost_last ? -ESTALE : 1;
+}
+
+/* A lost region of which nothing more is to be told. */
+static bool is_over(const struct belay_region *r)
+{
+	return READ_ONCE(r->bits) & BELAY_WORD_LOST &&
+	       (r->kind == BELAY_PINNED || READ_ONCE(r->exited));
 }
 
 /*
@@ -426,17 +490,15 @@ int belay_become_live(struct belay_region *r)
 static void drop_lost(struct belay_region *r)
 {
 	belay_region_drop_pins(r);
-	if (r->kind == BELAY_PINNED || READ_ONCE(r->exited)) {
-		belay_unwatch(r);
+	if (is_over(r))
 		belay_region_refund(r);
-	}
 }
 
 /*
  * Settle @r: 0 if its word says what is so, -EAGAIN if that cannot be told
  * yet. Called with r->settle held.
  */
-int belay_verify(struct belay_region *r)
+static int verify(struct belay_region *r)
 {
 	int ret = 0;
 
@@ -448,6 +510,19 @@ int belay_verify(struct belay_region *r)
 		belay_event_region_lost(r);
 		return 0;
 	}
+	return ret;
+}
+
+/* The worker's way. */
+int belay_settle_now(struct belay_region *r)
+{
+	int ret;
+
+	mutex_lock(&r->settle);
+	ret = verify(r);
+	mutex_unlock(&r->settle);
+	if (is_over(r))
+		belay_unwatch(r);
 	return ret;
 }
 
@@ -465,10 +540,7 @@ int belay_settle(struct belay_region *r)
 			return -EINTR;
 		if (tries)
 			mmap_read_unlock(mm);
-		if (mutex_lock_killable(&r->settle))
-			return -EINTR;
-		ret = belay_verify(r);
-		mutex_unlock(&r->settle);
+		ret = belay_settle_now(r);
 	}
 	return ret;
 }

@@ -9,7 +9,7 @@
  * before the page table changes, and puts the region on its grant's list:
  *
  *   UNMAP, RELEASE		certain: lost
- *   PROTECTION_*, SOFT_DIRTY	nothing: the page stays
+ *   PROTECTION_*, SOFT_DIRTY, EXCLUSIVE	nothing: the page stays
  *   all others (CLEAR, ...)	suspect: perhaps replaced, perhaps not. Nothing
  *				in the event tells; verify.c looks afterwards
  *
@@ -29,11 +29,8 @@
 
 /* From the event to the look. */
 #define LOOK_DELAY	msecs_to_jiffies(2)
-/*
- * When a look could not tell: doubled each time, up to this. It bounds also how
- * long a loss waits that happens while the worker is waiting for that.
- */
-#define RETRY_DELAY_MAX	msecs_to_jiffies(16)
+/* Until what could not be told is looked at again: doubled up to this. */
+#define BACKOFF_MAX	HZ
 
 /* Returns whether the event can change pages, counting what was seen. */
 static bool count_event(enum mmu_notifier_event event, bool *ret_certain)
@@ -58,28 +55,42 @@ static bool count_event(enum mmu_notifier_event event, bool *ret_certain)
 	case MMU_NOTIFY_SOFT_DIRTY:
 		belay_stat_inc(seen_soft_dirty);
 		return false;
+	case MMU_NOTIFY_EXCLUSIVE:
+		/* A device borrows the page; the next touch has it back. */
+		belay_stat_inc(seen_other);
+		return false;
 	default:
 		belay_stat_inc(seen_other);
 		return true;
 	}
 }
 
-/* Under r->lock. On its way to the losses a region leaves the suspects. */
-static void queue(struct belay_region *r, struct list_head *list,
-		  unsigned long delay)
+/*
+ * Under r->lock. On its way to the losses a region leaves the other lists. The
+ * timer is not put off if it is running, or a storm would do so for ever; only
+ * if it was waiting for what could not be told it is moved up, once.
+ */
+static void queue(struct belay_region *r, struct list_head *list)
 {
 	struct belay_grant *g = r->session->grant;
+	bool hurry = false;
 
 	spin_lock(&g->dirty_lock);
 	if (list_empty(&r->dirty_link)) {
 		kref_get(&r->ref);
 		list_add_tail(&r->dirty_link, list);
+		hurry = g->waiting;
 	} else if (list == &g->losses) {
 		list_move_tail(&r->dirty_link, list);
+		hurry = g->waiting;
 	}
+	if (hurry)
+		g->waiting = false;
 	spin_unlock(&g->dirty_lock);
-	/* Not put off if it is queued already, or a storm would do so for ever. */
-	queue_delayed_work(belay_wq, &g->work, delay);
+	if (hurry)
+		mod_delayed_work(belay_wq, &g->work, LOOK_DELAY);
+	else
+		queue_delayed_work(belay_wq, &g->work, LOOK_DELAY);
 }
 
 static void mark(struct belay_region *r, const struct mmu_notifier_range *range,
@@ -88,8 +99,12 @@ static void mark(struct belay_region *r, const struct mmu_notifier_range *range,
 	unsigned long start = max(range->start >> PAGE_SHIFT, r->it.start);
 	unsigned long last = min((range->end - 1) >> PAGE_SHIFT, r->it.last);
 
-	if (r->state == BELAY_BUILDING)
+	if (r->state == BELAY_BUILDING) {
 		belay_range_extend(&r->dirty_start, &r->dirty_last, start, last);
+		/* Not the word, which nobody has: nobody may share its charge. */
+		WRITE_ONCE(r->bits, BELAY_WORD_SUSPECT);
+		r->remapped |= certain;
+	}
 	if (r->state != BELAY_LIVE)
 		return;
 	if (range->event == MMU_NOTIFY_RELEASE)
@@ -102,7 +117,7 @@ static void mark(struct belay_region *r, const struct mmu_notifier_range *range,
 		}
 		belay_word_set(r, r->bits | BELAY_WORD_LOST);
 		belay_range_extend(&r->lost_start, &r->lost_last, start, last);
-		queue(r, &r->session->grant->losses, LOOK_DELAY);
+		queue(r, &r->session->grant->losses);
 		return;
 	}
 	if (r->bits & BELAY_WORD_LOST)
@@ -111,7 +126,7 @@ static void mark(struct belay_region *r, const struct mmu_notifier_range *range,
 		belay_stat_inc(suspect);
 	belay_word_set(r, r->bits | BELAY_WORD_SUSPECT);
 	belay_range_extend(&r->dirty_start, &r->dirty_last, start, last);
-	queue(r, &r->session->grant->suspects, LOOK_DELAY);
+	queue(r, &r->session->grant->suspects);
 }
 
 /* Never false: a call that must not block is served like any other. */
@@ -149,12 +164,23 @@ int belay_watch(struct belay_region *r)
 	return ret;
 }
 
-/* Afterwards no callback runs or will. Twice does nothing. */
+/*
+ * Afterwards no callback runs or will. Waits until no invalidation of the
+ * address space is going on, which its threads can keep up for long: called
+ * with nothing held. Whoever comes second does nothing, and does not wait.
+ */
 void belay_unwatch(struct belay_region *r)
 {
-	if (r->watched)
+	if (xchg(&r->watched, false))
 		mmu_interval_notifier_remove(&r->mni);
-	r->watched = false;
+}
+
+/* A dead region that its worker is to finish. */
+void belay_hand_to_worker(struct belay_region *r)
+{
+	spin_lock(&r->lock);
+	queue(r, &r->session->grant->losses);
+	spin_unlock(&r->lock);
 }
 
 /* Off the list before it is looked at: a new event lists it again. */
@@ -170,51 +196,76 @@ static struct belay_region *take(struct belay_grant *g, struct list_head *list)
 	return r;
 }
 
-/* What cannot be told yet is listed again, for later. */
-static void settle_one(struct belay_region *r)
+static void look_later(struct belay_region *r)
 {
-	unsigned long delay = 0;
+	struct belay_grant *g = r->session->grant;
 
-	mutex_lock(&r->settle);
-	if (belay_verify(r) == -EAGAIN) {
-		delay = min(LOOK_DELAY << r->tries, RETRY_DELAY_MAX);
-		r->tries = min(r->tries + 1, 8);
-	} else {
-		r->tries = 0;
-	}
-	mutex_unlock(&r->settle);
-	if (!delay)
-		return;
 	spin_lock(&r->lock);
-	if (r->state == BELAY_LIVE)
-		queue(r, &r->session->grant->suspects, delay);
+	spin_lock(&g->dirty_lock);
+	if (r->state == BELAY_LIVE && list_empty(&r->dirty_link)) {
+		kref_get(&r->ref);
+		list_add_tail(&r->dirty_link, &g->later);
+	}
+	spin_unlock(&g->dirty_lock);
 	spin_unlock(&r->lock);
 }
 
-static void settle_list(struct belay_grant *g, struct list_head *list)
+/* Returns whether some region could be told. */
+static bool settle_list(struct belay_grant *g, struct list_head *list)
 {
 	struct belay_region *r;
+	bool told = false;
 
 	while ((r = take(g, list))) {
-		settle_one(r);
+		if (READ_ONCE(r->state) == BELAY_DEAD)
+			belay_region_let_go(r);
+		else if (belay_settle_now(r) != -EAGAIN)
+			told = true;
+		else
+			look_later(r);
 		belay_region_put(r);
 		cond_resched();
 	}
+	return told;
+}
+
+static void wait_for_later(struct belay_grant *g, bool told)
+{
+	unsigned long backoff = 0;
+
+	spin_lock(&g->dirty_lock);
+	if (!list_empty(&g->later)) {
+		if (told || !g->backoff)
+			g->backoff = LOOK_DELAY;
+		else
+			g->backoff = min_t(unsigned long, g->backoff * 2, BACKOFF_MAX);
+		backoff = g->backoff;
+		g->later_at = jiffies + backoff;
+		g->waiting = true;
+	}
+	spin_unlock(&g->dirty_lock);
+	if (backoff)
+		queue_delayed_work(belay_wq, &g->work, backoff);
 }
 
 /*
- * Look at all that is listed now. Called by the worker, and by a registration
- * that would otherwise be refused for room that is about to become free.
+ * Look at all that is listed now. Called by the worker, by a registration that
+ * would otherwise be refused for room that is about to become free, and by the
+ * last close.
  */
 void belay_settle_grant(struct belay_grant *g)
 {
 	LIST_HEAD(now);
+	bool told;
 
 	settle_list(g, &g->losses);
 	spin_lock(&g->dirty_lock);
 	list_splice_init(&g->suspects, &now);
+	if (time_after_eq(jiffies, g->later_at))
+		list_splice_tail_init(&g->later, &now);
 	spin_unlock(&g->dirty_lock);
-	settle_list(g, &now);
+	told = settle_list(g, &now);
+	wait_for_later(g, told);
 }
 
 void belay_worker(struct work_struct *work)

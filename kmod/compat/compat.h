@@ -23,15 +23,20 @@ static inline void belay_vm_flags_change(struct vm_area_struct *vma,
 }
 
 /*
- * Kernels between 6.4 and at least 6.12 have no such helper, and nothing that
- * mmap_write_lock() does beside taking the semaphore.
+ * Newer kernels have no such helper. What mmap_write_lock() does there beside
+ * taking the semaphore, and mmap_write_unlock() undoes, is to begin a sequence.
  */
 static inline bool belay_mmap_write_trylock(struct mm_struct *mm)
 {
 #ifdef BELAY_HAS_MMAP_WRITE_TRYLOCK
 	return mmap_write_trylock(mm);
 #else
-	return down_write_trylock(&mm->mmap_lock);
+	if (!down_write_trylock(&mm->mmap_lock))
+		return false;
+#ifdef BELAY_HAS_MM_LOCK_SEQCOUNT
+	mm_lock_seqcount_begin(mm);
+#endif
+	return true;
 #endif
 }
 

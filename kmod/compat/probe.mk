@@ -14,6 +14,7 @@ ifneq ($(call belay-try,ALWAYS),y)
 $(error $(src)/compat/probe/ALWAYS.c does not compile against this kernel: nothing can be probed)
 endif
 BELAY_PROBES := HAS_VM_FLAGS_SET HAS_REMOTE_VMAS HAS_PRECISE_HUGETLB_INDEX \
-	HAS_UNRELIABLE_READ_PIN HAS_MMAP_WRITE_TRYLOCK
+	HAS_UNRELIABLE_READ_PIN HAS_MMAP_WRITE_TRYLOCK \
+	HAS_MM_LOCK_SEQCOUNT
 ccflags-y += $(foreach p,$(BELAY_PROBES),$(if $(call belay-try,$(p)),-DBELAY_$(p)))
 endif
