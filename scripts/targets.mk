@@ -64,7 +64,7 @@ install uninstall:
 
 # Images and headers stay, since they are not made from this tree.
 clean:
-	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm ! -name headers -exec rm -rf {} + 2>/dev/null || true
+	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm ! -name headers ! -name '*.lock' -exec rm -rf {} + 2>/dev/null || true
 
 distclean:
 	@rm -rf $(B)
