@@ -111,24 +111,17 @@ exit_statuses()
 	done
 }
 
-# The first example program of a page, as a compiler sees it.
-example_of()
-{
-	awk '/^#include/ { on = 1 } /^\.Ed/ { if (on) exit } on' "$1" |
-		sed 's/\\e/\\/g; s/^\\&//; s/\\-/-/g'
-}
-
 examples_compile()
 {
 	local page program
 	for page in man/*.[37]; do
-		program=$(example_of "$page")
+		program=$(awk -f man/example.awk "$page")
 		[ -n "$program" ] || continue
 		grep -q 'main(' <<< "$program" || continue
 		gcc -Wall -Wextra -Werror -Wno-unused-parameter -Iinclude -Iinclude/uapi \
 			-fsyntax-only -x c - <<< "$program" || { echo "in $page"; return 1; }
 	done
-	example_of man/belay.7 | grep -q belay_get_request
+	awk -f man/example.awk man/belay.7 | grep -q belay_get_request
 }
 
 licences()

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: MIT
+#
+# awk -f man/example.awk PAGE: the first program that a page prints, for a compiler.
+/^#include/ { on = 1 }
+/^\.Ed/ { if (on) exit }
+on {
+	sub(/^\\&/, "")
+	gsub(/\\-/, "-")
+	gsub(/\\e/, "\\")
+	print
+}

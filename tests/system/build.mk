@@ -1,0 +1,16 @@
+
+# ctl, and the program that belay(7) prints
+build/generated/walkthrough.c: man/belay.7 man/example.awk
+	$(call say,GEN,$@)mkdir -p $(@D); awk -f man/example.awk $< > $@
+$(call vm_helper,system,walkthrough,build/generated/walkthrough.c,shared:belay)
+$(call vm_helper,system,ctl_hold,tests/system/ctl_hold.c,shared:belay)
+$(call vm_script,system,tests/system/ctl_walkthrough.sh)
+$(call vm_script,system,tests/system/ctl_admin.sh,timeout=300)
+
+# libclient and the examples
+$(call vm_test,system,client_api,tests/system/client_api.c,shared:belay -pthread,timeout=300)
+$(call vm_script,system,tests/system/rdma_lifecycle.sh,timeout=180)
+
+# daemon
+$(call vm_test,system,daemon_wire,tests/system/daemon_wire.c,static:belay-common,timeout=300)
+$(call vm_script,system,tests/system/daemon_service.sh,timeout=180)

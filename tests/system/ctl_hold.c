@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+/*
+ * ctl_hold [-t] [-i] [-l LABEL] [-n REGIONS] KIB: holds that much memory in
+ * each of so many regions until it is asked to let go of all of them.
+ *
+ *	-t	tracked regions (nobody's driver holds them)
+ *	-i	ignores requests
+ */
+#include <belay.h>
+#include <err.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static struct belay *belay;
+static bool ignore;
+static unsigned long held;
+
+static void serve(void)
+{
+	struct belay_request_info info = { .size = sizeof(info) };
+	struct pollfd p = { .fd = belay_get_fd(belay), .events = POLLIN };
+	struct belay_request *req;
+
+	poll(&p, 1, -1);
+	belay_dispatch(belay);
+	while (!belay_get_request(belay, &req)) {
+		belay_request_info(req, &info);
+		printf("asked: %s\n", info.reason_text);
+		if (ignore)
+			continue;
+		belay_unregister(info.region);
+		belay_ack(req);
+		held--;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct belay_options options = { .size = sizeof(options) };
+	uint32_t flags = BELAY_PIN | BELAY_WRITE;
+	struct belay_refusal why = { 0 };
+	struct belay_region *region;
+	unsigned long n = 1, i;
+	size_t len;
+	char *buf;
+	int opt;
+
+	while ((opt = getopt(argc, argv, "til:n:")) != -1) {
+		switch (opt) {
+		case 't':
+			flags = BELAY_TRACK | BELAY_WRITE;
+			break;
+		case 'i':
+			ignore = true;
+			break;
+		case 'l':
+			options.label = optarg;
+			break;
+		case 'n':
+			n = strtoul(optarg, NULL, 0);
+			break;
+		default:
+			return 2;
+		}
+	}
+	if (optind >= argc)
+		errx(2, "how much?");
+	setlinebuf(stdout);
+	len = strtoul(argv[optind], NULL, 0) << 10;
+	buf = mmap(NULL, n * len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (buf == MAP_FAILED)
+		err(1, "mmap");
+	if (belay_open(&belay, &options, &why))
+		errx(1, "%s", why.text);
+	for (i = 0; i < n; i++, held++)
+		if (belay_register(belay, buf + i * len, len, flags, NULL, &region, &why) ||
+		    (flags & BELAY_TRACK && belay_commit(region)))
+			errx(1, "%s", why.text);
+	puts("holding");
+	while (held)
+		serve();
+	belay_close(belay);
+	return 0;
+}
