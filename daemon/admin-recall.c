@@ -106,7 +106,7 @@ static void recalled(struct bl_manager *m, struct belay_region_row *row,
 	else if (e->status == -ENOENT && r)
 		bl_revoke_gone(&m->revoke, r);
 	else
-		bl_error("region %llu/%llu cannot be recalled: %s",
+		bl_error("region %llu:%llu cannot be recalled: %s",
 			 (unsigned long long)e->session,
 			 (unsigned long long)e->region, strerror(-e->status));
 }

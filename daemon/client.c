@@ -182,6 +182,7 @@ static int try_open(struct bl_conn *c, const struct opening *o,
 	};
 	struct bl_grant_tag tag = { .uid = c->peer.uid };
 	struct bl_memlock memlock;
+	struct bl_grant_record fresh = { 0 };
 	struct bl_limits limits;
 	struct bl_account *a;
 	int err;
@@ -198,7 +199,10 @@ static int try_open(struct bl_conn *c, const struct opening *o,
 	a = bl_accounts_user(m, c->peer.uid, tag.memlock_soft, &err);
 	if (!a)
 		return err;
-	limits = bl_policy_process_limits(m->policy, c->peer.uid, tag.memlock_soft);
+	fresh.account = a;
+	fresh.uid = c->peer.uid;
+	fresh.memlock_soft = tag.memlock_soft;
+	limits = bl_ledger_grant_limits(m->policy, &fresh);
 	if (wants_too_much(c, o, a, &limits))
 		return 0;
 

@@ -64,6 +64,9 @@ static void rearm(struct bl_conn *c)
 		event_del(&c->ev_read);
 	else
 		event_add(&c->ev_read, c->version ? NULL : &hello);
+	/* Adding without a time keeps the one that was set before. */
+	if (c->version)
+		event_remove_timer(&c->ev_read);
 	if (STAILQ_EMPTY(&c->out))
 		event_del(&c->ev_write);
 	else if (!event_pending(&c->ev_write, EV_WRITE, NULL))

@@ -27,7 +27,7 @@ static struct region_text describe(const struct bl_request *r)
 	struct region_text t;
 	char size[BL_SIZE_TEXT];
 
-	snprintf(t.text, sizeof(t.text), "region %llu/%llu (%s, %s, %s)",
+	snprintf(t.text, sizeof(t.text), "region %llu:%llu (%s, %s, %s)",
 		 (unsigned long long)r->session, (unsigned long long)r->region,
 		 bl_size_format(size, sizeof(size), r->bytes),
 		 bl_kind_name(r->kind), bl_reason_text(r->reason));
