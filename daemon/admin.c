@@ -204,6 +204,7 @@ static int set_limit(struct bl_manager *m, const struct target *t,
 
 void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg, int fd)
 {
+	char regions[32];
 	const struct bl_limit *l = (const struct bl_limit *)msg;
 	char name[BL_NAME_MAX], bytes[BL_SIZE_TEXT];
 	const struct bl_limits *now;
@@ -233,9 +234,13 @@ void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg, int fd)
 		return;
 	}
 	now = t.account ? &t.account->limits : &t.grant->limits;
-	bl_notice("uid %u set the limit of %s: %s, %lld regions", c->peer.uid, name,
-		  bl_size_format(bytes, sizeof(bytes), now->bytes),
-		  (long long)now->regions);
+	if (now->regions == BL_UNLIMITED)
+		snprintf(regions, sizeof(regions), "any number of");
+	else
+		snprintf(regions, sizeof(regions), "%llu",
+			 (unsigned long long)now->regions);
+	bl_notice("uid %u set the limit of %s: %s, %s regions", c->peer.uid, name,
+		  bl_size_format(bytes, sizeof(bytes), now->bytes), regions);
 	bl_conn_ok(c, msg->serial, "%s may hold %s until belayd ends; for ever: belayd.conf",
 		   name, bl_size_format(bytes, sizeof(bytes), now->bytes));
 }
