@@ -198,7 +198,9 @@ uint64_t checksum(uint64_t sum, const void *p, size_t len)
 {
 	const uint64_t *word = p, *end = word + len / sizeof(*word);
 
-	while (word < end)
-		sum = (sum ^ *word++) * UINT64_C(0x100000001b3) + 1;
+	while (word < end) {
+		sum = (sum ^ *word++) * UINT64_C(0x9e3779b97f4a7c15) + 1;
+		sum ^= sum >> 29;
+	}
 	return sum;
 }

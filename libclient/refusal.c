@@ -101,14 +101,29 @@ static const char *amount(char *buf, uint32_t resource, uint64_t n)
 	return buf;
 }
 
+/* What would make it succeed. */
+static void advise(struct belay_refusal *why, const char *who, uint64_t account)
+{
+	char excess[BL_SIZE_TEXT];
+	size_t n = strlen(why->text), room = sizeof(why->text) - n;
+
+	if (why->needed > why->limit)
+		snprintf(why->text + n, room,
+			 "ask the administrator to raise the limit of %s", who);
+	else /* usage may be more than the limit, if that was lowered */
+		snprintf(why->text + n, room,
+			 "ask the administrator to raise the limit of %s, or unregister %s%s",
+			 who, amount(excess, why->resource,
+				     why->usage - (why->limit - why->needed)),
+			 account ? " (in any process charged to it)" : "");
+}
+
 int bl_refuse_limit(const struct belay *b, struct belay_refusal *why,
 		    const struct belay_register_entry *e)
 {
-	char usage[BL_SIZE_TEXT], limit[BL_SIZE_TEXT], needed[BL_SIZE_TEXT],
-	     excess[BL_SIZE_TEXT];
+	char usage[BL_SIZE_TEXT], limit[BL_SIZE_TEXT], needed[BL_SIZE_TEXT];
 	uint32_t res = e->refused_resource;
-	uint64_t over;
-	int n;
+	const char *who;
 
 	if (!why)
 		return -EDQUOT;
@@ -118,21 +133,11 @@ int bl_refuse_limit(const struct belay *b, struct belay_refusal *why,
 	why->limit = e->refused_limit;
 	why->needed = e->refused_needed;
 	bl_account_name(b, e->refused_account, why->account, sizeof(why->account));
-	n = snprintf(why->text, sizeof(why->text),
-		     "%s: %s of %s in use, %s more needed; ", why->account,
-		     amount(usage, res, why->usage), amount(limit, res, why->limit),
-		     amount(needed, res, why->needed));
-	if (why->needed > why->limit) {
-		snprintf(why->text + n, sizeof(why->text) - (size_t)n,
-			 "ask the administrator to raise the limit of %s", why->account);
-		return -EDQUOT;
-	}
-	/* Below what is in use it may be: then more than was asked for. */
-	over = why->usage - (why->limit - why->needed);
-	snprintf(why->text + n, sizeof(why->text) - (size_t)n,
-		 "ask the administrator to raise the limit of %s, or unregister %s%s",
-		 why->account, amount(excess, res, over),
-		 e->refused_account ? " (in any process charged to it)" : "");
+	who = e->refused_account ? why->account : "this process";
+	snprintf(why->text, sizeof(why->text), "%s: %s of %s in use, %s more needed; ",
+		 who, amount(usage, res, why->usage), amount(limit, res, why->limit),
+		 amount(needed, res, why->needed));
+	advise(why, who, e->refused_account);
 	return -EDQUOT;
 }
 
