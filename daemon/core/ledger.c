@@ -173,16 +173,22 @@ struct bl_limits bl_ledger_account_limits(const struct bl_ledger *l,
 	return limits;
 }
 
+struct bl_limits bl_ledger_process_limits(const struct bl_policy *p,
+					  const struct bl_account *a,
+					  uint64_t memlock_bytes)
+{
+	/* What an administrator gave the user is for its processes too. */
+	if (a->set_mask & BL_LIMIT_SET_BYTES)
+		memlock_bytes = BL_UNLIMITED;
+	return bl_policy_process_limits(p, a->uid, memlock_bytes);
+}
+
 struct bl_limits bl_ledger_grant_limits(const struct bl_policy *p,
 					const struct bl_grant_record *g)
 {
-	struct bl_limits limits = bl_policy_process_limits(p, g->uid,
+	struct bl_limits limits = bl_ledger_process_limits(p, g->account,
 							   g->memlock_soft);
 
-	/* What an administrator gave the user is for its processes too. */
-	if (g->account->set_mask & BL_LIMIT_SET_BYTES)
-		limits.bytes = bl_policy_process_limits(p, g->uid,
-							BL_UNLIMITED).bytes;
 	apply_set(&limits, &g->set, g->set_mask);
 	return limits;
 }

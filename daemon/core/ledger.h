@@ -89,10 +89,16 @@ struct bl_grant_record *bl_ledger_grant(const struct bl_ledger *l, uint64_t id);
 struct bl_grant_record *bl_ledger_process(const struct bl_ledger *l, pid_t pid,
 					  uint64_t start_time);
 
-/* What an account or a grant should have: the policy's, or the administrator's. */
+/*
+ * What an account, a process to come, or a grant should have: the policy's, or
+ * the administrator's.
+ */
 struct bl_limits bl_ledger_account_limits(const struct bl_ledger *l,
 					  const struct bl_policy *p,
 					  const struct bl_account *a);
+struct bl_limits bl_ledger_process_limits(const struct bl_policy *p,
+					  const struct bl_account *a,
+					  uint64_t memlock_bytes);
 struct bl_limits bl_ledger_grant_limits(const struct bl_policy *p,
 					const struct bl_grant_record *g);
 

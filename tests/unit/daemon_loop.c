@@ -1013,6 +1013,7 @@ TEST(limits, "a limit is set at run time, also before the user comes, and surviv
 	CHECK_OK(bl_manager_reload(m, text));
 	CHECK_EQ(fake_account(&fake, a->id)->limit_bytes, 1 << 20);
 	client(1000, NULL, NULL);
+	CHECK_EQ(TAILQ_FIRST(&m->ledger.grants)->limits.bytes, BL_UNLIMITED);
 	memset(l.account, 0, sizeof(l.account));
 	snprintf(l.account, sizeof(l.account), "grant/%llu",
 		 (unsigned long long)TAILQ_FIRST(&m->ledger.grants)->id);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * daemon_raw.h - the wire without the library, for tests of the daemon itself
+ */
+#ifndef DAEMON_RAW_H
+#define DAEMON_RAW_H
+
+#include <poll.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/message.h"
+#include "common/protocol.h"
+#include "tests/lib/tap.h"
+
+static TAP_UNUSED union {
+	uint64_t align;
+	char bytes[BL_MSG_MAX];
+	struct bl_msg msg;
+	struct bl_hello hello;
+	struct bl_error error;
+	struct bl_ok ok;
+	struct bl_grant grant;
+	struct bl_revoke revoke;
+	struct bl_status status;
+	struct bl_list_rows rows;
+	struct bl_recalled recalled;
+} in;
+static uint64_t raw_serial;
+
+/* A connected socket; waits while the daemon is being started. */
+static TAP_UNUSED int raw_connect(void)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	int fd = CHECK_SYS(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+
+	strcpy(sa.sun_path, BL_SOCKET_PATH);
+	CHECK_SYS(connect(fd, (struct sockaddr *)&sa, sizeof(sa)));
+	return fd;
+}
+
+static TAP_UNUSED void raw_send(int fd, void *msg, size_t size, uint16_t type, int pass)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct iovec iov = { msg, size };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	uint16_t flags = ((struct bl_msg *)msg)->flags;
+
+	bl_msg_init(msg, size, type, ++raw_serial);
+	((struct bl_msg *)msg)->flags = flags;
+	if (pass >= 0) {
+		mh.msg_control = control.buf;
+		mh.msg_controllen = sizeof(control.buf);
+		CMSG_FIRSTHDR(&mh)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&mh)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)), &pass, sizeof(int));
+	}
+	CHECK_EQ(CHECK_SYS(sendmsg(fd, &mh, MSG_NOSIGNAL)), size);
+}
+
+/* The next message's type; 0 after the time, -1: closed. */
+static TAP_UNUSED int raw_get(int fd, int ms, int *ret_fd)
+{
+	union {
+		char buf[CMSG_SPACE(sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { in.bytes, sizeof(in.bytes) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1,
+			     .msg_control = control.buf,
+			     .msg_controllen = sizeof(control.buf) };
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char why[BL_TEXT_MAX];
+	ssize_t n;
+
+	if (!poll(&p, 1, ms))
+		return 0;
+	n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC);
+	if (n <= 0)
+		return -1;
+	if (bl_msg_check(in.bytes, (size_t)n, BL_FROM_DAEMON, why))
+		FAIL("from the daemon: %s", why);
+	if (ret_fd) {
+		*ret_fd = -1;
+		if (CMSG_FIRSTHDR(&mh))
+			memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(int));
+	}
+	return in.msg.type;
+}
+
+#define RAW_WAIT_MS 15000	/* a slow machine that starts a daemon */
+#define RAW_ASK(fd, msg, type)							\
+	(raw_send(fd, &(msg), sizeof(msg), type, -1), raw_get(fd, RAW_WAIT_MS, NULL))
+
+static TAP_UNUSED int raw_hello(void)
+{
+	struct bl_hello h = { .oldest = 1, .newest = 1, .label = "raw" };
+	int fd = raw_connect(), type = RAW_ASK(fd, h, BL_HELLO);
+
+	CHECK_EQ(type, BL_HELLO);
+	return fd;
+}
+
+/* A connection with a session; in.grant says which. */
+static TAP_UNUSED int raw_open(int *ret_session)
+{
+	struct bl_open o = { 0 };
+	int fd = raw_hello();
+
+	raw_send(fd, &o, sizeof(o), BL_OPEN, -1);
+	if (raw_get(fd, RAW_WAIT_MS, ret_session) == BL_ERROR)
+		FAIL("%s", in.error.text);
+	CHECK_EQ(in.msg.type, BL_GRANT);
+	CHECK_GE(*ret_session, 0);
+	return fd;
+}
+
+#endif
