@@ -182,7 +182,6 @@ static int try_open(struct bl_conn *c, const struct opening *o,
 	};
 	struct bl_grant_tag tag = { .uid = c->peer.uid };
 	struct bl_memlock memlock;
-	struct bl_grant_record fresh = { 0 };
 	struct bl_limits limits;
 	struct bl_account *a;
 	int err;
@@ -199,10 +198,7 @@ static int try_open(struct bl_conn *c, const struct opening *o,
 	a = bl_accounts_user(m, c->peer.uid, tag.memlock_soft, &err);
 	if (!a)
 		return err;
-	fresh.account = a;
-	fresh.uid = c->peer.uid;
-	fresh.memlock_soft = tag.memlock_soft;
-	limits = bl_ledger_grant_limits(m->policy, &fresh);
+	limits = bl_ledger_process_limits(m->policy, a, tag.memlock_soft);
 	if (wants_too_much(c, o, a, &limits))
 		return 0;
 

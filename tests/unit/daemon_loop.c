@@ -1090,18 +1090,21 @@ TEST(caps, "connections are capped for a user and for all")
 	stop();
 }
 
-TEST(silent, "a client that connects and says nothing is dropped after 5 s")
+TEST(silent, "a client that connects and says nothing is dropped after 5 s, an idle one is not")
 {
+	struct bl_msg s = { 0 };
+	int fd, idle;
 	double end;
-	int fd;
 
 	start();
 	fd = dial();
-	CHECK_EQ(m->n_conns, 1);
-	for (end = tap_now() + 7; tap_now() < end && m->n_conns; usleep(20000))
+	idle = hello();
+	CHECK_EQ(m->n_conns, 2);
+	for (end = tap_now() + 6; tap_now() < end; usleep(20000))
 		pump();
-	CHECK_EQ(m->n_conns, 0);
+	CHECK_EQ(m->n_conns, 1);
 	CHECK_EQ(get(fd, NULL), -1);
+	CHECK_EQ(ASK(idle, s, BL_STATUS), BL_STATUS);
 	stop();
 }
 
