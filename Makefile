@@ -29,7 +29,7 @@
 #   $(call preload,NAME,SOURCES,LIBS)  build/lib/NAME.so, installed in lib/belay
 #   $(call unit_test,NAME,SOURCES,LIBS)           suite unit: a host program that
 #                                     prints TAP; built plain and with ASan+UBSan
-#   $(call host_script,SUITE,PATH,OPTIONS)        a script of suite unit or harness
+#   $(call host_script,SUITE,PATH,OPTIONS)        a script of suite lint, unit, harness
 #   $(call vm_test,SUITE,NAME,SOURCES,LIBS,OPTIONS)  a C program for the machine;
 #                                     SUITE is kernel, system or harness
 #   $(call vm_script,SUITE,PATH,OPTIONS)          the same for a script

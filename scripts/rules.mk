@@ -115,7 +115,7 @@ endef
 unit_test = $(eval $(call bl_unit_test,$(strip $(1)),$(strip $(2)),$(strip $(3))))
 
 define bl_host_script
-SUITE_LINES += $(1)|$(notdir $(2:.sh=))|$(2)|$(call joined,host $(3))
+SUITE_LINES += $(1)|$(notdir $(2:.sh=))|$(2)|$(call joined,$(3))
 endef
 host_script = $(eval $(call bl_host_script,$(strip $(1)),$(strip $(2)),$(3)))
 

@@ -40,6 +40,17 @@ fails_as_asked()
 		insmod "build/trouble/$1/trouble.ko" "make=$2"
 }
 
+out_of_time_on()
+{
+	tests/vm/run --kernel "$1" --name "harness-$1-time" --timeout 3 -- sleep 1000
+}
+
+# QEMU does not know this option.
+without_qemu_on()
+{
+	tests/vm/run --kernel "$1" --name "harness-$1-qemu" --qemu-arg -nonsense -- true
+}
+
 # A run that is told to stop takes its own machine with it and no other.
 stops_alone()
 {
@@ -103,6 +114,8 @@ machine_tests()
 	check_status "$kernel: a kernel that warns makes the run fail" 99 fails_as_asked "$kernel" warn
 	check_status "$kernel: a kernel that oopses makes the run fail" 99 fails_as_asked "$kernel" oops
 	check_status "$kernel: a kernel that panics makes the run fail" 98 fails_as_asked "$kernel" panic
+	check_status "$kernel: a command that takes too long has a status of its own" 124 out_of_time_on "$kernel"
+	check_status "$kernel: a QEMU that does not start has one too" 97 without_qemu_on "$kernel"
 	check "$kernel: a run that is stopped stops its own machine only" stops_alone "$kernel"
 	check_output "$kernel: systemd comes up with no unit failed" '^running' systemd_on "$kernel"
 	check_output "$kernel: there is memory for DAX and movable memory" \
