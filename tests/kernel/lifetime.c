@@ -122,12 +122,13 @@ TEST(owner_changes, "while there is no policy owner limits are enforced; the nex
 	static struct snapshot s;
 	unsigned int i;
 	struct bk b;
+	int second;
 	char *p;
 
 	bk_begin(&b);
 	p = bk_anon(PAGES(20), 1);
 	CHECK_OK(bk_set_limit(b.ctl, b.account, 0, PAGES(10), BELAY_UNLIMITED));
-	bk_grant(b.ctl, b.account, getpid(), 1, 1, NULL);
+	second = bk_grant(b.ctl, b.account, getpid(), 1, 1, NULL);
 	for (i = 0; i < 10; i++)
 		bk_hold(&b, p + PAGES(i), PAGES(1), i % 2 ? BELAY_PINNED : BELAY_TRACKED, W);
 	snapshot_take(&s, b.ctl);
@@ -155,6 +156,7 @@ TEST(owner_changes, "while there is no policy owner limits are enforced; the nex
 	b.ctl = bk_open_control();
 	CHECK_OK(bk_set_limit(b.ctl, b.account, 0, PAGES(11), BELAY_UNLIMITED));
 	CHECK_OK(bk_register(b.fd, p + PAGES(10), PAGES(1), BELAY_PINNED, W, NULL));
+	close(second);
 	bk_end(&b);
 }
 

@@ -6,7 +6,6 @@
  */
 #include <fcntl.h>
 #include <linux/mempolicy.h>
-#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -330,12 +329,9 @@ TEST_TIMEOUT(ksm, "KSM scans and merges beside it: stays valid", 40)
 static void run_on_node(unsigned int node)
 {
 	char path[64];
-	cpu_set_t set;
 
 	snprintf(path, sizeof(path), "/sys/devices/system/node/node%u/cpulist", node);
-	CPU_ZERO(&set);
-	CPU_SET(bk_read(path), &set);
-	CHECK_SYS(sched_setaffinity(0, sizeof(set), &set));
+	bk_run_on_cpu(bk_read(path));
 }
 
 #define NUMA_DEBUG "/sys/kernel/debug/sched/numa_balancing/"

@@ -7,7 +7,9 @@
  * holder registers whatever is there and compares: while the word stays valid, the
  * page may go from zero to one stamp, and never to a second one. And the mapper
  * knows by itself that a registration made before its munmap() cannot be valid
- * after it.
+ * after it. The two run on two processors; but where the machine's processors have
+ * to share the host's, each munmap() waits long for the other one to flush its
+ * TLB, so after a while they go on on one processor, taking turns.
  *
  * The other tests have another process take pages out of a file, while a thread
  * here settles the word as fast as it can. The operation is over the whole file and
@@ -17,6 +19,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <sys/mman.h>
 
@@ -34,6 +37,8 @@ struct race {
 	size_t len;
 	uint32_t kind;
 	unsigned int rounds;
+	double parallel_seconds;	/* at most so long on two processors */
+	bool one_cpu;
 	uint64_t published;	/* word index << 32 | generation; 0: nothing */
 	unsigned int mapped;	/* the round that is mapped now, 0: none */
 	bool stop;
@@ -57,6 +62,23 @@ static int read_stamp(const char *p, uint64_t *ret)
 		return 0;
 	*ret = __atomic_load_n((const uint64_t *)p, __ATOMIC_ACQUIRE);
 	return 1;
+}
+
+/*
+ * In a loop that waits for the other thread. Only in a real-time class does
+ * sched_yield() mean that it is the other's turn.
+ */
+static void relax(const struct race *r)
+{
+	static __thread bool is_fair;
+	struct sched_param param = { .sched_priority = 1 };
+
+	if (!__atomic_load_n(&r->one_cpu, __ATOMIC_RELAXED))
+		return;
+	if (!is_fair)
+		CHECK_SYS(sched_setscheduler(0, SCHED_RR, &param));
+	is_fair = true;
+	sched_yield();
 }
 
 /* From one registration to the loss of it. */
@@ -84,6 +106,7 @@ static void hold_until_lost(struct race *r, const struct bk_region *region)
 		r->seen_valid++;
 		r->seen_stamp += !stamp && now;
 		stamp = now;
+		relax(r);
 		if (__atomic_load_n(&r->stop, __ATOMIC_RELAXED))
 			return;
 	}
@@ -96,10 +119,13 @@ static void *holder_run(void *arg)
 	unsigned int blind = 0;
 	int err;
 
+	bk_run_on_cpu(1);
 	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
 		/* Mostly when something is there: it only costs time if not. */
-		if (!__atomic_load_n(&r->mapped, __ATOMIC_ACQUIRE) && ++blind % 1024)
+		if (!__atomic_load_n(&r->mapped, __ATOMIC_ACQUIRE) && ++blind % 1024) {
+			relax(r);
 			continue;
+		}
 		err = bk_register(r->b.fd, r->addr, r->len, r->kind, W, &region);
 		if (!err && r->kind == BELAY_TRACKED) {
 			err = bk_commit(r->b.fd, region.id);
@@ -117,6 +143,10 @@ static void *holder_run(void *arg)
 				 __ATOMIC_RELEASE);
 		hold_until_lost(r, &region);
 		__atomic_store_n(&r->published, 0, __ATOMIC_RELEASE);
+		/* Letting go while munmap is at it means sleeping: not always. */
+		while (r->registered % 8 && !__atomic_load_n(&r->mapped, __ATOMIC_ACQUIRE) &&
+		       !__atomic_load_n(&r->stop, __ATOMIC_RELAXED))
+			relax(r);
 		CHECK_OK(bk_unregister(r->b.fd, region.id));
 	}
 	return NULL;
@@ -125,18 +155,25 @@ static void *holder_run(void *arg)
 static void *mapper_run(void *arg)
 {
 	struct race *r = arg;
-	unsigned int i;
+	double end, parallel_until = tap_now() + r->parallel_seconds;
 	uint64_t before;
-	double end;
+	unsigned int i;
 
+	bk_run_on_cpu(0);
 	for (i = 0; i < r->rounds; i++) {
+		if (!r->one_cpu && tap_now() > parallel_until) {
+			tap_diag("%u rounds on two processors", i);
+			CHECK_GE(i, r->rounds / 100);
+			bk_run_on_cpu(1);
+			__atomic_store_n(&r->one_cpu, true, __ATOMIC_RELAXED);
+		}
 		/*
 		 * In three rounds of four it may register first, for which it has
 		 * a while; in the fourth the two are at it at the same time.
 		 */
 		end = tap_now() + (i % 4 ? 2e-3 : (i % 16) * 4e-6);
 		while (!__atomic_load_n(&r->published, __ATOMIC_ACQUIRE) && tap_now() < end)
-			;
+			relax(r);
 		before = __atomic_load_n(&r->published, __ATOMIC_ACQUIRE);
 		__atomic_store_n(&r->mapped, 0, __ATOMIC_RELEASE);
 		CHECK_SYS(munmap(r->addr, r->len));
@@ -151,15 +188,17 @@ static void *mapper_run(void *arg)
 		/* No other page has ever had this stamp. */
 		__atomic_store_n((uint64_t *)r->addr, (uint64_t)i + 1, __ATOMIC_RELEASE);
 		__atomic_store_n(&r->mapped, i + 1, __ATOMIC_RELEASE);
+		relax(r);
 	}
 	__atomic_store_n(&r->stop, true, __ATOMIC_RELAXED);
 	return NULL;
 }
 
-static void unmap_race(uint32_t kind, unsigned int rounds)
+static void unmap_race(uint32_t kind, unsigned int rounds, double parallel_seconds)
 {
 	uint64_t unmaps = bk_seen("seen_unmap");
-	struct race r = { .kind = kind, .rounds = rounds, .len = BK_PAGE };
+	struct race r = { .kind = kind, .rounds = rounds, .len = BK_PAGE,
+			  .parallel_seconds = parallel_seconds };
 	struct sigaction sa = { .sa_handler = on_fault, .sa_flags = SA_NODEFER };
 	pthread_t holder, mapper;
 
@@ -176,18 +215,18 @@ static void unmap_race(uint32_t kind, unsigned int rounds)
 	CHECK_GE(r.registered, rounds / 10);
 	CHECK_GE(r.seen_stamp, rounds / 20);
 	CHECK_GE(r.was_registered, rounds / 10);
-	CHECK_GE(bk_seen("seen_unmap") - unmaps, r.was_registered);
+	CHECK_GE(bk_seen("seen_unmap") - unmaps, r.registered / 2);
 	bk_end(&r.b);
 }
 
-TEST_TIMEOUT(unmap_race, "munmap and mmap at the same address from two threads, 100,000 rounds: never valid for a page that changed", 100)
+TEST_TIMEOUT(unmap_race, "munmap and mmap at the same address from two threads, 100,000 rounds: never valid for a page that changed", 120)
 {
-	unmap_race(BELAY_PINNED, ROUNDS);
+	unmap_race(BELAY_PINNED, ROUNDS, 20);
 }
 
 TEST_TIMEOUT(unmap_race_tracked, "the same with tracked regions, 20,000 rounds", 60)
 {
-	unmap_race(BELAY_TRACKED, ROUNDS / 5);
+	unmap_race(BELAY_TRACKED, ROUNDS / 5, 10);
 }
 
 /* ---- pages taken out of a file by another process -------------------------------- */
@@ -259,6 +298,7 @@ static void operator_run(void *arg)
 	struct file_race *f = arg;
 	uint32_t step = 1;
 
+	bk_run_on_cpu(0);
 	if (f->operation == REMOVE || bk_kind_unit(f->kind) == BK_HUGE)
 		f->whole = CHECK_SYS(mmap(NULL, f->len, PROT_READ | PROT_WRITE, MAP_SHARED,
 					  f->fd, 0));
@@ -277,6 +317,7 @@ static void *hammer_run(void *arg)
 {
 	struct file_race *f = arg;
 
+	bk_run_on_cpu(1);
 	while (!__atomic_load_n(&f->stop, __ATOMIC_RELAXED)) {
 		if (bk_check(f->b.fd, f->region.id) < 0)
 			break;

@@ -175,6 +175,7 @@ char *bk_anon(size_t len, int fill);
 char *bk_thp(size_t len);
 /* Page frame of a mapped page, 0: not present. */
 uint64_t bk_pfn(const void *addr);
+void bk_pfns(const void *addr, size_t pages, uint64_t *ret_pfns);
 /* A line of /proc/self/smaps ("AnonHugePages:") of the VMA at addr, in bytes. */
 uint64_t bk_smaps(const void *addr, const char *field);
 /* Where ext4 is mounted, on a loop device. */
@@ -198,6 +199,8 @@ bool bk_readable(const char *path);
 /* Copies an fd of another process. */
 int bk_steal_fd(pid_t pid, int fd);
 unsigned int bk_nodes(void);
+/* The calling thread; the scheduler may leave two busy ones on one processor. */
+void bk_run_on_cpu(unsigned int cpu);
 /* A random number from *seed, which is never 0. */
 uint32_t bk_random(uint32_t *seed);
 /* A seed from the clock, or from BELAY_SEED; printed. */

@@ -275,16 +275,27 @@ void bk_unmap(struct bk_memory *m)
 		close(m->fd);
 }
 
-uint64_t bk_pfn(const void *addr)
+void bk_pfns(const void *addr, size_t pages, uint64_t *ret_pfns)
 {
-	uint64_t e;
+	ssize_t bytes = pages * sizeof(*ret_pfns);
+	size_t i;
 	int fd;
 
 	fd = CHECK_SYS(open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC));
-	CHECK_EQ(pread(fd, &e, sizeof(e), (uintptr_t)addr / BK_PAGE * sizeof(e)),
-		 sizeof(e));
+	CHECK_EQ(pread(fd, ret_pfns, bytes, (uintptr_t)addr / BK_PAGE * sizeof(*ret_pfns)),
+		 bytes);
 	close(fd);
-	return e >> 63 ? e & ((1ULL << 55) - 1) : 0;
+	/* Bit 63: present; below 55: where. */
+	for (i = 0; i < pages; i++)
+		ret_pfns[i] = ret_pfns[i] >> 63 ? ret_pfns[i] & ((1ULL << 55) - 1) : 0;
+}
+
+uint64_t bk_pfn(const void *addr)
+{
+	uint64_t pfn;
+
+	bk_pfns(addr, 1, &pfn);
+	return pfn;
 }
 
 uint64_t bk_smaps(const void *addr, const char *field)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -118,6 +119,15 @@ unsigned int bk_nodes(void)
 		snprintf(path, sizeof(path), "/sys/devices/system/node/node%u", n);
 	while (!access(path, F_OK) && ++n);
 	return n;
+}
+
+void bk_run_on_cpu(unsigned int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	CHECK_SYS(sched_setaffinity(0, sizeof(set), &set));
 }
 
 uint32_t bk_random(uint32_t *seed)
