@@ -1,3 +1,6 @@
+# SPDX-License-Identifier: MIT
+#
+# Each folder that has system tests appends its own lines.
 
 # ctl, and the program that belay(7) prints
 build/generated/walkthrough.c: man/belay.7 man/example.awk
