@@ -186,7 +186,7 @@ static int find_command(struct ctl *c, const char *name)
 	return ctl_usage(c, "there is no command \"%s\"", name);
 }
 
-int ctl_main(struct ctl *c, int argc, char **argv)
+static int run(struct ctl *c, int argc, char **argv)
 {
 	static char *no_args[] = { (char *)"status", NULL };
 	int opt, status;
@@ -210,9 +210,15 @@ int ctl_main(struct ctl *c, int argc, char **argv)
 	if (status)
 		return status;
 	optind = 0;
-	status = c->command->run(c, argc, argv);
+	return c->command->run(c, argc, argv);
+}
+
+int ctl_main(struct ctl *c, int argc, char **argv)
+{
+	int status = run(c, argc, argv);
+
 	ctl_disconnect(c);
-	if (fflush(c->out) && status == CTL_OK)
+	if ((fflush(c->out) || ferror(c->out)) && status == CTL_OK)
 		status = ctl_fail(c, CTL_FAILED, "cannot write the output: %m");
 	return status;
 }

@@ -93,6 +93,15 @@ static const char *or_dash(const char *text)
 	return *text ? text : "-";
 }
 
+/* A process that has ended has no number any more. */
+static void pid_cell(struct ctl_table *t, int32_t pid)
+{
+	if (pid)
+		ctl_table_cell(t, "%d", pid);
+	else
+		ctl_table_cell(t, "-");
+}
+
 static void grant_line(struct ctl *c, struct ctl_table *t, const void *row)
 {
 	const struct bl_grant_row *g = row;
@@ -103,7 +112,7 @@ static void grant_line(struct ctl *c, struct ctl_table *t, const void *row)
 		ctl_table_cell(t, "%s", g->user);
 	else
 		ctl_table_cell(t, "%u", g->uid);
-	ctl_table_cell(t, "%d", g->pid);
+	pid_cell(t, g->pid);
 	ctl_table_cell(t, "%s", or_dash(g->command));
 	ctl_table_cell(t, "%s", or_dash(g->label));
 	ctl_table_cell(t, "%s", ctl_bytes(c, g->usage_bytes, buf));
@@ -182,7 +191,7 @@ static void region_line(struct ctl *c, struct ctl_table *t, const void *row)
 
 	ctl_table_cell(t, "%" PRIu64 ":%" PRIu64, r->session, r->region);
 	ctl_table_cell(t, "%" PRIu64, r->grant);
-	ctl_table_cell(t, "%d", r->pid);
+	pid_cell(t, r->pid);
 	ctl_table_cell(t, "%s", or_dash(r->command));
 	ctl_table_cell(t, "%s", bl_kind_name(r->kind));
 	ctl_table_cell(t, "%s", r->flags & BELAY_REGION_WRITE ? "write" : "read");

@@ -428,6 +428,24 @@ TEST(empty, "an empty list says so to people, and is empty to programs")
 	CHECK_STR(r->err, "");
 }
 
+TEST(full, "output that cannot be written is a failure")
+{
+	char *argv[] = { (char *)"belayctl", (char *)"--help", NULL };
+	FILE *full = fopen("/dev/full", "w"), *null = fopen("/dev/null", "w");
+	struct ctl c;
+
+	ctl_init(&c, full, null);
+	CHECK_EQ(ctl_main(&c, 2, argv), CTL_FAILED);
+	argv[1] = NULL;
+	fake_start(status_daemon);
+	ctl_init(&c, full, null);
+	c.socket = fake.path;
+	CHECK_EQ(ctl_main(&c, 1, argv), CTL_FAILED);
+	tap_join(fake.pid);
+	fclose(full);
+	fclose(null);
+}
+
 static void filter_daemon(int fd)
 {
 	union fake_msg m;
