@@ -20,6 +20,7 @@ $(call unit_test,ctl_output,tests/unit/ctl_output.c,$(CTL_TEST_LIBS))
 CLIENT_WRAPS := $(addprefix -Xlinker --wrap=,malloc calloc realloc reallocarray mmap \
 	madvise epoll_create1 epoll_ctl timerfd_create socket pthread_create)
 $(call unit_test,client_nomem,tests/unit/client_nomem.c $(CLIENT_FAKE),$(CLIENT_LIBS) $(CLIENT_WRAPS))
+$(call host_script,unit,tests/unit/client_install.sh)
 
 # man
 $(call host_script,unit,tests/unit/manual_complete.sh)
@@ -29,3 +30,5 @@ $(call unit_test,daemon_core,tests/unit/daemon_core.c,static:belayd-core static:
 $(call unit_test,daemon_revoke,tests/unit/daemon_revoke.c,static:belayd-core static:belay-common)
 $(call unit_test,daemon_config,tests/unit/daemon_config.c,static:belayd static:belayd-core static:belay-common pkg:inih)
 $(call unit_test,daemon_loop,tests/unit/daemon_loop.c tests/unit/fake_module.c,static:belayd static:belayd-core static:belay-common pkg:libevent_core pkg:inih)
+$(call unit_test,fuzz_config,tests/fuzz/fuzz_config.c,static:belayd static:belayd-core static:belay-common pkg:inih)
+$(call unit_test,fuzz_wire,tests/fuzz/fuzz_wire.c tests/unit/fake_module.c,static:belayd static:belayd-core static:belay-common pkg:libevent_core pkg:inih)

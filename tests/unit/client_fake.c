@@ -168,6 +168,12 @@ void fake_word(const struct belay_region *r, uint64_t word)
 /* ------------------------------------------------------------------------ */
 /* The daemon                                                                */
 
+/* Read by fake_count() without the lock. */
+static void bump(unsigned int *counter)
+{
+	__atomic_add_fetch(counter, 1, __ATOMIC_RELEASE);
+}
+
 void fake_send(int fd, const void *m, size_t len, int attached)
 {
 	union {
@@ -247,19 +253,20 @@ static void on_message(struct fake_daemon *d, int fd, const struct bl_msg *m,
 		on_hello(d, fd, m);
 		break;
 	case BL_OPEN:
-		d->opens++;
+		bump(&d->opens);
 		d->want_bytes = ((const struct bl_open *)m)->want_bytes;
 		session = fake_session_fd();
 		fake_grant(fd, m, session);
 		close(session);
 		break;
 	case BL_RESUME:
-		d->resumes++;
+		bump(&d->resumes);
 		CHECK(is_session(attached));
 		fake_grant(fd, m, -1);
 		break;
 	case BL_ACK:
-		d->acked[d->acks++ % 64] = ((const struct bl_ack *)m)->request;
+		d->acked[d->acks % 64] = ((const struct bl_ack *)m)->request;
+		bump(&d->acks);
 		fake_answer(fd, m, 0);
 		break;
 	default:
@@ -334,7 +341,7 @@ static void *serve(void *arg)
 				if (d->newest == p[i].fd)
 					d->newest = -1;
 				d->connections[i] = -1;
-				d->closes++;
+				bump(&d->closes);
 			}
 		pthread_mutex_unlock(&d->lock);
 	}

@@ -285,7 +285,7 @@ static bool no_answer_to_ack(struct fake_daemon *d, int fd, const struct bl_msg 
 {
 	if (m->type != BL_ACK)
 		return false;
-	d->acks++;
+	__atomic_add_fetch(&d->acks, 1, __ATOMIC_RELEASE);
 	return true;
 }
 
@@ -521,7 +521,7 @@ TEST_TIMEOUT(restarts_under_load, "eight threads register while the daemon is ki
 		pthread_mutex_unlock(&d->lock);
 		CHECK_SOON(__atomic_load_n(&c.calls, __ATOMIC_ACQUIRE) == (unsigned int)i + 1, 5);
 	}
-	stop = true;
+	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < 8; i++)
 		pthread_join(t[i], NULL);
 	CHECK_EQ(fake_kernel.live, 1);
