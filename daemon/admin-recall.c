@@ -96,19 +96,32 @@ static void tell(struct bl_manager *m, struct belay_region_row *row,
 	bl_notice_region(m, row);
 }
 
-static void recalled(struct bl_manager *m, struct belay_region_row *row,
-		     const struct belay_recall_entry *e)
+/* The module did not take it: back to what it says, an older recall perhaps. */
+static void undo(struct bl_manager *m, const struct belay_recall_entry *e)
+{
+	struct bl_request *r = bl_revoke_find(&m->revoke, e->session, e->region);
+	struct belay_region_row row;
+
+	if (r)
+		bl_revoke_cancel(&m->revoke, r);
+	if (!bl_device_region_row(m->dev, e->session, e->region, &row))
+		bl_adopt_region(m, &row);
+}
+
+static void recalled(struct bl_manager *m, struct recalling *rc,
+		     struct belay_region_row *row, const struct belay_recall_entry *e)
 {
 	struct bl_request *r = bl_revoke_find(&m->revoke, e->session, e->region);
 
-	if (!e->status)
+	if (!e->status) {
 		tell(m, row, e);
-	else if (e->status == -ENOENT && r)
-		bl_revoke_gone(&m->revoke, r);
-	else
-		bl_error("region %llu:%llu cannot be recalled: %s",
-			 (unsigned long long)e->session,
-			 (unsigned long long)e->region, strerror(-e->status));
+	} else if (e->status == -ENOENT) {
+		if (r)
+			bl_revoke_gone(&m->revoke, r);
+	} else {
+		rc->err = e->status;
+		undo(m, e);
+	}
 }
 
 /* Enters a region as a request; false: it is not to be recalled. */
@@ -166,7 +179,7 @@ static void recall_rows(struct bl_manager *m, struct recalling *rc,
 	for (i = 0; i < count; i++) {
 		if (err)
 			entries[i].status = err;
-		recalled(m, &rows[of_row[i]], &entries[i]);
+		recalled(m, rc, &rows[of_row[i]], &entries[i]);
 	}
 }
 
@@ -185,7 +198,7 @@ static void finish(struct bl_manager *m, struct recalling *rc)
 		rc->err = rc->err ? rc->err : -ENOMEM;
 	if (c && rc->err)
 		bl_conn_error(c, rc->ask.msg.serial, -rc->err, NULL,
-			      "%llu regions were recalled, and then: %s",
+			      "not all of %llu regions could be recalled: %s",
 			      (unsigned long long)job->regions, strerror(-rc->err));
 	else if (c && !w)
 		answer(c, rc->ask.msg.serial, job, false);

@@ -20,10 +20,8 @@
 #define RETRY_NSEC	5000000000ULL
 
 /* A BL_OPEN that is being worked on. */
-struct opening {
+struct bl_opening {
 	struct event ev;
-	struct bl_manager *m;
-	uint64_t conn;
 	uint64_t serial;
 	uint64_t want_bytes;
 	uint64_t give_up;
@@ -101,7 +99,7 @@ static uint64_t usage_of(struct bl_manager *m, uint64_t account)
 }
 
 /* More than can ever be had: true, and the client has been told. */
-static bool wants_too_much(struct bl_conn *c, const struct opening *o,
+static bool wants_too_much(struct bl_conn *c, const struct bl_opening *o,
 			   const struct bl_account *a,
 			   const struct bl_limits *grant)
 {
@@ -128,7 +126,7 @@ static bool wants_too_much(struct bl_conn *c, const struct opening *o,
 	return true;
 }
 
-static void open_failed(struct bl_conn *c, const struct opening *o, int err,
+static void open_failed(struct bl_conn *c, const struct bl_opening *o, int err,
 			const char *what)
 {
 	switch (err) {
@@ -170,7 +168,7 @@ static struct bl_grant_record *record_of(struct bl_conn *c,
 }
 
 /* From the peer's identity to its answer; -EAGAIN: the address space is busy. */
-static int try_open(struct bl_conn *c, const struct opening *o,
+static int try_open(struct bl_conn *c, const struct bl_opening *o,
 		    const char **ret_what)
 {
 	struct bl_manager *m = c->m;
@@ -227,20 +225,27 @@ static int try_open(struct bl_conn *c, const struct opening *o,
 	return 0;
 }
 
+void bl_client_open_cancel(struct bl_conn *c)
+{
+	if (!c->opening)
+		return;
+	evtimer_del(&c->opening->ev);
+	free(c->opening);
+	c->opening = NULL;
+}
+
 static void on_open(int fd, short what, void *arg)
 {
-	struct opening *o = arg;
-	struct bl_conn *c = bl_conn_find(o->m, o->conn);
+	struct bl_conn *c = arg;
+	struct bl_opening *o = c->opening;
 	struct timeval pause = { 0 };
 	const char *step;
 	int err;
 
-	if (!c) {
-		free(o);
-		return;
-	}
 	err = try_open(c, o, &step);
-	if (err == -EAGAIN && bl_manager_now(o->m) < o->give_up) {
+	if (c->dead)
+		return;
+	if (err == -EAGAIN && bl_manager_now(c->m) < o->give_up) {
 		pause.tv_usec = o->pause_usec;
 		o->pause_usec *= 2;
 		if (o->pause_usec > RETRY_USEC_MAX)
@@ -250,15 +255,16 @@ static void on_open(int fd, short what, void *arg)
 	}
 	if (err)
 		open_failed(c, o, err, step);
-	free(o);
-	if (!c->dead)
-		bl_conn_not_busy(c);
+	if (c->dead)
+		return;
+	bl_client_open_cancel(c);
+	bl_conn_not_busy(c);
 }
 
 void bl_client_open(struct bl_conn *c, const struct bl_msg *msg, int fd)
 {
 	const struct bl_open *m = (const struct bl_open *)msg;
-	struct opening *o;
+	struct bl_opening *o;
 
 	if (c->session) {
 		bl_conn_error(c, msg->serial, EBUSY, NULL,
@@ -276,15 +282,14 @@ void bl_client_open(struct bl_conn *c, const struct bl_msg *msg, int fd)
 		bl_conn_error(c, msg->serial, ENOMEM, NULL, "belayd is out of memory");
 		return;
 	}
-	o->m = c->m;
-	o->conn = c->id;
 	o->serial = msg->serial;
 	o->want_bytes = m->want_bytes;
 	o->give_up = bl_manager_now(c->m) + RETRY_NSEC;
 	o->pause_usec = RETRY_USEC;
-	evtimer_assign(&o->ev, c->m->base, on_open, o);
+	evtimer_assign(&o->ev, c->m->base, on_open, c);
+	c->opening = o;
 	c->busy = true;
-	on_open(-1, 0, o);
+	on_open(-1, 0, c);
 }
 
 /* ------------------------------------------------------------------------ */

@@ -166,6 +166,7 @@ void bl_conn_drop(struct bl_conn *c, const char *why, ...)
 	}
 	c->dead = true;
 	detach(c);
+	bl_client_open_cancel(c);
 	event_del(&c->ev_read);
 	event_del(&c->ev_write);
 	while (!STAILQ_EMPTY(&c->out))

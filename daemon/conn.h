@@ -20,6 +20,7 @@
 #include "daemon/process.h"
 
 struct bl_manager;
+struct bl_opening;
 
 struct bl_out {
 	STAILQ_ENTRY(bl_out) link;
@@ -41,6 +42,7 @@ struct bl_conn {
 	uint32_t version;	/* 0: no BL_HELLO yet */
 	uint64_t session;	/* 0: none yet */
 	uint64_t grant;
+	struct bl_opening *opening;	/* a BL_OPEN that is tried again; NULL: none */
 
 	struct bl_bucket bucket;	/* messages that it may send */
 	uint32_t acks_due;	/* and that it was asked for */

@@ -15,6 +15,7 @@
 static int on_lost(struct bl_manager *m, const struct belay_event *e)
 {
 	struct belay_region_row row;
+	struct bl_request *r;
 	int err;
 
 	err = bl_device_region_row(m->dev, e->session, e->region, &row);
@@ -23,6 +24,10 @@ static int on_lost(struct bl_manager *m, const struct belay_event *e)
 	/* Told that it was lost and mended since: not lost. */
 	if (!(row.state & BELAY_WORD_LOST))
 		return 0;
+	/* A pinned region that is lost holds nothing: a recall of it is over. */
+	r = bl_revoke_find(&m->revoke, e->session, e->region);
+	if (r && !bl_region_is_held(&row))
+		bl_revoke_gone(&m->revoke, r);
 	err = bl_adopt_region(m, &row);
 	if (!err)
 		bl_notice_region(m, &row);

@@ -21,7 +21,7 @@
 
 #define CONFIG_PATH	"/etc/belay/belayd.conf"
 #define EXIT_CONFIG	78	/* EX_CONFIG of sysexits.h: trying again is no use */
-#define BUSY_TRIES	50	/* 5 s, for an earlier daemon to end */
+#define DEVICE_TRIES	50	/* 5 s, for an earlier daemon to end, or for udev */
 #define STATUS_SEC	10
 
 struct options {
@@ -211,13 +211,26 @@ static void run(struct bl_manager *m)
 /* ------------------------------------------------------------------------ */
 /* Starting                                                                  */
 
-static int open_device(struct bl_device *dev, const char *path)
+static int wait_for_device(struct bl_device *dev, const char *path)
 {
 	const struct timespec pause = { .tv_nsec = 100000000 };
 	int err, i;
 
-	for (i = 0; (err = bl_device_open(dev, path)) == -EBUSY && i < BUSY_TRIES; i++)
+	for (i = 0; i < DEVICE_TRIES; i++) {
+		err = bl_device_open(dev, path);
+		if (err != -EBUSY && err != -ENOENT && err != -EACCES)
+			return err;
+		if (!i)
+			bl_info("waiting for %s: %s", path, strerror(-err));
 		nanosleep(&pause, NULL);
+	}
+	return err;
+}
+
+static int open_device(struct bl_device *dev, const char *path)
+{
+	int err = wait_for_device(dev, path);
+
 	switch (err) {
 	case 0:
 		break;

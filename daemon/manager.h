@@ -119,6 +119,7 @@ struct bl_conn *bl_server_admit(struct bl_manager *m, int fd);
 
 void bl_client_hello(struct bl_conn *c, const struct bl_msg *msg, int fd);
 void bl_client_open(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_client_open_cancel(struct bl_conn *c);
 void bl_client_resume(struct bl_conn *c, const struct bl_msg *msg, int fd);
 void bl_client_ack(struct bl_conn *c, const struct bl_msg *msg, int fd);
 

@@ -40,6 +40,9 @@ void bl_memlock_raise(struct bl_manager *m, struct bl_grant_record *g)
 
 	if (want.soft == expected)
 		return;
+	/* Root's drivers do not look at it; its children must not inherit it. */
+	if (!g->uid && allowed == BL_UNLIMITED)
+		return;
 	err = bl_process_get_memlock(g->pid, g->start_time, &has);
 	if (!err && has.soft != expected && has.soft != want.soft)
 		return;	/* its own doing */

@@ -20,6 +20,7 @@
  *        KILLING: gone ---> over (KILLED); still held after a while ---> OVERDUE
  *        ack of a pinned region: release it at once ---> over (LET_GO)
  *        gone, in any state ---> over (LET_GO, or KILLED)
+ *        refused by the module when it was new ---> over (KEPT)
  *        recalled again, in any state ---> ASKED
  *
  * Before anything is done to anybody, the module is asked whether the region
@@ -403,6 +404,11 @@ void bl_revoke_gone(struct bl_revocation *rv, struct bl_request *r)
 	finish(rv, r, r->state == BL_KILLING ? BL_KILLED : BL_LET_GO);
 }
 
+void bl_revoke_cancel(struct bl_revocation *rv, struct bl_request *r)
+{
+	finish(rv, r, BL_KEPT);
+}
+
 void bl_revoke_grant_ended(struct bl_revocation *rv, uint64_t grant)
 {
 	struct bl_request *r;
@@ -513,15 +519,11 @@ void bl_revoke_fini(struct bl_revocation *rv)
 {
 	size_t i;
 
-	/* Nobody is left who waits: jobs go without a word. */
 	for (i = 0; i < rv->regions.size; i++) {
 		struct bl_request *r = rv->regions.slots[i].value;
-		struct bl_wait *w;
 
 		if (!r)
 			continue;
-		for (w = r->waits; w; w = w->next)
-			w->job->done = NULL;
 		decide(r, BL_KEPT);
 		free(r);
 	}

@@ -112,6 +112,7 @@ struct bl_ask {
 	bool lost;
 };
 
+/* Whoever still waits is told that nothing came of it. */
 void bl_revoke_fini(struct bl_revocation *rv);
 
 struct bl_request *bl_revoke_find(const struct bl_revocation *rv, uint64_t session,
@@ -146,6 +147,9 @@ enum bl_action bl_revoke_ack(struct bl_revocation *rv, struct bl_request *r);
 
 /* Nothing is held any more: the request is over, and freed. */
 void bl_revoke_gone(struct bl_revocation *rv, struct bl_request *r);
+
+/* It could not even be asked for: over, and freed; who waits is told KEPT. */
+void bl_revoke_cancel(struct bl_revocation *rv, struct bl_request *r);
 
 /* All requests of a grant that has ended are over. */
 void bl_revoke_grant_ended(struct bl_revocation *rv, uint64_t grant);

@@ -442,6 +442,47 @@ TEST(recall_acked, "a recall reaches the client, its ack releases the pinned reg
 	stop();
 }
 
+TEST(recall_lost, "a recalled pinned region that is lost holds nothing: the waiter is told at once")
+{
+	uint64_t session, region, request;
+	int fd, admin;
+
+	start();
+	fd = client(1000, &session, NULL);
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	CHECK_EQ(recall_region(admin, session, region, BL_KILL, true), 0);
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	request = in.revoke.request;
+	fake_lose(&fake, session, region);
+	pump();
+	CHECK_EQ(get(admin, NULL), BL_RECALL);
+	CHECK_EQ(in.recalled.let_go, 1);
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_NE(in.revoke.request, request);
+	CHECK_EQ(in.revoke.lost_len, 65536);
+	CHECK_EQ(in.revoke.deadline, 0);
+	CHECK_EQ(m->revoke.open, 0);
+	stop();
+}
+
+TEST(recall_fails, "a recall that the module does not take is undone, and that is said")
+{
+	uint64_t session, region;
+	int fd, admin;
+
+	start();
+	fd = client(1000, &session, NULL);
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	fake.fail_recall = ENOMEM;
+	CHECK_EQ(recall_region(admin, session, region, BL_KEEP, true), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOMEM);
+	CHECK_EQ(m->revoke.open, 0);
+	CHECK_EQ(get(fd, NULL), 0);
+	stop();
+}
+
 TEST(recall_release, "a recall that is ignored is released by order at the deadline")
 {
 	uint64_t session, region;

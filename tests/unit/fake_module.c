@@ -349,7 +349,11 @@ static int recall(struct fake_module *f, struct belay_ctl_recall *arg, bool rele
 {
 	struct belay_recall_entry *e = (void *)(uintptr_t)arg->entries;
 	uint32_t i;
+	int err = f->fail_recall;
 
+	f->fail_recall = 0;
+	if (err)
+		return -err;
 	for (i = 0; i < arg->count; i++) {
 		struct fake_region *r = FIND(f->regions, !x->gone &&
 					     x->row.session == e[i].session &&

@@ -56,6 +56,7 @@ struct fake_module {
 	unsigned int limit_calls;
 	unsigned int limit_entries;	/* of the last call */
 	int fail_next;		/* errno of the next command, once */
+	int fail_recall;	/* errno of the next recall */
 	unsigned int busy_grants;	/* as many BELAY_CTL_GRANT fail with EAGAIN */
 };
 
