@@ -482,17 +482,18 @@ static void *opens(void *arg)
 	while (!__atomic_load_n(l->stop, __ATOMIC_RELAXED)) {
 		CHECK_OK(belay_open(&b, NULL, NULL));
 		belay_close(b);
-		l->rounds++;
+		__atomic_add_fetch(&l->rounds, 1, __ATOMIC_RELAXED);
 		usleep(10000);
 	}
 	return NULL;
 }
 
-TEST_TIMEOUT(daemon_killed, "kill -9 of belayd under load is invisible to eight threads that register and one that opens", 90)
+TEST_TIMEOUT(daemon_killed, "kill -9 of belayd under load is invisible to eight threads that register and one that opens", 120)
 {
 	struct letting_go go = { 0 };
 	struct belay *b = open_threaded(&go);
 	struct belay_region *r = pin(b, map(MIB), MIB);
+	unsigned int served;
 	bool stop = false;
 	struct load l[9];
 	pthread_t t[9];
@@ -503,8 +504,11 @@ TEST_TIMEOUT(daemon_killed, "kill -9 of belayd under load is invisible to eight 
 		CHECK_EQ(pthread_create(&t[i], NULL, i ? load : opens, &l[i]), 0);
 	}
 	for (i = 0; i < 3; i++) {
+		served = __atomic_load_n(&l[0].rounds, __ATOMIC_RELAXED);
 		kill_daemon();
 		CHECK(belay_valid(r));
+		/* Not again before somebody was served: open waits 10 s in all. */
+		CHECK_SOON(__atomic_load_n(&l[0].rounds, __ATOMIC_RELAXED) > served + 1, 20);
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < 9; i++) {
