@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: MIT */
+/* What administrators ask for: recalls, lists, limits, reloading. */
+#include "tests/unit/daemon_client.h"
+
+TEST(recall_acked, "a recall reaches the client, its ack releases the pinned region, the waiter is told")
+{
+	uint64_t session, region;
+	struct bl_ack ack = { 0 };
+	int fd, admin;
+
+	start();
+	fd = client(1000, &session, NULL);
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	CHECK_EQ(recall_region(admin, session, region, BL_KEEP, true), 0);
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_EQ(in.revoke.reason, BELAY_REASON_ADMIN);
+	CHECK_EQ(in.revoke.lost_len, 0);
+	CHECK_EQ(in.revoke.deadline, fake_now + BL_DEADLINE_NSEC);
+	CHECK(fake_region(&fake, session, region)->state & BELAY_WORD_RECALLED);
+	CHECK_EQ(fake_region(&fake, session, region)->request, in.revoke.request);
+	ack.request = in.revoke.request;
+	CHECK_EQ(ASK(fd, ack, BL_ACK), BL_OK);
+	CHECK(!fake_region(&fake, session, region));
+	pump();
+	CHECK_EQ(get(admin, NULL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 1);
+	CHECK_EQ(in.recalled.bytes, 65536);
+	CHECK_EQ(in.recalled.let_go, 1);
+	CHECK_EQ(in.recalled.released + in.recalled.kept + in.recalled.killed, 0);
+	CHECK_EQ(m->revoke.open, 0);
+	stop();
+}
+
+TEST(recall_lost, "a recalled pinned region that is lost holds nothing: the waiter is told at once")
+{
+	uint64_t session, region, request;
+	int fd, admin;
+
+	start();
+	fd = client(1000, &session, NULL);
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	CHECK_EQ(recall_region(admin, session, region, BL_KILL, true), 0);
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	request = in.revoke.request;
+	fake_lose(&fake, session, region);
+	pump();
+	CHECK_EQ(get(admin, NULL), BL_RECALL);
+	CHECK_EQ(in.recalled.let_go, 1);
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_NE(in.revoke.request, request);
+	CHECK_EQ(in.revoke.lost_len, 65536);
+	CHECK_EQ(in.revoke.deadline, 0);
+	CHECK_EQ(m->revoke.open, 0);
+	stop();
+}
+
+TEST(recall_fails, "a recall that the module does not take is undone, and that is said")
+{
+	uint64_t session, region;
+	int fd, admin;
+
+	start();
+	fd = client(1000, &session, NULL);
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	fake.fail_recall = ENOMEM;
+	CHECK_EQ(recall_region(admin, session, region, BL_KEEP, true), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOMEM);
+	CHECK_EQ(m->revoke.open, 0);
+	CHECK_EQ(get(fd, NULL), 0);
+	stop();
+}
+
+TEST(recall_release, "a recall that is ignored is released by order at the deadline")
+{
+	uint64_t session, region;
+	int admin;
+
+	start();
+	client(1000, &session, NULL);
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	CHECK_EQ(recall_region(admin, session, region, BL_RELEASE, true), 0);
+	pass(9 * SEC);
+	CHECK(fake_region(&fake, session, region));
+	pass(2 * SEC);
+	CHECK(!fake_region(&fake, session, region));
+	CHECK_EQ(get(admin, NULL), BL_RECALL);
+	CHECK_EQ(in.recalled.released, 1);
+	CHECK_EQ(fake_pending(&fake), 0);
+	stop();
+}
+
+TEST(recall_refused, "release is refused for tracked regions, and it is said why")
+{
+	uint64_t session, region;
+	int fd, admin;
+
+	start();
+	fd = client(1000, &session, NULL);
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_TRACKED, 65536);
+	CHECK_EQ(recall_region(admin, session, region, BL_RELEASE, false), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 0);
+	CHECK_EQ(in.recalled.refused, 1);
+	CHECK(strstr(in.recalled.text, "another driver holds their memory"));
+	CHECK_EQ(get(fd, NULL), 0);
+	CHECK(!(fake_region(&fake, session, region)->state & BELAY_WORD_RECALLED));
+	stop();
+}
+
+TEST(recall_many, "a user's regions are recalled together: by user, grant and process")
+{
+	struct bl_recall r = { .what = BL_RECALL_USER, .uid = 1000 };
+	uint64_t session, grant;
+	int fd, admin, i, n;
+
+	start();
+	fd = client(1000, &session, NULL);
+	grant = in.grant.grant;
+	admin = hello();
+	for (i = 0; i < 300; i++)
+		fake_register(&fake, session, BELAY_PINNED, 4096);
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 300);
+	CHECK_EQ(in.recalled.bytes, 300 * 4096);
+	for (n = 0; get(fd, NULL) == BL_REVOKE; n++)
+		pump();
+	CHECK_EQ(n, 300);
+	r.what = BL_RECALL_GRANT;
+	r.grant = grant;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 300);
+	CHECK_EQ(m->revoke.open, 300);
+	r.what = BL_RECALL_PROCESS;
+	r.pid = getpid();
+	r.timeout_usec = 1000000;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	pass(2 * SEC);
+	for (i = 0; i < 10; i++)
+		pass(0);
+	CHECK_EQ(m->revoke.overdue, 300);
+	r.pid = 1;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOENT);
+	r.what = BL_RECALL_GRANT;
+	r.grant = 9999;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOENT);
+	r.what = BL_RECALL_USER;
+	r.uid = 4711;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 0);
+	r.what = 99;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
+	CHECK_EQ(in.error.error, EINVAL);
+	stop();
+}
+
+TEST(recall_kill, "a process that ignores its deadline is killed, itself and nobody else")
+{
+	uint64_t session, region;
+	pid_t pid, bystander;
+	int admin, status, i;
+
+	start();
+	pid = tap_spawn(sleeper, NULL);
+	bystander = tap_spawn(sleeper, NULL);
+	for (i = 0; i < 1000 && m->ledger.n_grants < 2; i++, usleep(1000))
+		pump();
+	session = bl_ledger_process(&m->ledger, pid, 0) ? 0 : fake.sessions[0].id;
+	if (fake_grant_of(&fake, session)->pid != pid)
+		session = fake.sessions[1].id;
+	CHECK_EQ(fake_grant_of(&fake, session)->pid, pid);
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_TRACKED, 65536);
+	CHECK_EQ(recall_region(admin, session, region, BL_KILL, true), 0);
+	pass(9 * SEC);
+	CHECK(!tap_wait(pid, 0, &status));
+	pass(2 * SEC);
+	CHECK(tap_wait(pid, 5, &status));
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	CHECK_EQ(get(admin, NULL), 0);
+	fake_end_grant(&fake, fake_grant_of(&fake, session)->grant);
+	pump();
+	CHECK_EQ(get(admin, NULL), BL_RECALL);
+	CHECK_EQ(in.recalled.killed, 1);
+	CHECK(!tap_wait(bystander, 0, &status));
+	kill(bystander, SIGKILL);
+	stop();
+}
+
+TEST(admin_only, "who is no administrator changes nothing, and sees its own rows and the system's")
+{
+	struct bl_recall r = { .what = BL_RECALL_USER };
+	struct bl_limit l = { .account = "system", .set = 1 };
+	struct bl_list ls = { .what = BL_LIST_GRANTS };
+	struct bl_reload rl = { 0 };
+	struct bl_msg s = { 0 };
+	int fd;
+
+	start();
+	m->admin_gid = (gid_t)-1;
+	client(1000, NULL, NULL);
+	client(1001, NULL, NULL);
+	fd = hello();
+	newest()->peer.uid = 1000;
+	CHECK_EQ(ASK(fd, r, BL_RECALL), BL_ERROR);
+	CHECK_EQ(in.error.error, EACCES);
+	CHECK(strstr(in.error.text, "belay-admin"));
+	CHECK_EQ(ASK(fd, l, BL_LIMIT), BL_ERROR);
+	CHECK_EQ(in.error.error, EACCES);
+	CHECK_EQ(ASK(fd, rl, BL_RELOAD), BL_ERROR);
+	CHECK_EQ(in.error.error, EACCES);
+	CHECK_EQ(ASK(fd, s, BL_STATUS), BL_STATUS);
+	CHECK_EQ(in.status.grants, 2);
+	CHECK_EQ(ASK(fd, ls, BL_LIST), BL_LIST);
+	CHECK_EQ(in.rows.count, 1);
+	ls.what = BL_LIST_ACCOUNTS;
+	CHECK_EQ(ASK(fd, ls, BL_LIST), BL_LIST);
+	CHECK_EQ(in.rows.count, 2);
+	ls.has_uid = 1;
+	ls.uid = 1001;
+	CHECK_EQ(ASK(fd, ls, BL_LIST), BL_ERROR);
+	CHECK_EQ(in.error.error, EACCES);
+	stop();
+}
+
+TEST(paging, "a list comes in pages, each row once, and ends with an empty one")
+{
+	struct bl_list l = { .what = BL_LIST_REGIONS };
+	uint64_t session, other, last = 0;
+	const struct bl_region_row *rows;
+	int admin, i, n = 0, pages = 0;
+
+	start();
+	client(1000, &session, NULL);
+	client(1001, &other, NULL);
+	admin = hello();
+	for (i = 0; i < 400; i++)
+		fake_register(&fake, i % 4 ? session : other, BELAY_PINNED, 4096);
+	for (;;) {
+		CHECK_EQ(ASK(admin, l, BL_LIST), BL_LIST);
+		pages++;
+		if (!in.rows.count)
+			break;
+		rows = (const struct bl_region_row *)(&in.rows + 1);
+		for (i = 0; i < (int)in.rows.count; i++) {
+			CHECK(rows[i].session != session || rows[i].region > last);
+			if (rows[i].session == session)
+				last = rows[i].region;
+			CHECK_EQ(rows[i].pid, getpid());
+			CHECK(rows[i].command[0]);
+			n++;
+		}
+		l.after = in.rows.after;
+		l.after_region = in.rows.after_region;
+	}
+	CHECK_EQ(n, 400);
+	CHECK_GE(pages, 5);
+	l.after = l.after_region = 0;
+	l.has_uid = 1;
+	l.uid = 1001;
+	for (n = 0; ASK(admin, l, BL_LIST) == BL_LIST && in.rows.count;) {
+		n += (int)in.rows.count;
+		l.after = in.rows.after;
+		l.after_region = in.rows.after_region;
+	}
+	CHECK_EQ(n, 100);
+	stop();
+}
+
+TEST(limits, "a limit is set at run time, also before the user comes, and survives a reload")
+{
+	struct bl_limit l = { .account = "user/1000", .set = BL_LIMIT_SET_BYTES,
+			      .limit_bytes = 1 << 20 };
+	char text[BL_TEXT_MAX];
+	struct bl_account *a;
+	int admin;
+
+	start();
+	admin = hello();
+	CHECK_EQ(ASK(admin, l, BL_LIMIT), BL_OK);
+	a = bl_ledger_user(&m->ledger, 1000);
+	CHECK(a);
+	CHECK_EQ(fake_account(&fake, a->id)->limit_bytes, 1 << 20);
+	bl_accounts_sweep(m);
+	CHECK(bl_ledger_user(&m->ledger, 1000));
+	CHECK_OK(bl_manager_reload(m, text));
+	CHECK_EQ(fake_account(&fake, a->id)->limit_bytes, 1 << 20);
+	client(1000, NULL, NULL);
+	CHECK_EQ(TAILQ_FIRST(&m->ledger.grants)->limits.bytes, BL_UNLIMITED);
+	memset(l.account, 0, sizeof(l.account));
+	snprintf(l.account, sizeof(l.account), "grant/%llu",
+		 (unsigned long long)TAILQ_FIRST(&m->ledger.grants)->id);
+	l.limit_bytes = 4096;
+	CHECK_EQ(ASK(admin, l, BL_LIMIT), BL_OK);
+	CHECK_EQ(TAILQ_FIRST(&m->ledger.grants)->limits.bytes, 4096);
+	strcpy(l.account, "user/no-such-user");
+	memset(l.account + strlen(l.account), 0, 8);
+	CHECK_EQ(ASK(admin, l, BL_LIMIT), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOENT);
+	memset(l.account, 0, sizeof(l.account));
+	strcpy(l.account, "system");
+	l.set = 0;
+	CHECK_EQ(ASK(admin, l, BL_LIMIT), BL_ERROR);
+	CHECK_EQ(in.error.error, EINVAL);
+	l.set = BL_LIMIT_SET_REGIONS;
+	l.limit_regions = 17;
+	CHECK_EQ(ASK(admin, l, BL_LIMIT), BL_OK);
+	CHECK_EQ(fake_account(&fake, m->ledger.system->id)->limit_regions, 17);
+	stop();
+}
+
+TEST(reload, "a reload changes all limits in one call; one with errors changes nothing and says so")
+{
+	struct bl_reload rl = { 0 };
+	char file[80];
+	unsigned int calls;
+	int admin;
+	FILE *f;
+
+	start();
+	snprintf(file, sizeof(file), "/tmp/belayd-loop.%d.conf", getpid());
+	m->config_path = file;
+	client(1000, NULL, NULL);
+	client(1001, NULL, NULL);
+	admin = hello();
+	f = fopen(file, "w");
+	fputs("[system]\nmax = 1G\n[default]\nmax = 64M\nprocess_max = 32M\n", f);
+	fclose(f);
+	calls = fake.limit_calls;
+	CHECK_EQ(ASK(admin, rl, BL_RELOAD), BL_OK);
+	CHECK_EQ(fake.limit_calls, calls + 1);
+	CHECK_EQ(fake.limit_entries, 5);
+	CHECK_EQ(fake_account(&fake, m->ledger.system->id)->limit_bytes, 1 << 30);
+	CHECK_EQ(fake_account(&fake, bl_ledger_user(&m->ledger, 1001)->id)->limit_bytes, 64 << 20);
+	f = fopen(file, "w");
+	fputs("[system]\nmax = 2Q\n", f);
+	fclose(f);
+	CHECK_EQ(ASK(admin, rl, BL_RELOAD), BL_ERROR);
+	CHECK_EQ(in.error.error, EINVAL);
+	CHECK(strstr(in.error.text, ":2: [system] max = 2Q"));
+	CHECK_EQ(fake.limit_calls, calls + 1);
+	CHECK_EQ(m->policy->system.bytes, 1 << 30);
+	unlink(file);
+	stop();
+}
+
+TAP_MAIN()

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/* What programs ask for: grants, sessions, to be told, to be heard. */
+#include "tests/unit/daemon_client.h"
+
+TEST(open_grant, "a client gets a grant with its levels, and the daemon keeps no copy of the file")
+{
+	unsigned int before;
+	uint64_t session;
+	int fd, session_fd;
+
+	start();
+	before = open_fds();
+	fd = client(1000, &session, &session_fd);
+	CHECK_EQ(in.grant.count, 3);
+	CHECK_STR(in.grant.levels[0].name, "grant");
+	CHECK(!strncmp(in.grant.levels[1].name, "user/", 5));
+	CHECK_STR(in.grant.levels[2].name, "system");
+	CHECK_EQ(open_fds(), before + 3);	/* two ends of the socket, and the client's copy */
+	CHECK_EQ(fcntl(session_fd, F_GETFD), FD_CLOEXEC);
+	close(fd);
+	pump();
+	CHECK_EQ(m->n_conns, 0);
+	close(session_fd);
+	stop();
+}
+
+TEST(open_twice, "a connection has one session, a process one grant")
+{
+	struct bl_open o = { 0 };
+	uint64_t a, b, grant;
+	int fd;
+
+	start();
+	fd = client(1000, &a, NULL);
+	grant = in.grant.grant;
+	CHECK_EQ(ASK(fd, o, BL_OPEN), BL_ERROR);
+	CHECK_EQ(in.error.error, EBUSY);
+	client(1000, &b, NULL);
+	CHECK_EQ(in.grant.grant, grant);
+	CHECK_NE(a, b);
+	CHECK_EQ(m->ledger.n_grants, 1);
+	stop();
+}
+
+TEST(open_refused, "a wish that can never be granted is refused with account, usage, limit and cure")
+{
+	struct bl_open o = { .want_bytes = 1ULL << 40 };
+	int fd;
+
+	start();
+	bl_policy_user(m->policy, 1000)->has_bytes = true;
+	bl_policy_user(m->policy, 1000)->user.bytes = 64 << 20;
+	fd = hello();
+	newest()->peer.uid = 1000;
+	CHECK_EQ(ASK(fd, o, BL_OPEN), BL_ERROR);
+	CHECK_EQ(in.error.error, EDQUOT);
+	CHECK(!strncmp(in.error.refusal.account, "user/", 5));
+	CHECK_EQ(in.error.refusal.resource, BELAY_RESOURCE_BYTES);
+	CHECK_EQ(in.error.refusal.limit, 64 << 20);
+	CHECK_EQ(in.error.refusal.needed, 1ULL << 40);
+	CHECK(strstr(in.error.text, "may hold 64 MiB (0 B in use), and 1 TiB were asked for"));
+	o.want_bytes = 64 << 20;
+	CHECK_EQ(ASK(fd, o, BL_OPEN), BL_GRANT);
+	stop();
+}
+
+TEST(open_busy, "an address space that is busy is tried again, without holding up anybody")
+{
+	struct bl_open o = { 0 };
+	struct bl_msg s = { 0 };
+	int fd, other, i;
+
+	start();
+	m->clock = clock_of_test;
+	fake.busy_grants = 3;
+	fd = hello();
+	other = hello();
+	PUT(fd, o, BL_OPEN);
+	pump();
+	CHECK_EQ(get(fd, NULL), 0);
+	CHECK_EQ(ASK(other, s, BL_STATUS), BL_STATUS);
+	for (i = 0; i < 200 && fake.busy_grants; i++, usleep(2000))
+		pump();
+	usleep(50000);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_GRANT);
+
+	fd = hello();
+	fake.busy_grants = 1000;
+	PUT(fd, o, BL_OPEN);
+	pump();
+	fake_now += 6 * SEC;
+	usleep(20000);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_ERROR);
+	CHECK_EQ(in.error.error, EAGAIN);
+	stop();
+}
+
+TEST(open_fails, "when the module refuses, the client is told and the daemon goes on")
+{
+	struct bl_open o = { 0 };
+	int fd;
+
+	start();
+	client(1000, NULL, NULL);
+	fd = hello();
+	newest()->peer.uid = 1000;
+	fake.fail_next = ENOMEM;
+	CHECK_EQ(ASK(fd, o, BL_OPEN), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOMEM);
+	CHECK_EQ(ASK(fd, o, BL_OPEN), BL_GRANT);
+	stop();
+}
+
+TEST(versions, "versions that do not meet are told apart, and no version comes second")
+{
+	struct bl_hello h = { .oldest = 5, .newest = 9 };
+	struct bl_open o = { 0 };
+	int fd;
+
+	start();
+	fd = dial();
+	CHECK_EQ(ASK(fd, h, BL_HELLO), BL_ERROR);
+	CHECK_EQ(in.error.error, EPROTONOSUPPORT);
+	CHECK_EQ(get(fd, NULL), -1);
+	fd = dial();
+	PUT(fd, o, BL_OPEN);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_ERROR);
+	CHECK_EQ(in.error.error, EPROTO);
+	CHECK_EQ(get(fd, NULL), -1);
+	fd = hello();
+	PUT(fd, h, BL_HELLO);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_ERROR);
+	CHECK_EQ(in.error.error, EPROTO);
+	stop();
+}
+
+TEST(loss, "the loss of a pinned region is told at once, and an ack needs nothing more")
+{
+	uint64_t session, region;
+	struct bl_ack ack = { 0 };
+	int fd;
+
+	start();
+	fd = client(1000, &session, NULL);
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	fake_lose(&fake, session, region);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_EQ(in.revoke.session, session);
+	CHECK_EQ(in.revoke.region, region);
+	CHECK_EQ(in.revoke.cookie, ~region);
+	CHECK_EQ(in.revoke.reason, BELAY_REASON_UNMAPPED);
+	CHECK_EQ(in.revoke.lost_len, 65536);
+	CHECK_EQ(in.revoke.deadline, 0);
+	CHECK_NE(in.revoke.request, 0);
+	CHECK_EQ(fake_pending(&fake), 0);
+	CHECK_EQ(m->revoke.open, 0);
+	ack.request = in.revoke.request;
+	CHECK_EQ(ASK(fd, ack, BL_ACK), BL_OK);
+	CHECK_EQ(get(fd, NULL), 0);
+	fake_unregister(&fake, session, region);
+	pump();
+	CHECK_EQ(fake_pending(&fake), 0);
+	stop();
+}
+
+TEST(loss_tracked, "the loss of a tracked region has a deadline, and is over when it is unregistered")
+{
+	uint64_t session, region;
+	int fd;
+
+	start();
+	fd = client(1000, &session, NULL);
+	region = fake_register(&fake, session, BELAY_TRACKED, 65536);
+	fake_lose(&fake, session, region);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_EQ(in.revoke.deadline, fake_now + BL_DEADLINE_NSEC);
+	CHECK_EQ(in.revoke.escalation, BL_KEEP);
+	CHECK_EQ(m->revoke.open, 1);
+	pass(11 * SEC);
+	CHECK_EQ(m->revoke.overdue, 1);
+	fake_unregister(&fake, session, region);
+	pump();
+	CHECK_EQ(m->revoke.open, 0);
+	stop();
+}
+
+TEST(memlock, "RLIMIT_MEMLOCK is raised to what the grant allows, and put back at its end")
+{
+	struct rlimit rl, mine = { 65536, 1 << 20 };
+	uint64_t session;
+	pid_t pid;
+	int i;
+
+	start();
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
+	m->policy->fallback.has_bytes = true;
+	m->policy->fallback.user.bytes = 512 << 10;
+	pid = tap_spawn(sleeper, NULL);
+	for (i = 0; i < 1000 && m->ledger.n_grants < 1; i++, usleep(1000))
+		pump();
+	session = fake.sessions[0].id;
+	CHECK_SYS(prlimit(pid, RLIMIT_MEMLOCK, NULL, &rl));
+	CHECK_EQ(rl.rlim_cur, 512 << 10);
+	CHECK_EQ(rl.rlim_max, 1 << 20);
+	fake_end_grant(&fake, fake_grant_of(&fake, session)->grant);
+	pump();
+	CHECK_SYS(prlimit(pid, RLIMIT_MEMLOCK, NULL, &rl));
+	CHECK_EQ(rl.rlim_cur, 65536);
+	CHECK_EQ(rl.rlim_max, 1 << 20);
+	CHECK_EQ(m->ledger.n_grants, 0);
+	kill(pid, SIGKILL);
+	stop();
+}
+
+TEST(restart, "a new daemon finds accounts, grants, limits and open requests, and their deadlines")
+{
+	struct rlimit rl, mine = { 65536, 1 << 20 };
+	uint64_t session, recalled, lost, request, deadline;
+	struct bl_policy *p;
+	struct bl_resume res = { 0 };
+	struct bl_ack ack = { 0 };
+	int fd, session_fd, admin, i;
+
+	start();
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
+	m->policy->fallback.has_bytes = true;
+	m->policy->fallback.user.bytes = 512 << 10;
+	fd = client(1000, &session, &session_fd);
+	admin = hello();
+	recalled = fake_register(&fake, session, BELAY_PINNED, 4096);
+	lost = fake_register(&fake, session, BELAY_TRACKED, 4096);
+	CHECK_EQ(recall_region(admin, session, recalled, BL_RELEASE, false), BL_RECALL);
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	request = in.revoke.request;
+	deadline = in.revoke.deadline;
+	stop();
+	close(fd);
+	fake_lose(&fake, session, lost);	/* while there is no daemon */
+
+	start();
+	fake_now += 5 * SEC;
+	CHECK_EQ(m->ledger.n_grants, 1);
+	CHECK_EQ(m->ledger.n_accounts, 2);
+	CHECK_EQ(m->revoke.open, 2);
+	CHECK_SYS(getrlimit(RLIMIT_MEMLOCK, &rl));
+	p = m->policy;
+	p->fallback.has_bytes = true;
+	p->fallback.user.bytes = 512 << 10;
+	CHECK_OK(bl_accounts_apply(m));
+	fd = hello();
+	put_fd(fd, &res, sizeof(res), BL_RESUME, session_fd);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_GRANT);
+	CHECK_EQ(in.grant.session, session);
+	for (i = 0; i < 2; i++) {
+		CHECK_EQ(get(fd, NULL), BL_REVOKE);
+		if (in.revoke.region == recalled) {
+			CHECK_EQ(in.revoke.request, request);
+			CHECK_EQ(in.revoke.deadline, deadline);
+			CHECK_EQ(in.revoke.escalation, BL_RELEASE);
+		} else {
+			CHECK_EQ(in.revoke.region, lost);
+			CHECK_EQ(in.revoke.reason, BELAY_REASON_UNMAPPED);
+			CHECK_NE(in.revoke.deadline, 0);
+		}
+	}
+	ack.request = request;
+	CHECK_EQ(ASK(fd, ack, BL_ACK), BL_OK);
+	CHECK(!fake_region(&fake, session, recalled));
+	fake_end_grant(&fake, fake_grant_of(&fake, session)->grant);
+	pump();
+	CHECK_SYS(getrlimit(RLIMIT_MEMLOCK, &rl));
+	CHECK_EQ(rl.rlim_cur, 65536);
+	CHECK_EQ(m->revoke.open, 0);
+	CHECK_EQ(fake_pending(&fake), 0);
+	stop();
+}
+
+TEST(ended_unseen, "a grant that ended while there was no daemon has its process's limit put back")
+{
+	struct rlimit rl, mine = { 65536, 1 << 20 };
+	uint64_t session;
+
+	start();
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
+	m->policy->fallback.has_bytes = true;
+	m->policy->fallback.user.bytes = 512 << 10;
+	client(1000, &session, NULL);
+	CHECK_SYS(getrlimit(RLIMIT_MEMLOCK, &rl));
+	CHECK_EQ(rl.rlim_cur, 512 << 10);
+	stop();
+	fake_end_grant(&fake, fake_grant_of(&fake, session)->grant);
+	start();
+	pump();
+	CHECK_SYS(getrlimit(RLIMIT_MEMLOCK, &rl));
+	CHECK_EQ(rl.rlim_cur, 65536);
+	CHECK_EQ(fake_pending(&fake), 0);
+	CHECK_EQ(m->ledger.n_grants, 0);
+	stop();
+}
+
+TEST(resume_strangers, "a session cannot be resumed with another file, or by another process")
+{
+	struct bl_resume res = { 0 };
+	uint64_t session;
+	int fd, session_fd, null = open("/dev/null", O_RDONLY);
+
+	start();
+	client(1000, &session, &session_fd);
+	fd = hello();
+	put_fd(fd, &res, sizeof(res), BL_RESUME, null);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_ERROR);
+	CHECK_EQ(in.error.error, EINVAL);
+	newest()->peer.start_time++;
+	put_fd(fd, &res, sizeof(res), BL_RESUME, session_fd);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_ERROR);
+	CHECK_EQ(in.error.error, EXDEV);
+	newest()->peer.start_time--;
+	put_fd(fd, &res, sizeof(res), BL_RESUME, session_fd);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_GRANT);
+	CHECK_EQ(m->n_conns, 1);	/* the first one has lost its session */
+	stop();
+}
+
+TEST(sweep, "accounts that nobody uses go, and come back when needed")
+{
+	uint64_t session;
+
+	start();
+	client(1000, &session, NULL);
+	CHECK_EQ(m->ledger.n_accounts, 2);
+	bl_accounts_sweep(m);
+	CHECK_EQ(m->ledger.n_accounts, 2);
+	fake_end_grant(&fake, fake_grant_of(&fake, session)->grant);
+	pump();
+	bl_accounts_sweep(m);
+	CHECK_EQ(m->ledger.n_accounts, 1);
+	client(1000, &session, NULL);
+	CHECK_EQ(m->ledger.n_accounts, 2);
+	stop();
+}
+
+TEST(no_memory, "an event that there is no memory for stays, and is dealt with later")
+{
+	uint64_t session, region;
+	int i;
+
+	start();
+	client(1000, &session, NULL);
+	region = fake_register(&fake, session, BELAY_TRACKED, 4096);
+	fake_lose(&fake, session, region);
+	fake.fail_next = ENOMEM;
+	pump();
+	CHECK_EQ(fake_pending(&fake), 1);
+	CHECK_EQ(m->revoke.open, 0);
+	for (i = 0; i < 300 && fake_pending(&fake); i++, usleep(10000))
+		pump();
+	CHECK_EQ(fake_pending(&fake), 0);
+	CHECK_EQ(m->revoke.open, 1);
+	stop();
+}
+
+TAP_MAIN()

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/* Clients that misbehave are dropped alone; what they were to know waits. */
+#include "tests/unit/daemon_client.h"
+
+TEST(garbage, "garbage is answered once, and costs its sender the connection and nobody else")
+{
+	struct bl_msg s = { 0 };
+	unsigned int before;
+	int fd, good, i;
+	char junk[300];
+
+	start();
+	good = hello();
+	before = open_fds();
+	for (i = 0; i < 50; i++) {
+		fd = i % 2 ? hello() : dial();
+		memset(junk, i, sizeof(junk));
+		CHECK_SYS(send(fd, junk, (size_t)i * 5 + 1, 0));
+		CHECK_SYS(send(fd, junk, sizeof(junk), MSG_NOSIGNAL));
+		pump();
+		CHECK_EQ(get(fd, NULL), BL_ERROR);
+		CHECK_EQ(in.error.error, EPROTO);
+		CHECK_EQ(get(fd, NULL), -1);
+		close(fd);
+	}
+	CHECK_EQ(open_fds(), before);
+	CHECK_EQ(ASK(good, s, BL_STATUS), BL_STATUS);
+	CHECK_EQ(in.status.clients, 1);
+	stop();
+}
+
+TEST(too_long, "a packet that is too long is refused")
+{
+	static char big[BL_MSG_MAX + 1];
+	int fd;
+
+	start();
+	fd = hello();
+	CHECK_SYS(send(fd, big, sizeof(big), 0));
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_ERROR);
+	CHECK(strstr(in.error.text, "more than 16384 bytes"));
+	CHECK_EQ(get(fd, NULL), -1);
+	stop();
+}
+
+TEST(fd_flood, "file descriptors that nobody asked for are closed, and cost the connection")
+{
+	union {
+		char buf[CMSG_SPACE(200 * sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct bl_open o = { 0 };
+	struct iovec iov = { &o, sizeof(o) };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf };
+	unsigned int before;
+	int fd, i, n, null = open("/dev/null", O_RDONLY);
+
+	start();
+	before = open_fds();
+	for (n = 1; n <= 200; n += n < 4 ? 1 : 49) {
+		fd = hello();
+		mh.msg_controllen = CMSG_SPACE((size_t)n * sizeof(int));
+		CMSG_FIRSTHDR(&mh)->cmsg_level = SOL_SOCKET;
+		CMSG_FIRSTHDR(&mh)->cmsg_type = SCM_RIGHTS;
+		CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
+		for (i = 0; i < n; i++)
+			memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)) + (size_t)i * sizeof(int), &null, sizeof(int));
+		bl_msg_init(&o.msg, sizeof(o), BL_OPEN, 1);
+		CHECK_SYS(sendmsg(fd, &mh, 0));
+		pump();
+		CHECK_EQ(get(fd, NULL), BL_ERROR);
+		CHECK_EQ(in.error.error, EPROTO);
+		CHECK_EQ(get(fd, NULL), -1);
+		close(fd);
+		CHECK_EQ(open_fds(), before);
+	}
+	stop();
+}
+
+TEST(too_fast, "a client that sends too fast is dropped, alone")
+{
+	struct bl_msg s = { 0 };
+	struct bl_ack a = { .request = 1 };
+	int fd, good, i, last = 0, type;
+
+	start();
+	good = hello();
+	fd = hello();
+	for (i = 0; i < 5000 && last != -1; i++) {
+		bl_msg_init(&a.msg, sizeof(a), BL_ACK, 1);
+		if (send(fd, &a, sizeof(a), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			pump();
+		while ((type = get(fd, NULL)) > 0)
+			last = type == BL_ERROR ? in.error.error : 0;
+		if (type == -1)
+			break;
+	}
+	CHECK_EQ(last, EPROTO);
+	CHECK(strstr(in.error.text, "messages a second"));
+	CHECK_EQ(ASK(good, s, BL_STATUS), BL_STATUS);
+	CHECK_EQ(in.status.clients, 1);
+	stop();
+}
+
+TEST(not_reading, "answers that a client does not read are bounded; its requests go unread")
+{
+	struct bl_list l = { .what = BL_LIST_REGIONS };
+	struct bl_msg s = { 0 };
+	uint64_t session;
+	int fd, good, i;
+
+	start();
+	good = hello();
+	fd = client(1000, &session, NULL);
+	for (i = 0; i < 200; i++)
+		fake_register(&fake, session, BELAY_PINNED, 4096);
+	for (i = 0; i < 400; i++) {
+		bl_msg_init(&l.msg, sizeof(l), BL_LIST, 1);
+		if (send(fd, &l, sizeof(l), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+			break;
+		event_base_loop(m->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	}
+	pump();
+	CHECK_GT(newest()->out_bytes, 0);
+	CHECK_LE(newest()->out_bytes, 65536 + BL_MSG_MAX);
+	CHECK_EQ(ASK(good, s, BL_STATUS), BL_STATUS);
+	for (i = 0; get(fd, NULL) == BL_LIST; i++)
+		pump();
+	CHECK_GT(i, 20);
+	stop();
+}
+
+TEST_TIMEOUT(stalled, "a client that has not read for 10 s is dropped; what it was to know waits for it", 30)
+{
+	struct bl_resume res = { 0 };
+	uint64_t session;
+	int fd, session_fd, i, n = 0;
+	double end;
+
+	start();
+	fd = client(1000, &session, &session_fd);
+	i = 4096;
+	setsockopt(newest()->fd, SOL_SOCKET, SO_SNDBUF, &i, sizeof(i));
+	for (i = 0; i < 300; i++)
+		fake_lose(&fake, session, fake_register(&fake, session, BELAY_PINNED, 4096));
+	pump();
+	CHECK_EQ(fake_pending(&fake), 0);
+	CHECK(newest()->out_bytes > 0);
+	for (end = tap_now() + 12; tap_now() < end && m->n_conns; usleep(50000))
+		pump();
+	CHECK_EQ(m->n_conns, 0);
+	close(fd);
+	fd = hello();
+	put_fd(fd, &res, sizeof(res), BL_RESUME, session_fd);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_GRANT);
+	for (n = 0; get(fd, NULL) == BL_REVOKE; n++)
+		pump();
+	CHECK_EQ(n, 300);
+	stop();
+}
+
+TEST(storm, "500 losses at once reach a client that reads late, each at least once, in bounded memory")
+{
+	static bool told[2048];
+	uint64_t session, first = 0;
+	int fd, i, n = 0;
+	uint32_t max = 0;
+
+	start();
+	fd = client(1000, &session, NULL);
+	i = 4096;
+	setsockopt(newest()->fd, SOL_SOCKET, SO_SNDBUF, &i, sizeof(i));
+	for (i = 0; i < 500; i++) {
+		uint64_t r = fake_register(&fake, session, BELAY_PINNED, 4096);
+
+		first = first ? first : r;
+		fake_lose(&fake, session, r);
+		if (i % 50 == 0)
+			pump();
+		if (newest()->out_bytes > max)
+			max = newest()->out_bytes;
+	}
+	pump();
+	CHECK_LE(max, 65536 + 200);
+	CHECK_EQ(fake_pending(&fake), 0);
+	for (i = 0; i < 5000; i++) {
+		pump();
+		if (get(fd, NULL) != BL_REVOKE)
+			break;
+		n += !told[in.revoke.region - first];
+		told[in.revoke.region - first] = true;
+	}
+	CHECK_EQ(n, 500);
+	CHECK(!newest()->behind);
+	stop();
+}
+
+TEST(caps, "connections are capped for a user and for all")
+{
+	int fd;
+
+	start();
+	m->policy->max_clients = 2;
+	dial();
+	dial();
+	newest()->peer.uid = 1000;
+	if (getuid()) {
+		fd = dial();
+		CHECK_EQ(get(fd, NULL), BL_ERROR);
+		CHECK_EQ(in.error.error, EUSERS);
+		CHECK_EQ(get(fd, NULL), -1);
+	}
+	CHECK_LE(m->n_conns, 3);
+	stop();
+}
+
+TEST(no_files, "when file descriptors run out, nobody is dropped, and who waits is served later")
+{
+	struct rlimit rl, few;
+	struct bl_hello h = { .oldest = 1, .newest = 1 };
+	struct bl_msg s = { 0 };
+	int fd, good, i;
+
+	start();
+	good = hello();
+	CHECK_SYS(getrlimit(RLIMIT_NOFILE, &rl));
+	few = rl;
+	few.rlim_cur = (rlim_t)CHECK_SYS(dup(0)) + 1;	/* one for the new client's end, none for the daemon's */
+	close((int)few.rlim_cur - 1);
+	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &few));
+	fd = dial();
+	PUT(fd, h, BL_HELLO);
+	pump();
+	CHECK_EQ(get(fd, NULL), 0);
+	CHECK_EQ(ASK(good, s, BL_STATUS), BL_STATUS);
+	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &rl));
+	for (i = 0; i < 200 && m->n_conns < 2; i++, usleep(10000))
+		pump();
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_HELLO);
+	stop();
+}
+
+TEST(silent, "a client that connects and says nothing is dropped after 5 s, an idle one is not")
+{
+	struct bl_msg s = { 0 };
+	int fd, idle;
+	double end;
+
+	start();
+	fd = dial();
+	idle = hello();
+	CHECK_EQ(m->n_conns, 2);
+	for (end = tap_now() + 6; tap_now() < end; usleep(20000))
+		pump();
+	CHECK_EQ(m->n_conns, 1);
+	CHECK_EQ(get(fd, NULL), -1);
+	CHECK_EQ(ASK(idle, s, BL_STATUS), BL_STATUS);
+	stop();
+}
+
+TAP_MAIN()
