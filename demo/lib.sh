@@ -37,6 +37,7 @@ claim()
 {
 	local sentence=$1
 	shift
+	# shellcheck disable=SC2154 # the includer's
 	if ! "$@" > "$dir/claim" 2>&1; then
 		printf '   %snot true: %s%s\n' "$red" "$sentence" "$plain"
 		{ echo "$*:"; cat "$dir/claim"; } | indent
