@@ -219,12 +219,12 @@ static void unmap_race(uint32_t kind, unsigned int rounds, double parallel_secon
 	bk_end(&r.b);
 }
 
-TEST_TIMEOUT(unmap_race, "munmap and mmap at the same address from two threads, 100,000 rounds: never valid for a page that changed", 120)
+TEST_TIMEOUT(unmap_race, "munmap and mmap at the same address from two threads, 100,000 rounds: never valid for a page that changed", 300)
 {
 	unmap_race(BELAY_PINNED, ROUNDS, 20);
 }
 
-TEST_TIMEOUT(unmap_race_tracked, "the same with tracked regions, 20,000 rounds", 60)
+TEST_TIMEOUT(unmap_race_tracked, "the same with tracked regions, 20,000 rounds", 150)
 {
 	unmap_race(BELAY_TRACKED, ROUNDS / 5, 10);
 }
