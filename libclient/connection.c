@@ -82,15 +82,30 @@ static void retry_later(struct belay *b)
 	bl_connection_arm(b);
 }
 
+/*
+ * Ends the conversation, not only this end of it: a forked child may have a
+ * copy of the socket, which would keep it open, and in the epoll set.
+ */
+void bl_connection_stop(struct belay *b)
+{
+	struct bl_connection *c = &b->conn;
+
+	if (c->fd < 0)
+		return;
+	epoll_ctl(b->poll_fd, EPOLL_CTL_DEL, c->fd, NULL);
+	shutdown(c->fd, SHUT_RDWR);
+	close(c->fd);
+	c->fd = -1;
+	c->want_write = false;
+}
+
 static void drop(struct belay *b)
 {
 	struct bl_connection *c = &b->conn;
 
 	if (c->state == BL_UP && bl_now() - c->up_since >= BACKOFF_MAX)
 		c->backoff = BACKOFF_MIN;
-	close(c->fd); /* which takes it out of the epoll set */
-	c->fd = -1;
-	c->want_write = false;
+	bl_connection_stop(b);
 	bl_requests_unsend(b);
 	retry_later(b);
 }
@@ -442,11 +457,4 @@ void bl_connection_service(struct belay *b, uint32_t *requests)
 	}
 	bl_connection_flush(b);
 	bl_connection_arm(b);
-}
-
-void bl_connection_fini(struct belay *b)
-{
-	if (b->conn.fd >= 0)
-		close(b->conn.fd);
-	b->conn.fd = -1;
 }

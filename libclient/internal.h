@@ -175,7 +175,7 @@ void bl_connection_service(struct belay *b, uint32_t *requests);
 void bl_connection_flush(struct belay *b);
 void bl_connection_arm(struct belay *b);
 void bl_connection_wake(struct belay *b);
-void bl_connection_fini(struct belay *b);
+void bl_connection_stop(struct belay *b);
 
 /* revoke.c */
 int bl_dispatch(struct belay *b);
@@ -189,6 +189,7 @@ void bl_requests_fini(struct belay *b);
 
 /* region.c; under the lock: */
 struct bl_region *bl_region_find(struct belay *b, uint64_t cookie);
+void bl_regions_unregister_all(struct belay *b);
 void bl_regions_fini(struct belay *b);
 
 /* thread.c */

@@ -50,20 +50,29 @@ int bl_kernel_register(int fd, struct belay_register_entry *entries,
 	return err;
 }
 
+static int act_on_all(int fd, unsigned long command, struct belay_regions *arg,
+		      struct belay_region_entry *entries, uint32_t count)
+{
+	int err;
+
+	*arg = (struct belay_regions){
+		.size = sizeof(*arg),
+		.entries = (uintptr_t)entries,
+		.count = count,
+		.entry_size = sizeof(*entries),
+	};
+	do {
+		err = call(fd, command, arg);
+	} while (err == -EINTR && !arg->done);
+	return err;
+}
+
 /* One region; its status is the result. */
 static int act_on(int fd, unsigned long command, struct belay_region_entry *entry)
 {
-	struct belay_regions arg = {
-		.size = sizeof(arg),
-		.entries = (uintptr_t)entry,
-		.count = 1,
-		.entry_size = sizeof(*entry),
-	};
-	int err;
+	struct belay_regions arg;
+	int err = act_on_all(fd, command, &arg, entry, 1);
 
-	do {
-		err = call(fd, command, &arg);
-	} while (err == -EINTR && !arg.done);
 	return arg.done ? entry->status : err;
 }
 
@@ -72,9 +81,11 @@ int bl_kernel_commit(int fd, struct belay_region_entry *entry)
 	return act_on(fd, BELAY_COMMIT, entry);
 }
 
-int bl_kernel_unregister(int fd, struct belay_region_entry *entry)
+int bl_kernel_unregister(int fd, struct belay_region_entry *entries, uint32_t count)
 {
-	return act_on(fd, BELAY_UNREGISTER, entry);
+	struct belay_regions arg;
+
+	return act_on_all(fd, BELAY_UNREGISTER, &arg, entries, count);
 }
 
 int bl_kernel_check(int fd, struct belay_region_entry *entry)

@@ -11,7 +11,8 @@
 #include "internal.h"
 #include "kernel.h"
 
-#define SLOTS_AT_FIRST	64
+#define SLOTS_AT_FIRST		64
+#define UNREGISTER_AT_ONCE	256	/* 16 bytes of stack each */
 #define FLAGS_KNOWN	(BELAY_PIN | BELAY_TRACK | BELAY_WRITE)
 #define FLAGS_HOW	(BELAY_PIN | BELAY_TRACK)
 
@@ -87,6 +88,27 @@ static void detach(struct belay *b, struct bl_region *region)
 	slot->next_free = b->free_slot;
 	b->free_slot = region->slot;
 	b->free_slots++;
+}
+
+/*
+ * Closing the session's descriptor is not enough to end it: a forked child may
+ * have a copy. So the regions go one by one, some at a time.
+ */
+void bl_regions_unregister_all(struct belay *b)
+{
+	struct belay_region_entry entries[UNREGISTER_AT_ONCE];
+	uint32_t i, n = 0;
+
+	for (i = 0; i < b->slot_count; i++) {
+		if (b->slots[i].region)
+			entries[n++] = (struct belay_region_entry){
+				.region = b->slots[i].region->pub.id,
+			};
+		if (n == UNREGISTER_AT_ONCE || (n && i + 1 == b->slot_count)) {
+			bl_kernel_unregister(b->session_fd, entries, n);
+			n = 0;
+		}
+	}
 }
 
 void bl_regions_fini(struct belay *b)
@@ -351,7 +373,7 @@ int belay_unregister(struct belay_region *r)
 	 * Of a region of this session it cannot fail; if the address space has
 	 * ended, nothing is held either.
 	 */
-	bl_kernel_unregister(b->session_fd, &e);
+	bl_kernel_unregister(b->session_fd, &e, 1);
 	pthread_mutex_lock(&b->lock);
 	detach(b, to_region(r));
 	bl_connection_flush(b);

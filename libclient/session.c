@@ -69,21 +69,33 @@ static void close_fd(int fd)
 		close(fd);
 }
 
-/* A handle that is half made, or whole: gives back what there is. */
-static void free_handle(struct belay *b)
+/* Closes and unmaps: only what is this process's, nothing shared with a parent. */
+static void free_system(struct belay *b)
 {
-	/* The session first: after it, no word and no request means anything. */
 	close_fd(b->session_fd);
 	bl_kernel_unmap_words(b->words, b->words_len);
-	bl_connection_fini(b);
+	close_fd(b->conn.fd);
 	close_fd(b->timer_fd);
 	close_fd(b->poll_fd);
 	if (b->mine)
 		munmap((void *)b->mine, (size_t)sysconf(_SC_PAGESIZE));
+}
+
+static void free_lists(struct belay *b)
+{
 	bl_requests_fini(b);
 	bl_regions_fini(b);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
+}
+
+/* A handle that is half made, or whole: ends it and gives back what there is. */
+static void free_handle(struct belay *b)
+{
+	bl_regions_unregister_all(b);
+	bl_connection_stop(b);
+	free_system(b);
+	free_lists(b);
 }
 
 static int new_handle(struct belay **ret)
@@ -264,17 +276,11 @@ int belay_open(struct belay **ret, const struct belay_options *opt,
  */
 static void free_copy(struct belay *b)
 {
-	if (!pthread_mutex_trylock(&b->lock)) {
-		pthread_mutex_unlock(&b->lock);
-		free_handle(b);
+	free_system(b);
+	if (pthread_mutex_trylock(&b->lock))
 		return;
-	}
-	close_fd(b->session_fd);
-	bl_kernel_unmap_words(b->words, b->words_len);
-	close_fd(b->conn.fd);
-	close_fd(b->timer_fd);
-	close_fd(b->poll_fd);
-	munmap((void *)b->mine, (size_t)sysconf(_SC_PAGESIZE));
+	pthread_mutex_unlock(&b->lock);
+	free_lists(b);
 }
 
 void belay_close(struct belay *b)

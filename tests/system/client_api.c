@@ -416,6 +416,25 @@ TEST(fork_child, "a forked child can do nothing with its parent's handle, and ha
 	belay_close(b);
 }
 
+TEST(close_beside_child, "close lets go of everything although a forked child has the descriptors")
+{
+	struct belay *b = open_handle(), *other = open_handle();
+	pid_t pid;
+
+	pin(b, map(MIB), MIB);
+	pin(b, map(PAGE), PAGE);
+	pid = CHECK_SYS(fork());
+	if (!pid)
+		for (;;)
+			pause();
+	CHECK_EQ(usage(other), MIB + PAGE);
+	belay_close(b);
+	CHECK_EQ(usage(other), 0);
+	CHECK_SYS(kill(pid, SIGKILL));
+	CHECK_SYS(waitpid(pid, NULL, 0));
+	belay_close(other);
+}
+
 TEST(two_handles, "two handles share the grant's charge, and nothing else")
 {
 	struct belay *one = open_handle(), *two = open_handle();

@@ -116,14 +116,17 @@ int bl_kernel_commit(int fd, struct belay_region_entry *entry)
 	return is_session(fd) ? 0 : -ENOTTY;
 }
 
-int bl_kernel_unregister(int fd, struct belay_region_entry *entry)
+int bl_kernel_unregister(int fd, struct belay_region_entry *entries, uint32_t count)
 {
 	uint64_t released = GENERATION | BELAY_WORD_RELEASED;
+	uint32_t i;
 
-	CHECK_EQ(pwrite(fd, &released, 8, WORD(entry->region) * 8), 8);
+	CHECK(count >= 1 && count <= BELAY_MAX_BATCH);
+	for (i = 0; i < count; i++)
+		CHECK_EQ(pwrite(fd, &released, 8, WORD(entries[i].region) * 8), 8);
 	pthread_mutex_lock(&kernel_lock);
-	fake_kernel.live--;
-	fake_kernel.unregisters++;
+	fake_kernel.live -= count;
+	fake_kernel.unregisters += count;
 	pthread_mutex_unlock(&kernel_lock);
 	return 0;
 }

@@ -281,6 +281,33 @@ TEST(reconnect, "a daemon that dies is found again, and an acknowledgement is no
 	fake_stop(d);
 }
 
+TEST(reconnect_beside_child, "a child that has the old socket does not keep the poll descriptor readable")
+{
+	struct fake_daemon *d = fake_start();
+	struct pollfd p = { .events = POLLIN };
+	struct belay *b;
+	pid_t pid;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	p.fd = belay_get_fd(b);
+	pid = CHECK_SYS(fork());
+	if (!pid) {
+		close(d->newest); /* these are the daemon's */
+		close(d->listener);
+		for (;;)
+			pause();
+	}
+	fake_crash(d);
+	fake_restart(d);
+	dispatch_until(b, &d->resumes, 1);
+	dispatch_nothing(b);
+	CHECK_EQ(poll(&p, 1, 0), 0);
+	CHECK_SYS(kill(pid, SIGKILL));
+	CHECK_SYS(waitpid(pid, NULL, 0));
+	belay_close(b);
+	fake_stop(d);
+}
+
 static bool no_answer_to_ack(struct fake_daemon *d, int fd, const struct bl_msg *m)
 {
 	if (m->type != BL_ACK)

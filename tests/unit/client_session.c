@@ -478,6 +478,29 @@ TEST(names, "reasons and the version have names")
 	CHECK_STR(belay_version(), BELAY_VERSION);
 }
 
+TEST(close_all, "close unregisters all regions, however many, although a child has the descriptors")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	pid_t pid;
+	int i;
+
+	for (i = 0; i < 700; i++)
+		register_one(b);
+	CHECK_EQ(fake_kernel.live, 700);
+	pid = CHECK_SYS(fork());
+	if (!pid)
+		for (;;)
+			pause();
+	belay_close(b);
+	CHECK_EQ(fake_kernel.live, 0);
+	/* The daemon sees the end of the connection, too. */
+	CHECK_SOON(fake_count(&d->closes) == 1, 5);
+	CHECK_SYS(kill(pid, SIGKILL));
+	CHECK_SYS(waitpid(pid, NULL, 0));
+	fake_stop(d);
+}
+
 TEST(two_handles, "two handles of one process do not disturb each other")
 {
 	struct fake_daemon *d = fake_start();
