@@ -13,6 +13,7 @@ $(call vm_script,system,tests/system/ctl_admin.sh,timeout=300)
 # libclient and the examples
 $(call vm_test,system,client_api,tests/system/client_api.c,shared:belay -pthread,timeout=300)
 $(call vm_script,system,tests/system/rdma_lifecycle.sh,timeout=180)
+$(call vm_script,system,tests/system/client_examples.sh)
 
 # daemon
 $(call vm_test,system,daemon_wire,tests/system/daemon_wire.c,static:belay-common,timeout=300)
