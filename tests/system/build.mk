@@ -16,5 +16,5 @@ $(call vm_script,system,tests/system/rdma_lifecycle.sh,timeout=180)
 $(call vm_script,system,tests/system/client_examples.sh)
 
 # daemon
-$(call vm_test,system,daemon_wire,tests/system/daemon_wire.c,static:belay-common,timeout=300)
+$(call vm_test,system,daemon_wire,tests/system/daemon_wire.c,static:belay-common,timeout=400)
 $(call vm_script,system,tests/system/daemon_service.sh,timeout=180)

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.." || exit 1
 
 conf=/etc/belay/belayd.conf.d/daemon-test.conf
 mkdir -p /etc/belay/belayd.conf.d
-trap 'rm -f "$conf"; systemctl reset-failed belayd 2> /dev/null; systemctl start belayd' EXIT
+trap 'rm -f "$conf"; rmdir "${conf%/*}" 2> /dev/null; systemctl reset-failed belayd 2> /dev/null; systemctl start belayd' EXIT
 
 show() { systemctl show -p "$1" --value belayd.service; }
 is() { [ "$(show "$1")" = "$2" ]; }
