@@ -5,6 +5,7 @@
  */
 #include <infiniband/verbs.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "tests/kernel/lib/bk.h"
@@ -22,6 +23,23 @@ struct bed {
 	int64_t pins;
 };
 
+static struct ibv_context *open_device(void)
+{
+	struct ibv_device **list;
+	struct ibv_context *context;
+	int i, n;
+
+	list = ibv_get_device_list(&n);
+	CHECK(list && n);
+	for (i = 0; i < n && strcmp(ibv_get_device_name(list[i]), "rxe_kt"); i++)
+		;
+	CHECK_LT(i, n);
+	context = ibv_open_device(list[i]);
+	CHECK(context);
+	ibv_free_device_list(list);
+	return context;
+}
+
 static void make_device(void)
 {
 	if (!access("/sys/class/infiniband/rxe_kt", F_OK))
@@ -35,18 +53,8 @@ static void make_device(void)
 
 static void bed_make(struct bed *d)
 {
-	struct ibv_device **list;
-	int i, n;
-
 	make_device();
-	list = ibv_get_device_list(&n);
-	CHECK(list && n);
-	for (i = 0; i < n && strcmp(ibv_get_device_name(list[i]), "rxe_kt"); i++)
-		;
-	CHECK_LT(i, n);
-	d->context = ibv_open_device(list[i]);
-	CHECK(d->context);
-	ibv_free_device_list(list);
+	d->context = open_device();
 	d->pd = ibv_alloc_pd(d->context);
 	CHECK(d->pd);
 	bk_begin(&d->b);
@@ -316,6 +324,52 @@ TEST(unmapped, "munmap under a driver's pin: lost at once, pins and charge stay 
 	CHECK_EQ(bk_recall(d.b.ctl, BELAY_CTL_RELEASE, d.b.session, r.id, 0), -EBUSY);
 	untrack(&d, mr, &r);
 	CHECK_EQ(bk_usage_bytes(d.b.fd), 0);
+	bed_end(&d);
+}
+
+/* ---- what belay cannot do ----------------------------------------------------------- */
+
+#define CHILDREN	64
+
+static void inheriting_run(void *arg)
+{
+	struct bk_steps *s = arg;
+	struct ibv_context *context;
+	struct ibv_pd *pd;
+	char *p = bk_anon(LEN + PAGES(1), 1);
+
+	CHECK_SYS(setresuid(65534, 65534, 65534));
+	context = open_device();
+	pd = ibv_alloc_pd(context);
+	CHECK(pd);
+	/* One page more is too much for the rlimit, which every child has anew. */
+	CHECK(!ibv_reg_mr(pd, p, LEN + PAGES(1), IBV_ACCESS_LOCAL_WRITE));
+	CHECK_EQ(errno, ENOMEM);
+	CHECK(ibv_reg_mr(pd, p, LEN, IBV_ACCESS_LOCAL_WRITE));
+	__atomic_add_fetch(&s->now, 1, __ATOMIC_SEQ_CST);
+	pause();
+}
+
+TEST(inherited_rlimit, "as documented: 64 children that inherit a raised RLIMIT_MEMLOCK pin that much each through a driver, and belay is not asked")
+{
+	const struct rlimit limit = { LEN, LEN };
+	struct bk_steps *s = bk_steps();
+	pid_t pids[CHILDREN];
+	struct bed d;
+	int i;
+
+	bed_make(&d);
+	CHECK_OK(bk_set_limit(d.b.ctl, d.b.account, 0, LEN, BELAY_UNLIMITED));
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &limit));
+	for (i = 0; i < CHILDREN; i++)
+		pids[i] = tap_spawn(inheriting_run, s);
+	bk_await(s, CHILDREN);
+	CHECK_EQ(bk_pins() - d.pins, CHILDREN * N);
+	CHECK_EQ(bk_sysfs("charged_bytes"), 0);
+	for (i = 0; i < CHILDREN; i++)
+		kill(pids[i], SIGKILL);
+	for (i = 0; i < CHILDREN; i++)
+		waitpid(pids[i], NULL, 0);
 	bed_end(&d);
 }
 
