@@ -20,7 +20,7 @@ $(call unit_test,ctl_output,tests/unit/ctl_output.c,$(CTL_TEST_LIBS))
 CLIENT_WRAPS := $(addprefix -Xlinker --wrap=,malloc calloc realloc reallocarray mmap \
 	madvise epoll_create1 epoll_ctl timerfd_create socket pthread_create)
 $(call unit_test,client_nomem,tests/unit/client_nomem.c $(CLIENT_FAKE),$(CLIENT_LIBS) $(CLIENT_WRAPS))
-$(call unit_test,client_fuzz,tests/unit/client_fuzz.c $(CLIENT_FAKE),$(CLIENT_LIBS) -Xlinker --wrap=bl_now)
+$(call unit_test,client_fuzz,tests/unit/client_fuzz.c $(CLIENT_FAKE),$(CLIENT_LIBS) $(addprefix -Xlinker --wrap=,bl_now timerfd_settime))
 $(call host_script,unit,tests/unit/client_install.sh)
 
 # man
