@@ -188,8 +188,12 @@ int bl_device_list(struct bl_device *dev, struct bl_walk *walk, void *rows,
 		.count = room,
 		.after = walk->after,
 		.after_region = walk->after_region,
-		.grant = walk->grant,
-		.session = walk->session,
+		.select = {
+			.by = (walk->grant ? BELAY_SELECT_GRANT : 0) |
+			      (walk->session ? BELAY_SELECT_SESSION : 0),
+			.grant = walk->grant,
+			.session = walk->session,
+		},
 	};
 	int err = dev->call(dev, BELAY_CTL_LIST, &arg);
 

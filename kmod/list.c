@@ -78,7 +78,7 @@ static bool next_grant(struct belay_ctl_list *arg, union row *row)
 	mutex_lock(&belay_tree_lock);
 	do
 		g = next_of(&belay_grants, arg);
-	while (g && arg->grant && g->id != arg->grant);
+	while (g && arg->select.by & BELAY_SELECT_GRANT && g->id != arg->select.grant);
 	if (g) {
 		row->grant = (struct belay_grant_row) {
 			.grant = g->id,
@@ -105,8 +105,10 @@ static bool next_grant(struct belay_ctl_list *arg, union row *row)
 
 static bool is_asked_for(const struct belay_session *s, const struct belay_ctl_list *arg)
 {
-	return (!arg->grant || s->grant->id == arg->grant) &&
-	       (!arg->session || s->id == arg->session);
+	const struct belay_select *sel = &arg->select;
+
+	return (!(sel->by & BELAY_SELECT_GRANT) || s->grant->id == sel->grant) &&
+	       (!(sel->by & BELAY_SELECT_SESSION) || s->id == sel->session);
 }
 
 /* The next session after arg->after that is asked for, with a reference. */
@@ -235,7 +237,8 @@ int belay_list(struct belay_ctl_list *arg)
 	int ret;
 
 	if (arg->flags || arg->reserved || arg->what >= ARRAY_SIZE(lists) ||
-	    !lists[arg->what].next)
+	    !lists[arg->what].next ||
+	    arg->select.by & ~(BELAY_SELECT_GRANT | BELAY_SELECT_SESSION))
 		return -EOPNOTSUPP;
 	ret = belay_array_check(room, arg->entry_size, lists[arg->what].size);
 	if (ret)

@@ -22,8 +22,12 @@ static unsigned int list_regions(int ctl, struct belay_region_row *rows, unsigne
 		.size = sizeof(l),
 		.what = BELAY_LIST_REGIONS,
 		.entry_size = sizeof(*rows),
-		.grant = grant,
-		.session = session,
+		.select = {
+			.by = (grant ? BELAY_SELECT_GRANT : 0) |
+			      (session ? BELAY_SELECT_SESSION : 0),
+			.grant = grant,
+			.session = session,
+		},
 	};
 	unsigned int n = 0;
 

@@ -401,8 +401,10 @@ static int list(struct fake_module *f, struct belay_ctl_list *arg)
 			    (!g || xg->row.grant < g->row.grant))
 				g = xg;
 			if (!xr->used || xr->gone ||
-			    (arg->session && xr->row.session != arg->session) ||
-			    (arg->grant && xr->row.grant != arg->grant))
+			    (arg->select.by & BELAY_SELECT_SESSION &&
+			     xr->row.session != arg->select.session) ||
+			    (arg->select.by & BELAY_SELECT_GRANT &&
+			     xr->row.grant != arg->select.grant))
 				continue;
 			if (xr->row.session < arg->after ||
 			    (xr->row.session == arg->after &&

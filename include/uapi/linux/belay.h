@@ -47,6 +47,7 @@
  *  EMFILE        the grant has BELAY_MAX_REGIONS regions
  *  EMLINK        a page would be in more than BELAY_MAX_OVERLAP of the grant's
  *                regions
+ *  ETIMEDOUT     BELAY_CTL_WAIT: something is still held
  *  EXDEV         the caller is not in the address space that the grant is
  *                bound to (a forked child, an exec'd image, another process)
  *  ESHUTDOWN     the grant's address space has ended
@@ -55,8 +56,9 @@
  *  ENOENT        no such account, grant, session or region
  *  ESRCH         no such process, or pid and start time do not belong together
  *  EBUSY         in use (account with children or grants, control file with
- *                an owner), or: the memory is held by another driver and
- *                cannot be released by order
+ *                an owner); or: the memory is held by another driver and
+ *                cannot be released by order; or: a recalled region, which
+ *                cannot be trimmed
  *  EPERM         no CAP_IPC_LOCK, or not the policy owner
  *  EINTR         a fatal signal; `done` says how many entries were handled
  *  ENOMEM        out of memory
@@ -136,6 +138,9 @@ struct belay_info {
 };
 #define BELAY_FEATURE_PINNED	(1ULL << 0)
 #define BELAY_FEATURE_TRACKED	(1ULL << 1)
+#define BELAY_FEATURE_WATCHED	(1ULL << 2)
+#define BELAY_FEATURE_TRIM	(1ULL << 3)	/* BELAY_TRIM, and partial loss */
+#define BELAY_FEATURE_SELECT	(1ULL << 4)	/* struct belay_select, BELAY_CTL_WAIT */
 #define BELAY_INFO		_IO(BELAY_IOC_TYPE, 0x00)
 
 /* ------------------------------------------------------------------------ */
@@ -145,7 +150,7 @@ struct belay_info {
 enum belay_kind {
 	BELAY_PINNED = 1,	/* the module holds the pages */
 	BELAY_TRACKED = 2,	/* another driver holds them; the module charges and watches */
-	/* 3 is kept for watched: neither held nor charged */
+	BELAY_WATCHED = 3,	/* nobody need hold them; not charged, only watched */
 };
 
 /* Which resource an EDQUOT is about. */
@@ -177,6 +182,12 @@ enum belay_resource {
  * A tracked region is *prepared* by this: charged, watched, faulted in, and
  * held by the module until BELAY_COMMIT, so that no page can be replaced
  * unnoticed before the other driver has its own pins.
+ *
+ * A watched region counts as a region, but none of its bytes is charged. At
+ * first it is only the mapping that is watched: the region is lost when the
+ * range is unmapped or moved. That is what a device needs that faults pages in
+ * on demand. After BELAY_COMMIT, which a cache of registrations calls once its
+ * driver holds the pages, a page that was replaced is a loss, too.
  */
 struct belay_register_entry {
 	__aligned_u64 addr;
@@ -196,6 +207,7 @@ struct belay_register_entry {
 	__aligned_u64 refused_needed;
 };
 #define BELAY_REGION_WRITE	(1U << 0)	/* the device may write */
+#define BELAY_REGION_TRANSIENT	(1U << 1)	/* its owner will let go soon by itself: wait, do not recall */
 
 /**
  * struct belay_register - BELAY_REGISTER: register regions
@@ -226,11 +238,16 @@ struct belay_register {
  * @region: its id
  * @status: out: 0 or a negative errno
  * @state: out, BELAY_CHECK only: the flag bits of the settled word
+ * @lost_addr: out, BELAY_CHECK only: the part that is lost; the smallest range
+ *	around all that is
+ * @lost_len: out, BELAY_CHECK only: 0: nothing
  */
 struct belay_region_entry {
 	__aligned_u64 region;
 	__s32 status;
 	__u32 state;
+	__aligned_u64 lost_addr;
+	__aligned_u64 lost_len;
 };
 
 /**
@@ -243,10 +260,11 @@ struct belay_region_entry {
  * @done: out: entries whose status was written
  * @reserved: must be 0
  *
- * BELAY_COMMIT: remember the pages of prepared tracked regions; -EAGAIN: the
- *   mapping changed after preparing, unregister and start again.
+ * BELAY_COMMIT: remember the pages of prepared tracked, and of watched regions;
+ *   -EAGAIN: the mapping changed meanwhile, unregister and start again.
  * BELAY_UNREGISTER: let go. For a tracked region call it before the other
- *   driver lets go. -ENOENT: it was released by order before; nothing is held.
+ *   driver lets go. 0, or -ENOENT if it was released by order before: nothing
+ *   is held either way.
  * BELAY_CHECK: settle a suspect word now; @state has the result. -EAGAIN: it
  *   cannot be told just now (somebody holds a lock that it takes to look).
  */
@@ -262,7 +280,76 @@ struct belay_regions {
 #define BELAY_COMMIT		_IO(BELAY_IOC_TYPE, 0x11)
 #define BELAY_UNREGISTER	_IO(BELAY_IOC_TYPE, 0x12)
 #define BELAY_CHECK		_IO(BELAY_IOC_TYPE, 0x13)
-/* 0x14 is kept for trimming a region to a part of it. */
+
+/**
+ * struct belay_part - what a trim leaves of a region
+ * @region: the new region's id, 0: nothing is left on this side
+ * @expected: as in struct belay_register_entry
+ * @addr: the part
+ * @len: the part
+ * @word: as in struct belay_register_entry
+ * @reserved: 0
+ */
+struct belay_part {
+	__aligned_u64 region;
+	__aligned_u64 expected;
+	__aligned_u64 addr;
+	__aligned_u64 len;
+	__u32 word;
+	__u32 reserved;
+};
+
+/**
+ * struct belay_trim_entry - one region of which to let a part go
+ * @region: its id
+ * @addr: the part to let go, page aligned and inside the region
+ * @len: its length; not the whole region (EINVAL), which is to be unregistered
+ * @status: out: 0 or a negative errno; after an error nothing has changed
+ * @reserved: must be 0
+ * @before: out: what is left in front of the part
+ * @after: out: what is left behind it
+ *
+ * The region is over: its word turns (BELAY_WORD_RELEASED), and its id means
+ * nothing any more. What is left of it goes on as one or two new regions,
+ * with words of their own, and with the old one's cookie, kind, flags and
+ * pages, which were held and charged all the time. Of a huge page, too, a part
+ * may go: the small pages that are left keep it whole and are what is charged.
+ *
+ * A lost part lies in what is trimmed, or that is ESTALE. EAGAIN: the region
+ * is suspect, and it cannot be told just now. EBUSY: it is recalled, so it is
+ * wanted back as a whole. EINVAL: also for a tracked region before
+ * BELAY_COMMIT. EDQUOT, EMFILE: there is no room for a second region.
+ */
+struct belay_trim_entry {
+	__aligned_u64 region;
+	__aligned_u64 addr;
+	__aligned_u64 len;
+	__s32 status;
+	__u32 reserved;
+	struct belay_part before;
+	struct belay_part after;
+};
+
+/**
+ * struct belay_trim - BELAY_TRIM: let parts of regions go
+ * @size: sizeof(struct belay_trim)
+ * @flags: must be 0
+ * @entries: address of an array of struct belay_trim_entry
+ * @count: how many, 1 to BELAY_MAX_BATCH
+ * @entry_size: sizeof(struct belay_trim_entry)
+ * @done: out: entries whose status was written
+ * @reserved: must be 0
+ */
+struct belay_trim {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 entry_size;
+	__u32 done;
+	__u32 reserved;
+};
+#define BELAY_TRIM		_IO(BELAY_IOC_TYPE, 0x14)
 
 /**
  * struct belay_level - one level of limits, see BELAY_USAGE
@@ -515,12 +602,17 @@ struct belay_ctl_recall {
  * @seq: changes with each new bit; give it back in BELAY_CTL_EVENTS_DONE
  * @events: BELAY_EVENT_* bits
  * @reason: of a loss, enum belay_reason
+ * @kind: enum belay_kind
+ * @reserved: 0
  * @cookie: as registered
  * @addr: the region
  * @len: the region
- * @lost_addr: the part known to be lost
+ * @lost_addr: the part known to be lost: nothing of it is held any more, unless
+ *	by another driver; the rest is, until the region is trimmed or let go
  * @lost_len: the part known to be lost
  * @request: as recalled, 0: never recalled
+ *
+ * A loss is raised again (with another seq) when more is lost of the region.
  */
 struct belay_event {
 	__aligned_u64 session;
@@ -529,6 +621,8 @@ struct belay_event {
 	__aligned_u64 seq;
 	__u32 events;
 	__u32 reason;
+	__u32 kind;
+	__u32 reserved;
 	__aligned_u64 cookie;
 	__aligned_u64 addr;
 	__aligned_u64 len;
@@ -574,6 +668,54 @@ enum belay_list_what {
 };
 
 /**
+ * struct belay_select - which grants, sessions or regions are meant
+ * @by: BELAY_SELECT_* bits: those that fit all of them. 0: all there are
+ * @pid: of the grant's process, in the caller's pid namespace
+ * @uid: of the grant's process, in the caller's user namespace
+ * @node: NUMA node that some page of the region lies on
+ * @account: the grant's account, or one above it
+ * @grant: the grant
+ * @session: the session
+ * @region: the region's id; together with @session
+ * @phys_addr: physical range that some page of the region lies in
+ * @phys_len: its length, not 0
+ * @device: file that the region maps (its first page), as in belay_region_row
+ * @inode: of that file
+ * @made_before: CLOCK_BOOTTIME, ns: made before that time
+ *
+ * Only regions have a place, a file and a duration (EINVAL otherwise). The
+ * place is that of pages which are held: by the module, or by another driver
+ * (tracked). What is lost has none, and what is watched neither.
+ */
+struct belay_select {
+	__u32 by;
+	__s32 pid;
+	__u32 uid;
+	__s32 node;
+	__aligned_u64 account;
+	__aligned_u64 grant;
+	__aligned_u64 session;
+	__aligned_u64 region;
+	__aligned_u64 phys_addr;
+	__aligned_u64 phys_len;
+	__aligned_u64 device;
+	__aligned_u64 inode;
+	__aligned_u64 made_before;
+};
+#define BELAY_SELECT_PID	(1U << 0)
+#define BELAY_SELECT_UID	(1U << 1)
+#define BELAY_SELECT_NODE	(1U << 2)
+#define BELAY_SELECT_ACCOUNT	(1U << 3)
+#define BELAY_SELECT_GRANT	(1U << 4)
+#define BELAY_SELECT_SESSION	(1U << 5)
+#define BELAY_SELECT_REGION	(1U << 6)
+#define BELAY_SELECT_PHYS	(1U << 7)
+#define BELAY_SELECT_FILE	(1U << 8)
+#define BELAY_SELECT_MADE_BEFORE (1U << 9)
+#define BELAY_SELECT_LASTING	(1U << 10)	/* without BELAY_REGION_TRANSIENT */
+#define BELAY_SELECT_TRANSIENT	(1U << 11)	/* with it */
+
+/**
  * struct belay_ctl_list - BELAY_CTL_LIST: what exists
  * @size: sizeof(struct belay_ctl_list)
  * @flags: must be 0
@@ -586,8 +728,7 @@ enum belay_list_what {
  *	0 to begin
  * @after_region: in and out: for regions, continue after this one of that
  *	session
- * @grant: only sessions and regions of this grant; 0: all
- * @session: only regions of this session; 0: all
+ * @select: which ones
  *
  * Rows come in the order of their ids (regions: by session, and within it by
  * the lower half of their id). What is made or goes meanwhile may or may not
@@ -603,10 +744,38 @@ struct belay_ctl_list {
 	__u32 reserved;
 	__aligned_u64 after;
 	__aligned_u64 after_region;
-	__aligned_u64 grant;
-	__aligned_u64 session;
+	struct belay_select select;
 };
 #define BELAY_CTL_LIST		_IO(BELAY_IOC_TYPE, 0x29)
+
+/* The longest BELAY_CTL_WAIT: ten minutes; who wants more asks again. */
+#define BELAY_WAIT_MAX_NS	600000000000ULL
+
+/**
+ * struct belay_ctl_wait - BELAY_CTL_WAIT: until nothing selected holds anything
+ * @size: sizeof(struct belay_ctl_wait)
+ * @flags: must be 0
+ * @timeout: nanoseconds, at most BELAY_WAIT_MAX_NS; 0 only looks
+ * @session: out, after -ETIMEDOUT and -EINTR: of a region that still holds
+ *	something
+ * @region: out: that region
+ * @select: which regions
+ *
+ * A region holds something as long as the module or, for a tracked one,
+ * another driver has pages of it (for selections by place: pages there); a
+ * watched one never does. The wait ends early only for a fatal signal (EINTR).
+ * It asks nobody to let go: recall first. Regions registered meanwhile are
+ * waited for, too, so whoever wants a place to stay free must see to that.
+ */
+struct belay_ctl_wait {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 timeout;
+	__aligned_u64 session;
+	__aligned_u64 region;
+	struct belay_select select;
+};
+#define BELAY_CTL_WAIT		_IO(BELAY_IOC_TYPE, 0x2A)
 
 struct belay_account_row {
 	__aligned_u64 account;
@@ -636,7 +805,8 @@ struct belay_grant_row {
 	__aligned_u64 pinned_bytes;	/* of usage, a page counted for each region */
 	__aligned_u64 tracked_bytes;	/* as above */
 	__u32 sessions;
-	__u32 reserved;
+	__u32 uid;			/* real, when the grant was made; in the reader's user namespace */
+	__aligned_u64 user_locked_bytes; /* of that user, as io_uring and others count; /proc does not show it */
 	__u8 tag[BELAY_TAG_BYTES];
 };
 #define BELAY_GRANT_ENDED	(1U << 0)	/* waits only for BELAY_CTL_EVENTS_DONE */
@@ -658,9 +828,9 @@ struct belay_region_row {
 	__aligned_u64 len;
 	__aligned_u64 cookie;
 	__u32 kind;			/* enum belay_kind */
-	__u32 flags;			/* BELAY_REGION_WRITE */
+	__u32 flags;			/* BELAY_REGION_* */
 	__u32 state;			/* BELAY_WORD_* bits */
-	__u32 prepared;			/* 1: tracked and not yet committed */
+	__u32 prepared;			/* 1: tracked or watched, and not yet committed */
 	__aligned_u64 made_at;
 	__aligned_u64 lost_addr;
 	__aligned_u64 lost_len;
@@ -669,7 +839,10 @@ struct belay_region_row {
 	__aligned_u64 request;		/* of the recall */
 	__aligned_u64 deadline;		/* of the recall */
 	__u32 policy;			/* of the recall */
-	__s32 node;			/* NUMA node of the first page, -1: unknown */
+	__s32 node;			/* NUMA node of the first page held, -1: none */
+	__aligned_u64 nodes;		/* bit n: pages on node n; bit 63: on that or a higher one */
+	__aligned_u64 held_bytes;	/* by the module or, tracked, by another driver */
+	__aligned_u64 selected_bytes;	/* of those, in the place selected; without one: all */
 	__aligned_u64 device;		/* of the file behind the first page, as stat(2)'s st_dev of its inode; 0: none */
 	__aligned_u64 inode;
 };

@@ -504,8 +504,12 @@ unsigned int bk_list(int ctl, uint32_t what, void *rows, size_t row_size,
 		.size = sizeof(l),
 		.what = what,
 		.entry_size = row_size,
-		.grant = grant,
-		.session = session,
+		.select = {
+			.by = (grant ? BELAY_SELECT_GRANT : 0) |
+			      (session ? BELAY_SELECT_SESSION : 0),
+			.grant = grant,
+			.session = session,
+		},
 	};
 	unsigned int n = 0;
 
