@@ -4,7 +4,7 @@
 #
 #   make                     build everything into build/
 #   make check               all tests, on the host and on both kernels
-#   make check SUITE=kernel  one suite (lint unit harness kernel system);
+#   make check SUITE=kernel  one suite (lint unit harness cross kernel system);
 #                            KERNEL=6.12 one kernel, TEST=name one program
 #   make demo                the demonstration, in a virtual machine
 #   make vm KERNEL=6.12      a shell in the machine, with belay installed
@@ -29,7 +29,7 @@
 #   $(call preload,NAME,SOURCES,LIBS)  build/lib/NAME.so, installed in lib/belay
 #   $(call unit_test,NAME,SOURCES,LIBS)           suite unit: a host program that
 #                                     prints TAP; built plain and with ASan+UBSan
-#   $(call host_script,SUITE,PATH,OPTIONS)        a script of suite lint, unit, harness
+#   $(call host_script,SUITE,PATH,OPTIONS)        a script of suite lint, unit, harness, cross
 #   $(call vm_test,SUITE,NAME,SOURCES,LIBS,OPTIONS)  a C program for the machine;
 #                                     SUITE is kernel, system or harness
 #   $(call vm_script,SUITE,PATH,OPTIONS)          the same for a script
@@ -81,7 +81,7 @@ MODLOADDIR ?= $(PREFIX)/lib/modules-load.d
 include scripts/rules.mk
 
 COMPONENTS := common libclient daemon ctl systemd man examples bench \
-	tests/lint tests/unit tests/harness tests/kernel tests/system
+	tests/lint tests/unit tests/harness tests/cross tests/kernel tests/system
 -include $(addsuffix /build.mk,$(COMPONENTS))
 ifeq ($(EXAMPLE),1)
 include tests/lib/example.mk

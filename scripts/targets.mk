@@ -62,9 +62,9 @@ install uninstall:
 		$(foreach v,$(INSTALL_VARS),$(v)='$($(v))') \
 		DESTDIR='$(DESTDIR)' KVER='$(KVER)' scripts/$@
 
-# Images and headers stay, since they are not made from this tree.
+# Images, headers and kernels stay, since they are not made from this tree.
 clean:
-	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm ! -name headers ! -name '*.lock' -exec rm -rf {} + 2>/dev/null || true
+	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm ! -name headers ! -name source ! -name cross ! -name debug ! -name '*.lock' -exec rm -rf {} + 2>/dev/null || true
 
 distclean:
 	@rm -rf $(B)
