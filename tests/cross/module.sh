@@ -7,6 +7,7 @@
 . tests/lib/tap.sh
 . scripts/cross-lib.sh
 
+# shellcheck disable=SC2154 # who sources this says it
 case $arch in
 arm64) pages=65536 other_pages=4096 big='' machine='Machine: +AArch64' ;;
 s390x) pages=4096 other_pages=65536 big=-DBIG machine='Machine: +IBM S/390' ;;
