@@ -171,15 +171,16 @@ enum belay_state {
 };
 
 /*
- * @session, @id, @slot, @word, @it, @kind, @flags, @cookie, @made_at, @device,
- * @inode: immutable once LIVE
+ * @session, @id, @slot, @word, @start, @last, @kind, @flags, @cookie, @made_at,
+ * @device, @inode: immutable once LIVE
  * @lock: @state, @bits (and with it the validity word), @dirty_*, @lost_*,
- *	@exited, @remapped, @request to @policy; also serialises with @mni's
- *	callback
- * @settle: @extents (fixed once LIVE), @held, @counted, @prepared,
- *	@loss_raised, @empty, @finished
+ *	@exited, @request to @policy; also serialises with @mni's callback
+ * @settle: @extents (fixed once LIVE, or for a watched region once committed),
+ *	@held, @counted, @dropped_*, @empty, @finished
+ * @prepared: cleared under both, @lock and @settle
  * @watched: exchanged; whoever finds it set removes the notifier
- * @charged, @layer: grant->lock
+ * @it, @charged, @layer: grant->lock. @it is what is charged: all of the
+ *	region but a lost beginning or end that is no longer held
  * @dirty_link: grant->dirty_lock
  */
 struct belay_region {
@@ -188,6 +189,7 @@ struct belay_region {
 	struct belay_session *session;
 	struct mmu_interval_notifier mni;
 	struct interval_tree_node it;
+	unsigned long start, last;	/* pages */
 	u64 id;
 	u64 *word;
 	u32 slot;
@@ -198,11 +200,9 @@ struct belay_region {
 	bool held;		/* the module holds the pages */
 	bool watched;		/* the notifier is inserted */
 	bool counted;		/* in the gauges and VmPin */
-	bool prepared;		/* tracked, not yet committed */
+	bool prepared;		/* tracked or watched, not yet committed */
 	bool exited;		/* the address space has ended */
-	bool loss_raised;	/* the policy owner was, or will be, told */
-	bool told;		/* it has dealt with the loss; belay_event_lock */
-	bool remapped;		/* while BUILDING: another mapping came */
+	bool told;		/* the owner has dealt with a loss; belay_event_lock */
 	bool empty;		/* dead, and nothing is held or charged any more */
 	bool finished;		/* and somebody does, or did, the rest */
 	u64 layer;
@@ -212,6 +212,8 @@ struct belay_region {
 	/* Suspect and lost pages. None: ULONG_MAX and 0. */
 	unsigned long dirty_start, dirty_last;
 	unsigned long lost_start, lost_last;
+	/* The lost pages that were let go and told. */
+	unsigned long dropped_start, dropped_last;
 	struct list_head dirty_link;	/* in grant->losses or ->suspects */
 
 	struct mutex settle;
@@ -238,7 +240,7 @@ struct belay_refusal {
 
 static inline unsigned long belay_region_pages(const struct belay_region *r)
 {
-	return r->it.last - r->it.start + 1;
+	return r->last - r->start + 1;
 }
 
 /* main.c */
@@ -287,16 +289,28 @@ static inline bool belay_is_bound_here(const struct belay_session *s)
 /* coverage.c */
 int belay_coverage_charge(struct belay_region *r, struct belay_refusal *why);
 void belay_coverage_refund(struct belay_region *r);
+void belay_coverage_shrink(struct belay_region *r, unsigned long start,
+			   unsigned long last);
 bool belay_coverage_shares_unhealthy(struct belay_region *r);
 bool belay_coverage_meets_suspect(struct belay_region *r);
 
 /* pin.c */
 int belay_pin(struct belay_region *r);
 void belay_unpin(struct belay_region *r, bool dirty);
+void belay_unpin_part(struct belay_region *r, unsigned long start,
+		      unsigned long last, bool dirty);
+
+/* Is all of @start to @last known to be lost? Under r->lock. */
+static inline bool belay_is_known_lost(const struct belay_region *r,
+				       unsigned long start, unsigned long last)
+{
+	return start >= r->lost_start && last <= r->lost_last;
+}
 
 /* watch.c */
 int belay_watch(struct belay_region *r);
 void belay_unwatch(struct belay_region *r);
+void belay_queue(struct belay_region *r);
 void belay_hand_to_worker(struct belay_region *r);
 void belay_worker(struct work_struct *work);
 void belay_settle_grant(struct belay_grant *g);
@@ -323,6 +337,8 @@ struct belay_region *belay_region_find(struct belay_session *s, u64 id);
 struct belay_region *belay_region_next(struct belay_session *s,
 				       unsigned long *slot);
 void belay_region_drop_pins(struct belay_region *r);
+void belay_region_drop_part(struct belay_region *r, unsigned long start,
+			    unsigned long last);
 void belay_region_refund(struct belay_region *r);
 void belay_region_free(struct kref *ref);
 int belay_region_cache_init(void);
@@ -343,7 +359,6 @@ void belay_word_set(struct belay_region *r, u32 bits);
 /* event.c */
 void belay_event_init(struct belay_event_source *src, bool is_grant);
 void belay_event_raise(struct belay_event_source *src, u32 bit);
-void belay_event_region_lost(struct belay_region *r);
 void belay_event_region_gone(struct belay_region *r);
 bool belay_event_pending(void);
 void belay_events_forget(void);

@@ -18,8 +18,12 @@
  * which a healthy region overlaps it and no unhealthy one does; else it opens
  * a new layer and is charged in full. That happens over a lost region that
  * another driver still holds (what the module holds is let go, and leaves the
- * tree, when it is lost), and over a suspect one that cannot be settled just
- * now; the new region's charge is then in full for as long as it lives.
+ * tree, when it is lost), over what is left of a region that lost a part, until
+ * that is trimmed, and over a suspect one that cannot be settled just now; the
+ * new region's charge is then in full for as long as it lives.
+ *
+ * Watched regions hold nothing and are charged no page. They are in the tree,
+ * in no layer, so that the limit on overlap counts them.
  *
  * Whether a region is healthy is read without its lock. That is enough: the
  * registering thread has called mmu_interval_read_begin() for its own range
@@ -104,6 +108,12 @@ static unsigned long uncovered(struct belay_region *r, u64 layer)
 	return pages + (r->it.last - next + 1);
 }
 
+/* What @r adds to the charge, or takes with it. */
+static unsigned long covered_alone(struct belay_region *r)
+{
+	return r->layer == NO_LAYER ? 0 : uncovered(r, r->layer);
+}
+
 static bool has_unhealthy(struct belay_region *r, u64 layer)
 {
 	struct belay_region *at;
@@ -121,6 +131,8 @@ static u64 choose_layer(struct belay_region *r)
 	u64 best = NO_LAYER;
 
 	for_each_overlap(at, r) {
+		if (at->layer == NO_LAYER)
+			continue;
 		overlaps = true;
 		if (is_healthy(at) && (best == NO_LAYER || at->layer > best))
 			best = at->layer;
@@ -145,8 +157,8 @@ int belay_coverage_charge(struct belay_region *r, struct belay_refusal *why)
 	mutex_lock(&g->lock);
 	if (is_too_deep(r))
 		goto out;
-	r->layer = choose_layer(r);
-	pages = uncovered(r, r->layer);
+	r->layer = r->kind == BELAY_WATCHED ? NO_LAYER : choose_layer(r);
+	pages = covered_alone(r);
 	ret = belay_node_charge(&g->node, pages, 1, why);
 	if (ret)
 		goto out;
@@ -166,12 +178,42 @@ void belay_coverage_refund(struct belay_region *r)
 
 	mutex_lock(&g->lock);
 	if (r->charged) {
-		pages = uncovered(r, r->layer);
+		pages = covered_alone(r);
 		interval_tree_remove(&r->it, &g->regions);
 		r->charged = false;
 		belay_node_refund(&g->node, pages, 1);
 		belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
 	}
+	mutex_unlock(&g->lock);
+}
+
+/*
+ * The pages @start to @last of @r are no longer held. If they are its beginning
+ * or its end, their part of the charge is taken back; a hole in the middle
+ * stays charged until the region is trimmed, so that one interval is enough.
+ * (If nothing is left of it, the caller takes back the whole charge.)
+ */
+void belay_coverage_shrink(struct belay_region *r, unsigned long start,
+			   unsigned long last)
+{
+	struct belay_grant *g = r->session->grant;
+	unsigned long pages;
+
+	mutex_lock(&g->lock);
+	if (!r->charged || (start > r->it.start && last < r->it.last) ||
+	    (start <= r->it.start && last >= r->it.last))
+		goto out;
+	pages = uncovered(r, r->layer);
+	interval_tree_remove(&r->it, &g->regions);
+	if (start <= r->it.start)
+		r->it.start = max(r->it.start, last + 1);
+	else
+		r->it.last = min(r->it.last, start - 1);
+	pages -= uncovered(r, r->layer);
+	interval_tree_insert(&r->it, &g->regions);
+	belay_node_refund(&g->node, pages, 0);
+	belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
+out:
 	mutex_unlock(&g->lock);
 }
 
@@ -196,7 +238,7 @@ bool belay_coverage_meets_suspect(struct belay_region *r)
 
 	mutex_lock(&g->lock);
 	for_each_overlap(at, r)
-		ret |= !is_healthy(at);
+		ret |= at->layer != NO_LAYER && !is_healthy(at);
 	mutex_unlock(&g->lock);
 	return ret;
 }

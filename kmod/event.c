@@ -79,15 +79,6 @@ void belay_event_raise(struct belay_event_source *src, u32 bit)
 	wake_up_interruptible(&belay_event_wait);
 }
 
-/* Once for a region, however often it is looked at. Under r->settle. */
-void belay_event_region_lost(struct belay_region *r)
-{
-	if (r->loss_raised)
-		return;
-	r->loss_raised = true;
-	belay_event_raise(&r->event, BELAY_EVENT_LOST);
-}
-
 /*
  * A region was let go. The owner hears of it if it had recalled the region or
  * had dealt with its loss; a loss that it has not heard of yet is over, and
@@ -128,8 +119,9 @@ static void fill_region(struct belay_region *r, struct belay_event *e)
 	e->session = r->session->id;
 	e->region = r->id;
 	e->grant = r->session->grant->id;
+	e->kind = r->kind;
 	e->cookie = r->cookie;
-	e->addr = (u64)r->it.start << PAGE_SHIFT;
+	e->addr = (u64)r->start << PAGE_SHIFT;
 	e->len = (u64)belay_region_pages(r) << PAGE_SHIFT;
 	spin_lock(&r->lock);
 	e->request = r->request;

@@ -157,7 +157,7 @@ static void fill_region(struct belay_region *r, struct belay_region_row *row)
 		.session = r->session->id,
 		.region = r->id,
 		.grant = r->session->grant->id,
-		.addr = (u64)r->it.start << PAGE_SHIFT,
+		.addr = (u64)r->start << PAGE_SHIFT,
 		.len = (u64)belay_region_pages(r) << PAGE_SHIFT,
 		.cookie = r->cookie,
 		.kind = r->kind,

@@ -103,7 +103,7 @@ static int look_up(struct belay_region *r, unsigned long addr,
 	if (vma && vma->vm_start <= addr) {
 		ret = classify(vma, r, ret_gup_flags);
 		*ret_end = vma->vm_end;
-		if (addr >> PAGE_SHIFT == r->it.start && vma->vm_file) {
+		if (addr >> PAGE_SHIFT == r->start && vma->vm_file) {
 			r->device = new_encode_dev(file_inode(vma->vm_file)->i_sb->s_dev);
 			r->inode = file_inode(vma->vm_file)->i_ino;
 		}
@@ -169,7 +169,7 @@ static int pin_range(struct belay_region *r, unsigned long start,
 
 static int pin_all(struct belay_region *r, struct page **scratch, unsigned int room)
 {
-	unsigned long addr = r->it.start << PAGE_SHIFT;
+	unsigned long addr = r->start << PAGE_SHIFT;
 	unsigned long end = addr + (belay_region_pages(r) << PAGE_SHIFT);
 	unsigned long vma_end;
 	unsigned int gup;
@@ -225,24 +225,52 @@ static void unpin_run(unsigned long pfn, unsigned long pages, bool dirty)
 	}
 }
 
+/* Of the pages @start to @last, each run. */
+static void unpin_pages(struct belay_region *r, unsigned long start,
+			unsigned long last, bool dirty)
+{
+	unsigned long at = r->start, first, end;
+	struct belay_extent_iter i;
+	u64 run;
+
+	belay_extent_start(&i, &r->extents);
+	while (at <= last && belay_extent_next(&i, &run)) {
+		first = max(start, at);
+		end = min(last + 1, at + belay_run_pages(run));
+		if (first < end)
+			unpin_run(belay_run_pfn(run) + (first - at), end - first, dirty);
+		at += belay_run_pages(run);
+	}
+}
+
 /*
- * Let the pages go. With @dirty they are marked, which takes the folio lock:
+ * Let the pages @start to @last go, among them all that were let go before
+ * (nothing is unpinned twice). With @dirty they are marked, which takes the folio lock:
  * never called where a caller further up could hold one (the notifier's
  * callback), only from ioctls, close and the worker. The runs are forgotten
  * only where nothing else can look at them: while BUILDING; afterwards they
  * stay, as page numbers that nobody follows, until the region is freed.
  */
-void belay_unpin(struct belay_region *r, bool dirty)
+void belay_unpin_part(struct belay_region *r, unsigned long start,
+		      unsigned long last, bool dirty)
 {
-	struct belay_extent_iter i;
-	u64 run;
-
 	if (!r->held)
 		return;
+	if (r->dropped_start > r->dropped_last) {
+		unpin_pages(r, start, last, dirty);
+		return;
+	}
+	if (start < r->dropped_start)
+		unpin_pages(r, start, r->dropped_start - 1, dirty);
+	if (last > r->dropped_last)
+		unpin_pages(r, r->dropped_last + 1, last, dirty);
+}
+
+void belay_unpin(struct belay_region *r, bool dirty)
+{
+	/* A registration that failed half-way has runs for a part only. */
+	belay_unpin_part(r, r->start, r->last, dirty);
 	r->held = false;
-	belay_extent_start(&i, &r->extents);
-	while (belay_extent_next(&i, &run))
-		unpin_run(belay_run_pfn(run), belay_run_pages(run), dirty);
 	if (r->state == BELAY_BUILDING)
 		belay_extents_free(&r->extents);
 }

@@ -58,7 +58,7 @@ void belay_region_free(struct kref *ref)
 
 static int check_entry(const struct belay_register_entry *e)
 {
-	if (e->reserved || e->flags & ~BELAY_REGION_WRITE)
+	if (e->reserved || e->flags & ~(BELAY_REGION_WRITE | BELAY_REGION_TRANSIENT))
 		return -EOPNOTSUPP;
 	if (e->kind != BELAY_PINNED && e->kind != BELAY_TRACKED)
 		return -EOPNOTSUPP;
@@ -80,14 +80,16 @@ static struct belay_region *region_alloc(struct belay_session *s,
 	kref_get(&s->ref);
 	r->session = s;
 	r->state = BELAY_BUILDING;
-	r->it.start = e->addr >> PAGE_SHIFT;
-	r->it.last = r->it.start + (e->len >> PAGE_SHIFT) - 1;
+	r->start = e->addr >> PAGE_SHIFT;
+	r->last = r->start + (e->len >> PAGE_SHIFT) - 1;
+	r->it.start = r->start;
+	r->it.last = r->last;
 	r->kind = e->kind;
 	r->flags = e->flags;
 	r->cookie = e->cookie;
 	r->made_at = ktime_get_boottime_ns();
 	r->prepared = e->kind == BELAY_TRACKED;
-	r->dirty_start = r->lost_start = ULONG_MAX;
+	r->dirty_start = r->lost_start = r->dropped_start = ULONG_MAX;
 	spin_lock_init(&r->lock);
 	mutex_init(&r->settle);
 	INIT_LIST_HEAD(&r->dirty_link);
@@ -132,29 +134,70 @@ static void unreserve(struct belay_region *r)
 	atomic_dec(&r->session->grant->nr_regions);
 }
 
-static void count(struct belay_region *r, bool up)
+static void count_pages(struct belay_region *r, long pages)
 {
 	struct belay_grant *g = r->session->grant;
-	long pages = (up ? 1 : -1) * (long)belay_region_pages(r);
 
-	if (r->counted == up)
-		return;
-	r->counted = up;
 	if (r->kind == BELAY_PINNED) {
 		atomic64_add(pages, &g->mm->pinned_vm);
 		atomic_long_add(pages, &g->pinned_pages);
 		belay_stat_add(pinned_bytes, pages * (s64)PAGE_SIZE);
-	} else {
+	} else if (r->kind == BELAY_TRACKED) {
 		atomic_long_add(pages, &g->tracked_pages);
 		belay_stat_add(tracked_bytes, pages * (s64)PAGE_SIZE);
 	}
 }
 
+/* Those of its lost pages that the module has let go of. */
+static unsigned long dropped_pages(const struct belay_region *r)
+{
+	if (r->kind != BELAY_PINNED || r->dropped_start > r->dropped_last)
+		return 0;
+	return r->dropped_last - r->dropped_start + 1;
+}
+
+static void count(struct belay_region *r, bool up)
+{
+	long pages = belay_region_pages(r) - dropped_pages(r);
+
+	if (r->counted == up)
+		return;
+	r->counted = up;
+	count_pages(r, up ? pages : -pages);
+}
+
+/* A prepared region's pages were never given to a device by us. */
+static bool may_be_dirty(const struct belay_region *r)
+{
+	return r->kind == BELAY_PINNED && r->flags & BELAY_REGION_WRITE;
+}
+
+/*
+ * The pages @start to @last are lost, among them all that were before: let go
+ * of what is the module's, with its charge.
+ */
+void belay_region_drop_part(struct belay_region *r, unsigned long start,
+			    unsigned long last)
+{
+	unsigned long before = dropped_pages(r);
+
+	/* Nobody can use what is left of one that was not complete. */
+	if (r->kind != BELAY_PINNED)
+		belay_unpin(r, false);
+	belay_unpin_part(r, start, last, may_be_dirty(r));
+	r->dropped_start = start;
+	r->dropped_last = last;
+	if (r->kind != BELAY_PINNED)
+		return;
+	if (r->counted)
+		count_pages(r, before - dropped_pages(r));
+	belay_coverage_shrink(r, start, last);
+}
+
 /* Let the module's own pins go; what another driver holds is not touched. */
 void belay_region_drop_pins(struct belay_region *r)
 {
-	/* A prepared region's pages were never given to a device by us. */
-	belay_unpin(r, r->kind == BELAY_PINNED && r->flags & BELAY_REGION_WRITE);
+	belay_unpin(r, may_be_dirty(r));
 	if (r->kind == BELAY_PINNED)
 		count(r, false);
 }
@@ -226,9 +269,8 @@ static int build_once(struct belay_region *r, struct belay_refusal *why)
 	/* Before this, an invalidation may be going on that we are not told of. */
 	mmu_interval_read_begin(&r->mni);
 	spin_lock(&r->lock);
-	r->dirty_start = ULONG_MAX;
-	r->dirty_last = 0;
-	r->remapped = false;
+	r->dirty_start = r->lost_start = ULONG_MAX;
+	r->dirty_last = r->lost_last = 0;
 	WRITE_ONCE(r->bits, 0);
 	spin_unlock(&r->lock);
 

@@ -70,13 +70,14 @@ struct look {
 	u64 run;
 	unsigned long run_start;
 	unsigned long lost_start, lost_last;
+	unsigned long known_start, known_last;	/* lost before */
 };
 
 static void rewind(struct look *l)
 {
 	belay_extent_start(&l->iter, &l->r->extents);
 	l->run = 0;
-	l->run_start = l->r->it.start;
+	l->run_start = l->r->start;
 }
 
 /* The page frame registered at @page; quick if pages are asked for in order. */
@@ -268,6 +269,11 @@ static int look_closer(struct look *l, unsigned long page, unsigned long pfn,
 	return ret;
 }
 
+static bool is_known_lost(const struct look *l, unsigned long page)
+{
+	return page >= l->known_start && page <= l->known_last;
+}
+
 /*
  * Compare @nr pages from @page. The snapshot's array is used again by
  * look_closer(), so the pages to look at closer are found first, as one range.
@@ -283,6 +289,8 @@ static int look_once(struct look *l, unsigned long page, unsigned long nr)
 	if (ret)
 		return ret;
 	for (i = 0; i < nr; i++) {
+		if (is_known_lost(l, page + i))
+			continue;
 		if (is_mapped_same(l->pfns[i], registered_pfn(l, page + i)))
 			continue;
 		if (l->pfns[i] & HMM_PFN_VALID)
@@ -291,6 +299,8 @@ static int look_once(struct look *l, unsigned long page, unsigned long nr)
 			belay_range_extend(&first, &last, page + i, page + i);
 	}
 	for (i = first; i <= last; i++) {
+		if (is_known_lost(l, i))
+			continue;
 		ret = look_closer(l, i, registered_pfn(l, i), seq);
 		if (ret < 0)
 			return ret;
@@ -302,6 +312,11 @@ static int look_once(struct look *l, unsigned long page, unsigned long nr)
 		return -EAGAIN;
 	belay_range_extend(&l->lost_start, &l->lost_last, lost_start, lost_last);
 	return 0;
+}
+
+static bool is_all_lost(const struct belay_region *r)
+{
+	return READ_ONCE(r->lost_start) <= r->start && READ_ONCE(r->lost_last) >= r->last;
 }
 
 static int look_at(struct look *l, unsigned long start, unsigned long last)
@@ -320,9 +335,8 @@ static int look_at(struct look *l, unsigned long start, unsigned long last)
 		if (ret)
 			return ret;
 		cond_resched();
-		/* Let go, or lost, meanwhile: the rest matters to nobody. */
-		if (READ_ONCE(l->r->state) == BELAY_DEAD ||
-		    READ_ONCE(l->r->bits) & BELAY_WORD_LOST)
+		/* Let go, or lost, meanwhile: what is left matters to nobody. */
+		if (READ_ONCE(l->r->state) == BELAY_DEAD || is_all_lost(l->r))
 			return -EAGAIN;
 	}
 	return 0;
@@ -335,19 +349,24 @@ static void nothing_suspect(struct belay_region *r)
 	if (r->state == BELAY_BUILDING) {
 		r->state = BELAY_LIVE;
 		belay_word_set(r, 0);
-	} else if (r->state == BELAY_LIVE && r->bits & BELAY_WORD_SUSPECT) {
-		belay_word_set(r, r->bits & ~BELAY_WORD_SUSPECT);
+		return;
 	}
+	if (r->state == BELAY_LIVE && r->bits & BELAY_WORD_SUSPECT)
+		belay_word_set(r, r->bits & ~BELAY_WORD_SUSPECT);
 }
 
-/* Take the suspect range off @r; false if there is nothing to look at. */
-static bool take_suspects(struct belay_region *r, unsigned long *start,
-			  unsigned long *last)
+/*
+ * Take the suspect range off the region; false if there is nothing to look at.
+ * One that lost a part before it was complete is not looked at: it begins anew.
+ */
+static bool take_suspects(struct look *l, unsigned long *start, unsigned long *last)
 {
+	struct belay_region *r = l->r;
 	bool some = false;
 
 	spin_lock(&r->lock);
-	if (r->state == BELAY_DEAD || r->bits & BELAY_WORD_LOST)
+	if (r->state == BELAY_DEAD || is_all_lost(r) ||
+	    (r->state == BELAY_BUILDING && r->bits & BELAY_WORD_LOST))
 		goto out;
 	some = r->dirty_start <= r->dirty_last;
 	if (some) {
@@ -355,6 +374,8 @@ static bool take_suspects(struct belay_region *r, unsigned long *start,
 		*last = r->dirty_last;
 		r->dirty_start = ULONG_MAX;
 		r->dirty_last = 0;
+		l->known_start = r->lost_start;
+		l->known_last = r->lost_last;
 	} else {
 		nothing_suspect(r);
 	}
@@ -370,42 +391,45 @@ static void give_back(struct belay_region *r, unsigned long start, unsigned long
 	spin_unlock(&r->lock);
 }
 
-static void set_lost(struct belay_region *r, const struct look *l)
+/* What was found lost; the rest of the region goes on. */
+static void set_lost(struct look *l)
 {
+	struct belay_region *r = l->r;
+
+	belay_stat_inc(verified_lost);
 	spin_lock(&r->lock);
 	if (r->state == BELAY_LIVE) {
 		if (!(r->bits & BELAY_WORD_LOST)) {
 			r->lost_reason = BELAY_REASON_REPLACED;
 			belay_stat_inc(lost);
 		}
-		belay_word_set(r, (r->bits | BELAY_WORD_LOST) & ~BELAY_WORD_SUSPECT);
+		belay_word_set(r, r->bits | BELAY_WORD_LOST);
 		belay_range_extend(&r->lost_start, &r->lost_last,
 				   l->lost_start, l->lost_last);
 	}
 	spin_unlock(&r->lock);
+	l->lost_start = ULONG_MAX;
+	l->lost_last = 0;
 }
 
 static int look_at_suspects(struct look *l)
 {
 	unsigned long start, last;
 	int ret, rounds = 0;
-	bool looked = false;
+	bool same = false;
 
-	while (take_suspects(l->r, &start, &last)) {
-		looked = true;
+	while (take_suspects(l, &start, &last)) {
 		ret = rounds++ < ROUNDS ? look_at(l, start, last) : -EAGAIN;
 		if (ret) {
 			give_back(l->r, start, last);
 			belay_stat_inc(verify_again);
 			return -EAGAIN;
 		}
-		if (l->lost_start <= l->lost_last) {
-			belay_stat_inc(verified_lost);
-			set_lost(l->r, l);
-			return 0;
-		}
+		same = l->lost_start > l->lost_last;
+		if (!same)
+			set_lost(l);
 	}
-	if (looked)
+	if (same)
 		belay_stat_inc(verified_same);
 	return 0;
 }
@@ -414,8 +438,8 @@ static int look_begin(struct look *l, struct belay_region *r)
 {
 	l->r = r;
 	l->mm = r->session->grant->mm;
-	l->lost_start = ULONG_MAX;
-	l->lost_last = 0;
+	l->lost_start = l->known_start = ULONG_MAX;
+	l->lost_last = l->known_last = 0;
 	rewind(l);
 	/* Not to wait: what else the worker has may be what the OOM killer needs. */
 	l->pfns = (unsigned long *)__get_free_page(GFP_NOWAIT | __GFP_NOWARN);
@@ -454,15 +478,12 @@ static int look_through(struct belay_region *r)
  */
 int belay_become_live(struct belay_region *r)
 {
+	struct look l = { .r = r };
 	unsigned long start, last;
-	struct look l;
 	int ret;
 
-	/* Set together with something suspect: this order of asking is enough. */
-	if (READ_ONCE(r->remapped))
-		return -ESTALE;
-	if (!take_suspects(r, &start, &last))
-		return 0;
+	if (!take_suspects(&l, &start, &last))
+		return READ_ONCE(r->state) == BELAY_LIVE ? 0 : -ESTALE;
 	ret = look_begin(&l, r);
 	if (!ret) {
 		ret = look_at(&l, start, last);
@@ -475,23 +496,31 @@ int belay_become_live(struct belay_region *r)
 	return l.lost_start <= l.lost_last ? -ESTALE : 1;
 }
 
-/* A lost region of which nothing more is to be told. */
+/* Of which nothing is left that could be lost. */
 static bool is_over(const struct belay_region *r)
 {
-	return READ_ONCE(r->bits) & BELAY_WORD_LOST &&
-	       (r->kind == BELAY_PINNED || READ_ONCE(r->exited));
+	return is_all_lost(r) && (r->kind != BELAY_TRACKED || READ_ONCE(r->exited));
 }
 
 /*
- * What a lost region still holds is useless: the module's pins go, with their
+ * What is lost is useless: the module's pins of that part go, with their
  * charge. What another driver holds stays charged until it is unregistered, or
- * its address space is gone.
+ * its address space is gone. The owner is told when more is lost than before.
  */
 static void drop_lost(struct belay_region *r)
 {
-	belay_region_drop_pins(r);
+	unsigned long start, last;
+
+	spin_lock(&r->lock);
+	start = r->lost_start;
+	last = r->lost_last;
+	spin_unlock(&r->lock);
+	if (start >= r->dropped_start && last <= r->dropped_last)
+		return;
+	belay_region_drop_part(r, start, last);
 	if (is_over(r))
 		belay_region_refund(r);
+	belay_event_raise(&r->event, BELAY_EVENT_LOST);
 }
 
 /*
@@ -505,11 +534,8 @@ static int verify(struct belay_region *r)
 	lockdep_assert_held(&r->settle);
 	if (READ_ONCE(r->bits) & BELAY_WORD_SUSPECT)
 		ret = look_through(r);
-	if (READ_ONCE(r->bits) & BELAY_WORD_LOST && READ_ONCE(r->state) == BELAY_LIVE) {
+	if (READ_ONCE(r->bits) & BELAY_WORD_LOST && READ_ONCE(r->state) == BELAY_LIVE)
 		drop_lost(r);
-		belay_event_region_lost(r);
-		return 0;
-	}
 	return ret;
 }
 

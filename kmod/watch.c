@@ -8,7 +8,7 @@
  * lets nothing go. It filters by the kind of event, turns the validity word
  * before the page table changes, and puts the region on its grant's list:
  *
- *   UNMAP, RELEASE		certain: lost
+ *   UNMAP, RELEASE		certain: lost, that part
  *   PROTECTION_*, SOFT_DIRTY, EXCLUSIVE	nothing: the page stays
  *   all others (CLEAR, ...)	suspect: perhaps replaced, perhaps not. Nothing
  *				in the event tells; verify.c looks afterwards
@@ -66,21 +66,25 @@ static bool count_event(enum mmu_notifier_event event, bool *ret_certain)
 }
 
 /*
- * Under r->lock. On its way to the losses a region leaves the other lists. The
+ * Under r->lock, by what its bits say. On its way to the losses a region leaves the other lists. The
  * timer is not put off if it is running, or a storm would do so for ever; only
  * if it was waiting for what could not be told it is moved up, once.
  */
-static void queue(struct belay_region *r, struct list_head *list)
+void belay_queue(struct belay_region *r)
 {
 	struct belay_grant *g = r->session->grant;
+	bool is_loss = r->state == BELAY_DEAD || r->bits & BELAY_WORD_LOST;
+	struct list_head *list = is_loss ? &g->losses : &g->suspects;
 	bool hurry = false;
+
+	lockdep_assert_held(&r->lock);
 
 	spin_lock(&g->dirty_lock);
 	if (list_empty(&r->dirty_link)) {
 		kref_get(&r->ref);
 		list_add_tail(&r->dirty_link, list);
 		hurry = g->waiting;
-	} else if (list == &g->losses) {
+	} else if (is_loss) {
 		list_move_tail(&r->dirty_link, list);
 		hurry = g->waiting;
 	}
@@ -93,40 +97,59 @@ static void queue(struct belay_region *r, struct list_head *list)
 		queue_delayed_work(belay_wq, &g->work, LOOK_DELAY);
 }
 
-static void mark(struct belay_region *r, const struct mmu_notifier_range *range,
-		 bool certain)
+/*
+ * While a region is being built nobody has its word; its bits say so, however,
+ * as nobody may share its charge.
+ */
+static void mark_lost(struct belay_region *r, unsigned long start, unsigned long last)
 {
-	unsigned long start = max(range->start >> PAGE_SHIFT, r->it.start);
-	unsigned long last = min((range->end - 1) >> PAGE_SHIFT, r->it.last);
-
+	if (r->exited)
+		r->lost_reason = BELAY_REASON_EXITED;
+	else if (!(r->bits & BELAY_WORD_LOST))
+		r->lost_reason = BELAY_REASON_UNMAPPED;
+	belay_range_extend(&r->lost_start, &r->lost_last, start, last);
 	if (r->state == BELAY_BUILDING) {
-		belay_range_extend(&r->dirty_start, &r->dirty_last, start, last);
-		/* Not the word, which nobody has: nobody may share its charge. */
-		WRITE_ONCE(r->bits, BELAY_WORD_SUSPECT);
-		r->remapped |= certain;
-	}
-	if (r->state != BELAY_LIVE)
-		return;
-	if (range->event == MMU_NOTIFY_RELEASE)
-		r->exited = true;
-	if (certain) {
-		if (!(r->bits & BELAY_WORD_LOST)) {
-			r->lost_reason = range->event == MMU_NOTIFY_RELEASE ?
-				BELAY_REASON_EXITED : BELAY_REASON_UNMAPPED;
-			belay_stat_inc(lost);
-		}
-		belay_word_set(r, r->bits | BELAY_WORD_LOST);
-		belay_range_extend(&r->lost_start, &r->lost_last, start, last);
-		queue(r, &r->session->grant->losses);
+		WRITE_ONCE(r->bits, r->bits | BELAY_WORD_LOST);
 		return;
 	}
-	if (r->bits & BELAY_WORD_LOST)
+	if (!(r->bits & BELAY_WORD_LOST))
+		belay_stat_inc(lost);
+	belay_word_set(r, r->bits | BELAY_WORD_LOST);
+	belay_queue(r);
+}
+
+static void mark_suspect(struct belay_region *r, unsigned long start, unsigned long last)
+{
+	belay_range_extend(&r->dirty_start, &r->dirty_last, start, last);
+	/* Until it is committed, a replaced page is no loss: commit.c asks. */
+	if (r->kind == BELAY_WATCHED && r->prepared)
 		return;
+	if (r->state == BELAY_BUILDING) {
+		WRITE_ONCE(r->bits, r->bits | BELAY_WORD_SUSPECT);
+		return;
+	}
 	if (!(r->bits & BELAY_WORD_SUSPECT))
 		belay_stat_inc(suspect);
 	belay_word_set(r, r->bits | BELAY_WORD_SUSPECT);
-	belay_range_extend(&r->dirty_start, &r->dirty_last, start, last);
-	queue(r, &r->session->grant->suspects);
+	belay_queue(r);
+}
+
+static void mark(struct belay_region *r, const struct mmu_notifier_range *range,
+		 bool certain)
+{
+	unsigned long start = max(range->start >> PAGE_SHIFT, r->start);
+	unsigned long last = min((range->end - 1) >> PAGE_SHIFT, r->last);
+
+	if (r->state == BELAY_DEAD)
+		return;
+	if (range->event == MMU_NOTIFY_RELEASE)
+		r->exited = true;
+	if (belay_is_known_lost(r, start, last))
+		return;
+	if (certain)
+		mark_lost(r, start, last);
+	else
+		mark_suspect(r, start, last);
 }
 
 /* Never false: a call that must not block is served like any other. */
@@ -156,7 +179,7 @@ static const struct mmu_interval_notifier_ops region_ops = {
 int belay_watch(struct belay_region *r)
 {
 	int ret = mmu_interval_notifier_insert(&r->mni, r->session->grant->mm,
-					       r->it.start << PAGE_SHIFT,
+					       r->start << PAGE_SHIFT,
 					       belay_region_pages(r) << PAGE_SHIFT,
 					       &region_ops);
 
@@ -179,7 +202,7 @@ void belay_unwatch(struct belay_region *r)
 void belay_hand_to_worker(struct belay_region *r)
 {
 	spin_lock(&r->lock);
-	queue(r, &r->session->grant->losses);
+	belay_queue(r);
 	spin_unlock(&r->lock);
 }
 
