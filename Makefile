@@ -10,6 +10,7 @@
 #   make vm KERNEL=6.12      a shell in the machine, with belay installed
 #   make lint                shellcheck, sparse and W=1 for the module, mandoc
 #   make install             DESTDIR= PREFIX=/usr/local; undone by uninstall
+#   make install-dkms        the module's sources, for dkms; undone by uninstall
 #   make clean / distclean   keeps / also removes the images of the machine
 #
 #   V=1 shows commands, WERROR=1 makes warnings errors, CFLAGS is yours.
@@ -80,7 +81,7 @@ MODLOADDIR ?= $(PREFIX)/lib/modules-load.d
 
 include scripts/rules.mk
 
-COMPONENTS := common libclient daemon ctl systemd man examples bench \
+COMPONENTS := common kmod libclient daemon ctl systemd man examples bench \
 	tests/lint tests/unit tests/harness tests/cross tests/kernel tests/system
 -include $(addsuffix /build.mk,$(COMPONENTS))
 ifeq ($(EXAMPLE),1)

@@ -15,6 +15,12 @@ die()
 	exit 1
 }
 
+# dkms_versions MANIFEST: those whose sources were put where dkms finds them.
+dkms_versions()
+{
+	sed -n 's|^file /usr/src/belay-\(.*\)/dkms.conf$|\1|p' "$1"
+}
+
 # Lets the running system see new, or no longer see removed, files.
 refresh_system()
 {

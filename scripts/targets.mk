@@ -6,7 +6,7 @@
 
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: all build tests modules check lint demo vm images install uninstall \
+.PHONY: all build tests modules check lint demo vm images install install-dkms uninstall \
 	clean distclean setup lists FORCE
 
 all:
@@ -55,12 +55,18 @@ images:
 	@scripts/setup
 	@tests/vm/build $(if $(KERNEL),$(KERNEL),$(KERNELS))
 
-# Neither builds anything: a machine without a compiler can install a built tree.
+# None of these builds anything: a machine without a compiler can install a built tree.
+# install-dkms leaves the module to dkms, which builds it for each kernel.
 INSTALL_VARS := PREFIX BINDIR SBINDIR LIBDIR LIBEXECDIR INCLUDEDIR SYSCONFDIR VERSION
-install uninstall:
-	@printf '%s\n' $(foreach i,$(INSTALL),'$(i)') | \
+install uninstall: INSTALL_LINES = $(INSTALL)
+install-dkms: INSTALL_LINES = $(INSTALL_DKMS)
+install: INSTALLER = scripts/install
+install-dkms: INSTALLER = scripts/install --dkms
+uninstall: INSTALLER = scripts/uninstall
+install uninstall install-dkms:
+	@printf '%s\n' $(foreach i,$(INSTALL_LINES),'$(i)') | \
 		$(foreach v,$(INSTALL_VARS),$(v)='$($(v))') \
-		DESTDIR='$(DESTDIR)' KVER='$(KVER)' scripts/$@
+		DESTDIR='$(DESTDIR)' KVER='$(KVER)' $(INSTALLER)
 
 # Images, headers and kernels stay, since they are not made from this tree.
 clean:
