@@ -49,8 +49,10 @@
 #include <linux/mmu_notifier.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/sched/user.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+#include <linux/uidgid.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <uapi/linux/belay.h>
@@ -99,7 +101,8 @@ struct belay_event_source {
 };
 
 /*
- * @node.parent, @mm, @pid, @start_time, @made_at, @tag, @account_id: immutable
+ * @node.parent, @mm, @pid, @user, @start_time, @made_at, @tag, @account_id,
+ *	@accounts: immutable
  * @mn: tells the end of the address space
  * @lock: @regions, @layer, and the charge of every region in the tree
  * @regions: the charged regions of all sessions, by page number
@@ -114,9 +117,11 @@ struct belay_grant {
 	struct belay_node node;
 	struct belay_account *account;
 	u64 account_id;
+	u32 accounts[BELAY_MAX_DEPTH];	/* its own and those above; 0: no more */
 	struct mm_struct *mm;
 	struct mmu_notifier mn;
 	struct pid *pid;
+	struct user_struct *user;	/* the real one, when it was made */
 	u64 start_time;
 	u64 made_at;
 	bool dead;
@@ -275,7 +280,9 @@ static inline unsigned long belay_count_limit(u64 n)
 
 /* grant.c */
 struct belay_session *belay_grant_open(struct belay_ctl_grant *arg);
+pid_t belay_grant_pid(const struct belay_grant *g);
 struct belay_session *belay_session_find(u64 id);
+struct belay_session *belay_session_next(u64 after);
 void belay_session_close(struct belay_session *s);
 void belay_session_put(struct belay_session *s);
 void belay_grant_release(struct kref *ref);
@@ -373,13 +380,46 @@ int belay_release(struct belay_ctl_recall *arg);
 /* list.c */
 int belay_list(struct belay_ctl_list *arg);
 
+/* select.c */
+struct belay_selection {
+	struct belay_select arg;
+	kuid_t uid;
+	int node;		/* NUMA_NO_NODE: any */
+	unsigned long first_pfn, last_pfn;
+};
+
+/* Where a walk over regions is. To begin, all but the ids is zero. */
+struct belay_cursor {
+	u64 session, region;	/* go on after this one */
+	struct belay_session *in;
+	bool begun;
+};
+
+struct belay_held {
+	unsigned long pages;
+	unsigned long selected_pages;
+	u64 nodes;		/* as in struct belay_region_row */
+	int node;		/* of the first page */
+};
+
+int belay_selection_read(struct belay_selection *sel, const struct belay_select *arg,
+			 u32 what);
+bool belay_selects_grant(const struct belay_selection *sel, const struct belay_grant *g);
+struct belay_session *belay_select_session(const struct belay_selection *sel, u64 *after);
+struct belay_region *belay_select_region(const struct belay_selection *sel,
+					 struct belay_cursor *c);
+void belay_cursor_end(struct belay_cursor *c);
+void belay_look_at_held(struct belay_region *r, const struct belay_selection *sel,
+			struct belay_held *held);
+bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel);
+
 /*
  * stats.c: what /sys/class/misc/belay shows. Gauges go up and down, events
  * only up; both are per CPU, and exact when nothing is going on.
  */
 #define BELAY_GAUGES(X)							\
 	X(accounts) X(grants) X(sessions) X(regions)			\
-	X(charged_bytes) X(pinned_bytes) X(tracked_bytes)
+	X(charged_bytes) X(pinned_bytes) X(tracked_bytes) X(held_bytes)
 #define BELAY_EVENTS(X)							\
 	X(seen_unmap) X(seen_clear) X(seen_protection)			\
 	X(seen_soft_dirty) X(seen_release) X(seen_other)		\

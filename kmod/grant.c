@@ -18,11 +18,14 @@
  * none: nothing queues it once all regions are gone, and the last close
  * cancels it.
  */
+#include <linux/cred.h>
 #include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pid.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/delay.h>
@@ -56,23 +59,57 @@ static u64 start_time_ticks(const struct task_struct *task)
 	return div_u64(task->start_boottime, NSEC_PER_SEC / USER_HZ);
 }
 
-/* The mm of the process, with a user reference; the pid with a reference. */
-static struct mm_struct *find_mm(pid_t nr, u64 start_time, struct pid **ret_pid)
-{
-	struct pid *pid = find_get_pid(nr);
-	struct task_struct *task = get_pid_task(pid, PIDTYPE_TGID);
-	struct mm_struct *mm = NULL;
+/* A process: its mm with a user reference, pid and user with a reference. */
+struct process {
+	struct mm_struct *mm;
+	struct pid *pid;
+	struct user_struct *user;
+};
 
+static struct user_struct *get_user_of(struct task_struct *task)
+{
+	const struct cred *cred = get_task_cred(task);
+	struct user_struct *user = get_uid(cred->user);
+
+	put_cred(cred);
+	return user;
+}
+
+static int process_find(struct process *p, pid_t nr, u64 start_time)
+{
+	struct task_struct *task;
+
+	*p = (struct process) { .pid = find_get_pid(nr) };
+	task = get_pid_task(p->pid, PIDTYPE_TGID);
 	if (task && start_time_ticks(task) == start_time)
-		mm = get_task_mm(task);
+		p->mm = get_task_mm(task);
+	if (p->mm)
+		p->user = get_user_of(task);
 	if (task)
 		put_task_struct(task);
-	if (!mm) {
-		put_pid(pid);
-		return ERR_PTR(-ESRCH);
-	}
-	*ret_pid = pid;
-	return mm;
+	if (p->mm)
+		return 0;
+	put_pid(p->pid);
+	return -ESRCH;
+}
+
+static void process_put(struct process *p)
+{
+	mmput_async(p->mm);
+	put_pid(p->pid);
+	free_uid(p->user);
+}
+
+/* In the caller's namespace; 0: gone. */
+pid_t belay_grant_pid(const struct belay_grant *g)
+{
+	pid_t nr = 0;
+
+	rcu_read_lock();
+	if (pid_task(g->pid, PIDTYPE_TGID))
+		nr = pid_vnr(g->pid);
+	rcu_read_unlock();
+	return nr;
 }
 
 /*
@@ -138,6 +175,7 @@ void belay_grant_release(struct kref *ref)
 	if (g->mm)
 		mmdrop(g->mm);
 	put_pid(g->pid);
+	free_uid(g->user);
 	kfree(g);
 }
 
@@ -158,23 +196,33 @@ static struct belay_grant *find_live(struct mm_struct *mm, struct belay_account 
 	return NULL;
 }
 
+static void put_below(struct belay_grant *g, struct belay_account *a)
+{
+	unsigned int i;
+
+	g->node.parent = &a->node;
+	g->account = a;
+	g->account_id = a->node.id;
+	for (i = 0; a && !WARN_ON_ONCE(i == BELAY_MAX_DEPTH); i++, a = a->parent)
+		g->accounts[i] = a->node.id;
+}
+
 static struct belay_grant *grant_create(const struct belay_ctl_grant *arg,
 					struct belay_account *a,
-					struct mm_struct *mm, struct pid *pid)
+					const struct process *p)
 {
 	struct belay_grant *g = grant_alloc(arg);
 	int ret;
 
 	if (!g)
 		return ERR_PTR(-ENOMEM);
-	g->pid = get_pid(pid);
-	g->node.parent = &a->node;
-	g->account = a;
-	g->account_id = a->node.id;
+	g->pid = get_pid(p->pid);
+	g->user = get_uid(p->user);
+	put_below(g, a);
 	ret = xa_alloc(&belay_grants, &g->id, g, xa_limit_31b, GFP_KERNEL_ACCOUNT);
 	if (ret)
 		goto err_put;
-	ret = bind_mm(g, mm);
+	ret = bind_mm(g, p->mm);
 	if (ret)
 		goto err_erase;
 	a->grants++;
@@ -268,23 +316,24 @@ static struct belay_session *session_create(struct belay_grant *g)
 	kref_init(&s->ref);
 	s->grant = g;
 	s->made_at = ktime_get_boottime_ns();
+	kref_get(&g->ref);
 	xa_init_flags(&s->regions, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
 	mutex_init(&s->words_lock);
 	/* Cyclic, so that an old session's id does not soon mean another one. */
 	ret = xa_alloc_cyclic(&belay_sessions, &s->id, s, xa_limit_31b, &next,
 			      GFP_KERNEL_ACCOUNT);
 	if (ret < 0) {
+		grant_put(g);
 		kfree(s);
 		return ERR_PTR(ret);
 	}
-	kref_get(&g->ref);
 	g->sessions++;
 	belay_stat_inc(sessions);
 	return s;
 }
 
 static struct belay_session *open_locked(struct belay_ctl_grant *arg,
-					 struct mm_struct *mm, struct pid *pid)
+					 const struct process *p)
 {
 	struct belay_account *a;
 	struct belay_session *s;
@@ -295,10 +344,10 @@ static struct belay_session *open_locked(struct belay_ctl_grant *arg,
 	a = xa_load(&belay_accounts, arg->account);
 	if (!a)
 		return ERR_PTR(-ENOENT);
-	g = find_live(mm, a);
+	g = find_live(p->mm, a);
 	arg->existed = !!g;
 	if (!g) {
-		g = grant_create(arg, a, mm, pid);
+		g = grant_create(arg, a, p);
 		if (IS_ERR(g))
 			return ERR_CAST(g);
 	}
@@ -317,30 +366,48 @@ static struct belay_session *open_locked(struct belay_ctl_grant *arg,
 struct belay_session *belay_grant_open(struct belay_ctl_grant *arg)
 {
 	struct belay_session *s;
-	struct mm_struct *mm;
-	struct pid *pid;
+	struct process p;
+	int ret;
 
-	mm = find_mm(arg->pid, arg->start_time, &pid);
-	if (IS_ERR(mm))
-		return ERR_CAST(mm);
+	ret = process_find(&p, arg->pid, arg->start_time);
+	if (ret)
+		return ERR_PTR(ret);
 	mutex_lock(&belay_tree_lock);
-	s = open_locked(arg, mm, pid);
+	s = open_locked(arg, &p);
 	mutex_unlock(&belay_tree_lock);
-	mmput_async(mm);
-	put_pid(pid);
+	process_put(&p);
 	return s;
 }
 
+/*
+ * With a reference. A session leaves the list, which takes its lock, before the
+ * last reference goes; so nobody who looks for one need wait for the tree.
+ */
 struct belay_session *belay_session_find(u64 id)
 {
 	struct belay_session *s = NULL;
 
-	mutex_lock(&belay_tree_lock);
+	xa_lock(&belay_sessions);
 	if (id <= U32_MAX)
 		s = xa_load(&belay_sessions, id);
 	if (s)
 		kref_get(&s->ref);
-	mutex_unlock(&belay_tree_lock);
+	xa_unlock(&belay_sessions);
+	return s;
+}
+
+/* The one with the next id, with a reference. */
+struct belay_session *belay_session_next(u64 after)
+{
+	unsigned long id = after + 1;
+	struct belay_session *s = NULL;
+
+	xa_lock(&belay_sessions);
+	if (after < U32_MAX)
+		s = xa_find(&belay_sessions, &id, U32_MAX, XA_PRESENT);
+	if (s)
+		kref_get(&s->ref);
+	xa_unlock(&belay_sessions);
 	return s;
 }
 

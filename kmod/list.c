@@ -4,16 +4,21 @@
  *
  * Each row is filled under the locks that guard it and copied out after they
  * are dropped; the place in the list is an id, not a pointer, so that a
- * listing holds nobody up and nothing alive.
+ * listing holds nobody up. What is selected, and how much of a region is held
+ * where, is said by select.c.
  */
-#include <linux/memory_hotplug.h>
+#include <linux/cred.h>
 #include <linux/mm.h>
-#include <linux/pid.h>
-#include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/sched/user.h>
+#include <linux/uidgid.h>
 
 #include "belay.h"
 #include "ioctl.h"
+
+/* Grants looked at before others get the lock. */
+#define LOCKED_TRIES	64
 
 union row {
 	struct belay_account_row account;
@@ -22,27 +27,23 @@ union row {
 	struct belay_region_row region;
 };
 
-static void *next_of(struct xarray *xa, struct belay_ctl_list *arg)
-{
-	unsigned long id = arg->after + 1;
-	void *found;
+/* Where a listing is, and what it is of. */
+struct listing {
+	struct belay_selection sel;
+	u64 after;			/* accounts, grants, sessions */
+	struct belay_cursor cursor;	/* regions */
+};
 
-	lockdep_assert_held(&belay_tree_lock);
-	if (arg->after >= U32_MAX)
-		return NULL;
-	found = xa_find(xa, &id, ULONG_MAX, XA_PRESENT);
-	if (found)
-		arg->after = id;
-	return found;
-}
-
-static bool next_account(struct belay_ctl_list *arg, union row *row)
+static bool next_account(struct listing *l, union row *row)
 {
-	struct belay_account *a;
+	unsigned long id = l->after + 1;
+	struct belay_account *a = NULL;
 
 	mutex_lock(&belay_tree_lock);
-	a = next_of(&belay_accounts, arg);
+	if (l->after < U32_MAX)
+		a = xa_find(&belay_accounts, &id, U32_MAX, XA_PRESENT);
 	if (a) {
+		l->after = id;
 		row->account = (struct belay_account_row) {
 			.account = a->node.id,
 			.parent = a->parent ? a->parent->node.id : 0,
@@ -60,75 +61,74 @@ static bool next_account(struct belay_ctl_list *arg, union row *row)
 	return a;
 }
 
-static pid_t live_pid(struct pid *pid)
+static void fill_grant(const struct belay_grant *g, struct belay_grant_row *row)
 {
-	pid_t nr = 0;
-
-	rcu_read_lock();
-	if (pid_task(pid, PIDTYPE_TGID))
-		nr = pid_vnr(pid);
-	rcu_read_unlock();
-	return nr;
+	*row = (struct belay_grant_row) {
+		.grant = g->id,
+		.account = g->account_id,
+		.start_time = g->start_time,
+		.pid = belay_grant_pid(g),
+		.flags = (g->ended ? BELAY_GRANT_ENDED : 0) |
+			 (READ_ONCE(g->dead) ? BELAY_GRANT_DEAD : 0),
+		.made_at = g->made_at,
+		.limit_bytes = belay_pages_to_bytes(g->node.limit_pages),
+		.usage_bytes = belay_pages_to_bytes(atomic_long_read(&g->node.pages)),
+		.limit_regions = g->node.limit_regions,
+		.usage_regions = atomic_long_read(&g->node.regions),
+		.refusals = atomic64_read(&g->node.refusals),
+		.pinned_bytes = belay_pages_to_bytes(atomic_long_read(&g->pinned_pages)),
+		.tracked_bytes = belay_pages_to_bytes(atomic_long_read(&g->tracked_pages)),
+		.sessions = g->sessions,
+		.uid = from_kuid_munged(current_user_ns(), g->user->uid),
+		.user_locked_bytes = belay_pages_to_bytes(atomic_long_read(&g->user->locked_vm)),
+	};
+	memcpy(row->tag, g->tag, sizeof(g->tag));
 }
 
-static bool next_grant(struct belay_ctl_list *arg, union row *row)
+/* 1: a row; 0: the end; -EAGAIN: not yet found, and others may want the lock. */
+static int try_next_grant(struct listing *l, union row *row)
 {
+	unsigned long id = l->after + 1;
 	struct belay_grant *g;
+	int tries, ret = -EAGAIN;
 
+	/* The one that is named is not searched for. */
+	if (l->sel.arg.by & BELAY_SELECT_GRANT && l->after < l->sel.arg.grant)
+		id = min_t(u64, l->sel.arg.grant, U32_MAX);
 	mutex_lock(&belay_tree_lock);
-	do
-		g = next_of(&belay_grants, arg);
-	while (g && arg->select.by & BELAY_SELECT_GRANT && g->id != arg->select.grant);
-	if (g) {
-		row->grant = (struct belay_grant_row) {
-			.grant = g->id,
-			.account = g->account_id,
-			.start_time = g->start_time,
-			.pid = live_pid(g->pid),
-			.flags = (g->ended ? BELAY_GRANT_ENDED : 0) |
-				 (READ_ONCE(g->dead) ? BELAY_GRANT_DEAD : 0),
-			.made_at = g->made_at,
-			.limit_bytes = belay_pages_to_bytes(g->node.limit_pages),
-			.usage_bytes = belay_pages_to_bytes(atomic_long_read(&g->node.pages)),
-			.limit_regions = g->node.limit_regions,
-			.usage_regions = atomic_long_read(&g->node.regions),
-			.refusals = atomic64_read(&g->node.refusals),
-			.pinned_bytes = belay_pages_to_bytes(atomic_long_read(&g->pinned_pages)),
-			.tracked_bytes = belay_pages_to_bytes(atomic_long_read(&g->tracked_pages)),
-			.sessions = g->sessions,
-		};
-		memcpy(row->grant.tag, g->tag, sizeof(g->tag));
+	for (tries = 0; ret == -EAGAIN && tries < LOCKED_TRIES; tries++) {
+		g = l->after < U32_MAX ?
+			xa_find(&belay_grants, &id, U32_MAX, XA_PRESENT) : NULL;
+		ret = g ? -EAGAIN : 0;
+		if (!g)
+			break;
+		l->after = id++;
+		if (belay_selects_grant(&l->sel, g)) {
+			fill_grant(g, &row->grant);
+			ret = 1;
+		} else if (l->sel.arg.by & BELAY_SELECT_GRANT) {
+			ret = 0;
+		}
 	}
 	mutex_unlock(&belay_tree_lock);
-	return g;
+	return ret;
 }
 
-static bool is_asked_for(const struct belay_session *s, const struct belay_ctl_list *arg)
+static bool next_grant(struct listing *l, union row *row)
 {
-	const struct belay_select *sel = &arg->select;
+	int ret;
 
-	return (!(sel->by & BELAY_SELECT_GRANT) || s->grant->id == sel->grant) &&
-	       (!(sel->by & BELAY_SELECT_SESSION) || s->id == sel->session);
+	while ((ret = try_next_grant(l, row)) == -EAGAIN) {
+		if (fatal_signal_pending(current))
+			return false;
+		cond_resched();
+	}
+	return ret;
 }
 
-/* The next session after arg->after that is asked for, with a reference. */
-static struct belay_session *session_after(struct belay_ctl_list *arg)
+static bool next_session(struct listing *l, union row *row)
 {
-	struct belay_session *s;
-
-	mutex_lock(&belay_tree_lock);
-	do
-		s = next_of(&belay_sessions, arg);
-	while (s && !is_asked_for(s, arg));
-	if (s)
-		kref_get(&s->ref);
-	mutex_unlock(&belay_tree_lock);
-	return s;
-}
-
-static bool next_session(struct belay_ctl_list *arg, union row *row)
-{
-	struct belay_session *s = session_after(arg);
+	struct belay_session *s = belay_select_session(&l->sel, &l->after);
 
 	if (!s)
 		return false;
@@ -142,16 +142,8 @@ static bool next_session(struct belay_ctl_list *arg, union row *row)
 	return true;
 }
 
-static int node_of_first_page(const struct belay_region *r)
-{
-	struct page *page = NULL;
-
-	if (r->extents.nr_inline)
-		page = pfn_to_online_page(belay_run_pfn(r->extents.inline_runs[0]));
-	return page ? page_to_nid(page) : -1;
-}
-
-static void fill_region(struct belay_region *r, struct belay_region_row *row)
+static void fill_region(struct belay_region *r, const struct belay_held *held,
+			struct belay_region_row *row)
 {
 	*row = (struct belay_region_row) {
 		.session = r->session->id,
@@ -164,7 +156,10 @@ static void fill_region(struct belay_region *r, struct belay_region_row *row)
 		.flags = r->flags,
 		.prepared = READ_ONCE(r->prepared),
 		.made_at = r->made_at,
-		.node = node_of_first_page(r),
+		.node = held->node,
+		.nodes = held->nodes,
+		.held_bytes = (u64)held->pages << PAGE_SHIFT,
+		.selected_bytes = (u64)held->selected_pages << PAGE_SHIFT,
 		.device = r->device,
 		.inode = r->inode,
 	};
@@ -182,46 +177,25 @@ static void fill_region(struct belay_region *r, struct belay_region_row *row)
 	spin_unlock(&r->lock);
 }
 
-/*
- * Regions come by session, and in it by the lower half of their id, which is
- * the place; after_region 0 (which no region's id is) begins a session.
- */
-static bool next_region(struct belay_ctl_list *arg, union row *row)
+static bool next_region(struct listing *l, union row *row)
 {
-	struct belay_session *s = NULL;
-	struct belay_region *r = NULL;
-	unsigned long slot;
+	bool by_place = l->sel.arg.by & (BELAY_SELECT_NODE | BELAY_SELECT_PHYS);
+	struct belay_region *r;
+	struct belay_held held;
+	bool fits = false;
 
-	if (arg->after && arg->after_region)
-		s = belay_session_find(arg->after);
-	if (s && !is_asked_for(s, arg)) {
-		belay_session_put(s);
-		s = NULL;
+	while (!fits && (r = belay_select_region(&l->sel, &l->cursor))) {
+		belay_look_at_held(r, &l->sel, &held);
+		fits = !by_place || held.selected_pages;
+		if (fits)
+			fill_region(r, &held, &row->region);
+		belay_region_put(r);
 	}
-	for (;;) {
-		slot = arg->after_region ? (u32)arg->after_region + 1UL : 0;
-		if (s)
-			r = belay_region_next(s, &slot);
-		if (r)
-			break;
-		if (s)
-			belay_session_put(s);
-		arg->after_region = 0;
-		s = session_after(arg);
-		if (!s)
-			return false;
-		cond_resched();
-	}
-	fill_region(r, &row->region);
-	arg->after = s->id;
-	arg->after_region = r->id;
-	belay_region_put(r);
-	belay_session_put(s);
-	return true;
+	return fits;
 }
 
 static const struct {
-	bool (*next)(struct belay_ctl_list *arg, union row *row);
+	bool (*next)(struct listing *l, union row *row);
 	size_t size;
 } lists[] = {
 	[BELAY_LIST_ACCOUNTS] = { next_account, sizeof(struct belay_account_row) },
@@ -230,28 +204,46 @@ static const struct {
 	[BELAY_LIST_REGIONS] = { next_region, sizeof(struct belay_region_row) },
 };
 
-int belay_list(struct belay_ctl_list *arg)
+static int write_rows(struct listing *l, struct belay_ctl_list *arg)
 {
+	size_t size = lists[arg->what].size;
 	u32 room = arg->count;
 	union row row;
+
+	arg->count = 0;
+	while (arg->count < room && lists[arg->what].next(l, &row)) {
+		if (belay_row_write(&row, size, arg->rows, arg->entry_size, arg->count))
+			return -EFAULT;
+		arg->count++;
+		cond_resched();
+	}
+	return fatal_signal_pending(current) ? -EINTR : 0;
+}
+
+int belay_list(struct belay_ctl_list *arg)
+{
+	struct listing l = {
+		.after = arg->after,
+		.cursor = { .session = arg->after, .region = arg->after_region },
+	};
 	int ret;
 
 	if (arg->flags || arg->reserved || arg->what >= ARRAY_SIZE(lists) ||
-	    !lists[arg->what].next ||
-	    arg->select.by & ~(BELAY_SELECT_GRANT | BELAY_SELECT_SESSION))
+	    !lists[arg->what].next)
 		return -EOPNOTSUPP;
-	ret = belay_array_check(room, arg->entry_size, lists[arg->what].size);
+	ret = belay_selection_read(&l.sel, &arg->select, arg->what);
 	if (ret)
 		return ret;
-	arg->count = 0;
-	while (arg->count < room && lists[arg->what].next(arg, &row)) {
-		if (belay_row_write(&row, lists[arg->what].size, arg->rows,
-				      arg->entry_size, arg->count))
-			return -EFAULT;
-		arg->count++;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		cond_resched();
+	ret = belay_array_check(arg->count, arg->entry_size, lists[arg->what].size);
+	if (ret)
+		return ret;
+	ret = write_rows(&l, arg);
+	belay_cursor_end(&l.cursor);
+	if (arg->what == BELAY_LIST_REGIONS) {
+		arg->after = l.cursor.session;
+		arg->after_region = l.cursor.region;
+	} else {
+		arg->after = l.after;
 	}
-	return 0;
+	return ret;
 }

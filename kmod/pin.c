@@ -157,6 +157,7 @@ static int pin_range(struct belay_region *r, unsigned long start,
 		if (nr <= 0)
 			return nr == -ENOMEM || nr == -EINTR || nr == -EAGAIN ? nr : -EFAULT;
 		ret = remember(r, scratch, nr, &done);
+		belay_stat_add(held_bytes, done * (s64)PAGE_SIZE);
 		if (ret) {
 			unpin_user_pages(scratch + done, nr - done);
 			return ret;
@@ -219,6 +220,7 @@ static void unpin_run(unsigned long pfn, unsigned long pages, bool dirty)
 		unsigned long n = min(pages, UNPIN_PAGES);
 
 		unpin_user_page_range_dirty_lock(pfn_to_page(pfn), n, dirty);
+		belay_stat_add(held_bytes, -(s64)n * (s64)PAGE_SIZE);
 		pfn += n;
 		pages -= n;
 		cond_resched();
@@ -270,7 +272,8 @@ void belay_unpin(struct belay_region *r, bool dirty)
 {
 	/* A registration that failed half-way has runs for a part only. */
 	belay_unpin_part(r, r->start, r->last, dirty);
-	r->held = false;
+	/* After, as select.c reads it without a lock. */
+	smp_store_release(&r->held, false);
 	if (r->state == BELAY_BUILDING)
 		belay_extents_free(&r->extents);
 }

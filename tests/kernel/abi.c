@@ -624,7 +624,7 @@ TEST(info, "BELAY_INFO says what the header says")
 	CHECK_EQ(i.max_batch, BELAY_MAX_BATCH);
 	CHECK_EQ(i.max_overlap, BELAY_MAX_OVERLAP);
 	CHECK_EQ(i.max_regions, BELAY_MAX_REGIONS);
-	CHECK_EQ(i.features, BELAY_FEATURE_PINNED | BELAY_FEATURE_TRACKED);
+	CHECK_EQ(i.features, BELAY_FEATURE_PINNED | BELAY_FEATURE_TRACKED | BELAY_FEATURE_SELECT);
 	end();
 }
 

@@ -670,8 +670,9 @@ enum belay_list_what {
 /**
  * struct belay_select - which grants, sessions or regions are meant
  * @by: BELAY_SELECT_* bits: those that fit all of them. 0: all there are
- * @pid: of the grant's process, in the caller's pid namespace
- * @uid: of the grant's process, in the caller's user namespace
+ * @pid: of the grant's process, in the caller's pid namespace, above 0
+ * @uid: of the grant's process (struct belay_grant_row), in the caller's user
+ *	namespace
  * @node: NUMA node that some page of the region lies on
  * @account: the grant's account, or one above it
  * @grant: the grant
@@ -680,12 +681,20 @@ enum belay_list_what {
  * @phys_addr: physical range that some page of the region lies in
  * @phys_len: its length, not 0
  * @device: file that the region maps (its first page), as in belay_region_row
- * @inode: of that file
+ * @inode: of that file; both 0: no file
  * @made_before: CLOCK_BOOTTIME, ns: made before that time
  *
- * Only regions have a place, a file and a duration (EINVAL otherwise). The
- * place is that of pages which are held: by the module, or by another driver
- * (tracked). What is lost has none, and what is watched neither.
+ * A field whose bit is not set is not looked at. @made_before is about what is
+ * listed: of sessions, when the session was made.
+ *
+ * EINVAL: a selection that nothing can fit. Only regions have an id, a place, a
+ * file and a duration, only they and sessions a session, and accounts are
+ * listed all or none (@by 0). Nothing is lasting and transient.
+ *
+ * The place is that of pages which are held: by the module, or by another driver
+ * (tracked, also where it is lost). What is lost of a pinned region has none,
+ * and what is watched neither. A region fits a node and a physical range if
+ * some page lies in both.
  */
 struct belay_select {
 	__u32 by;

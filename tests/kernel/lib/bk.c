@@ -200,7 +200,7 @@ void bk_expect_empty(void)
 {
 	static const char *const names[] = {
 		"grants", "sessions", "accounts", "regions",
-		"pinned_bytes", "charged_bytes", "tracked_bytes",
+		"pinned_bytes", "charged_bytes", "tracked_bytes", "held_bytes",
 	};
 	unsigned int i;
 
@@ -497,19 +497,14 @@ int bk_recall(int ctl, unsigned long cmd, uint64_t session, uint64_t region,
 	return e.status;
 }
 
-unsigned int bk_list(int ctl, uint32_t what, void *rows, size_t row_size,
-		     unsigned int room, uint64_t grant, uint64_t session)
+unsigned int bk_list_by(int ctl, uint32_t what, void *rows, size_t row_size,
+			unsigned int room, const struct belay_select *select)
 {
 	struct belay_ctl_list l = {
 		.size = sizeof(l),
 		.what = what,
 		.entry_size = row_size,
-		.select = {
-			.by = (grant ? BELAY_SELECT_GRANT : 0) |
-			      (session ? BELAY_SELECT_SESSION : 0),
-			.grant = grant,
-			.session = session,
-		},
+		.select = *select,
 	};
 	unsigned int n = 0;
 
@@ -522,6 +517,19 @@ unsigned int bk_list(int ctl, uint32_t what, void *rows, size_t row_size,
 		n += l.count;
 	}
 	return n;
+}
+
+unsigned int bk_list(int ctl, uint32_t what, void *rows, size_t row_size,
+		     unsigned int room, uint64_t grant, uint64_t session)
+{
+	struct belay_select select = {
+		.by = (grant ? BELAY_SELECT_GRANT : 0) |
+		      (session ? BELAY_SELECT_SESSION : 0),
+		.grant = grant,
+		.session = session,
+	};
+
+	return bk_list_by(ctl, what, rows, row_size, room, &select);
 }
 
 bool bk_find_region(int ctl, uint64_t session, uint64_t region,

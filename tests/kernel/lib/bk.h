@@ -129,6 +129,9 @@ int bk_recall(int ctl, unsigned long cmd, uint64_t session, uint64_t region,
 /* Rows of one kind, at most room; has how many. */
 unsigned int bk_list(int ctl, uint32_t what, void *rows, size_t row_size,
 		     unsigned int room, uint64_t grant, uint64_t session);
+/* The same of a selection. */
+unsigned int bk_list_by(int ctl, uint32_t what, void *rows, size_t row_size,
+			unsigned int room, const struct belay_select *select);
 bool bk_find_region(int ctl, uint64_t session, uint64_t region,
 		    struct belay_region_row *ret);
 

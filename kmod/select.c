@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * select.c - which grants, sessions and regions are meant, and where pages are
+ *
+ * A selection is read once for each call: what depends on the caller (a user in
+ * its namespace) and the place, in page frames, are worked out then. What it is
+ * compared with never changes in a grant, a session or a published region, so
+ * no lock is taken to compare; only whether a pid is alive is asked each time.
+ *
+ * Regions are walked session by session. A cursor says where to go on by ids,
+ * so that a walk holds nobody up; while it lasts it has a reference on the
+ * session it is in, and the caller one on the region in hand. Of a region that
+ * is let go meanwhile, the structure and the runs of its pages stay for that
+ * long, not the pages.
+ *
+ * Where pages are is asked of their frames. A run may be long and cross nodes,
+ * but no pageblock lies on two without showing it at its ends, so it is looked
+ * at in pageblocks, and page by page where the ends differ. Nothing is locked:
+ * the answer is as of some moment during the walk. What another driver holds
+ * is remembered as numbers; those are only followed through
+ * pfn_to_online_page().
+ */
+#include <linux/memory_hotplug.h>
+#include <linux/mm.h>
+#include <linux/pageblock-flags.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/uidgid.h>
+#include <linux/user_namespace.h>
+
+#include "belay.h"
+
+#define OF_GRANT	(BELAY_SELECT_PID | BELAY_SELECT_UID | BELAY_SELECT_ACCOUNT | \
+			 BELAY_SELECT_GRANT | BELAY_SELECT_MADE_BEFORE)
+#define OF_SESSION	(OF_GRANT | BELAY_SELECT_SESSION)
+#define OF_REGION	(OF_SESSION | BELAY_SELECT_REGION | BELAY_SELECT_NODE | \
+			 BELAY_SELECT_PHYS | BELAY_SELECT_FILE | \
+			 BELAY_SELECT_LASTING | BELAY_SELECT_TRANSIENT)
+
+/* Pageblocks looked at before others get a turn. */
+#define STEPS		1024
+
+static const u32 makes_sense[] = {
+	[BELAY_LIST_GRANTS] = OF_GRANT,
+	[BELAY_LIST_SESSIONS] = OF_SESSION,
+	[BELAY_LIST_REGIONS] = OF_REGION,
+};
+
+static int check(const struct belay_select *arg, u32 what)
+{
+	u32 by = arg->by, lifetimes = BELAY_SELECT_LASTING | BELAY_SELECT_TRANSIENT;
+
+	if (by & ~OF_REGION)
+		return -EOPNOTSUPP;
+	if (by & ~(what < ARRAY_SIZE(makes_sense) ? makes_sense[what] : 0))
+		return -EINVAL;
+	if ((by & BELAY_SELECT_REGION && !(by & BELAY_SELECT_SESSION)) ||
+	    (by & lifetimes) == lifetimes ||
+	    (by & BELAY_SELECT_PID && arg->pid <= 0) ||
+	    (by & BELAY_SELECT_NODE && arg->node < 0))
+		return -EINVAL;
+	if (by & BELAY_SELECT_PHYS &&
+	    (!arg->phys_len || !PAGE_ALIGNED(arg->phys_addr) ||
+	     !PAGE_ALIGNED(arg->phys_len) ||
+	     arg->phys_addr + (arg->phys_len - 1) < arg->phys_addr))
+		return -EINVAL;
+	return 0;
+}
+
+/* @what: enum belay_list_what */
+int belay_selection_read(struct belay_selection *sel, const struct belay_select *arg,
+			 u32 what)
+{
+	int ret = check(arg, what);
+
+	if (ret)
+		return ret;
+	*sel = (struct belay_selection) {
+		.arg = *arg,
+		.node = NUMA_NO_NODE,
+		.last_pfn = ULONG_MAX,
+	};
+	if (arg->by & BELAY_SELECT_UID)
+		sel->uid = make_kuid(current_user_ns(), arg->uid);
+	if (arg->by & BELAY_SELECT_NODE)
+		sel->node = arg->node;
+	if (arg->by & BELAY_SELECT_PHYS) {
+		sel->first_pfn = arg->phys_addr >> PAGE_SHIFT;
+		sel->last_pfn = (arg->phys_addr + (arg->phys_len - 1)) >> PAGE_SHIFT;
+	}
+	return 0;
+}
+
+static bool is_below(const struct belay_grant *g, u64 account)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(g->accounts); i++)
+		if (g->accounts[i] && g->accounts[i] == account)
+			return true;
+	return false;
+}
+
+static bool fits_grant(const struct belay_selection *sel, const struct belay_grant *g)
+{
+	const struct belay_select *arg = &sel->arg;
+
+	return (!(arg->by & BELAY_SELECT_GRANT) || g->id == arg->grant) &&
+	       (!(arg->by & BELAY_SELECT_ACCOUNT) || is_below(g, arg->account)) &&
+	       (!(arg->by & BELAY_SELECT_UID) || uid_eq(g->user->uid, sel->uid)) &&
+	       (!(arg->by & BELAY_SELECT_PID) || belay_grant_pid(g) == arg->pid);
+}
+
+static bool fits_age(const struct belay_selection *sel, u64 made_at)
+{
+	return !(sel->arg.by & BELAY_SELECT_MADE_BEFORE) ||
+	       made_at < sel->arg.made_before;
+}
+
+static bool fits_session(const struct belay_selection *sel, const struct belay_session *s)
+{
+	return (!(sel->arg.by & BELAY_SELECT_SESSION) || s->id == sel->arg.session) &&
+	       fits_grant(sel, s->grant);
+}
+
+/* But for the place. */
+static bool fits_region(const struct belay_selection *sel, const struct belay_region *r)
+{
+	const struct belay_select *arg = &sel->arg;
+	bool transient = r->flags & BELAY_REGION_TRANSIENT;
+
+	return (!(arg->by & BELAY_SELECT_REGION) || r->id == arg->region) &&
+	       (!(arg->by & BELAY_SELECT_LASTING) || !transient) &&
+	       (!(arg->by & BELAY_SELECT_TRANSIENT) || transient) &&
+	       (!(arg->by & BELAY_SELECT_FILE) ||
+		(r->device == arg->device && r->inode == arg->inode)) &&
+	       fits_age(sel, r->made_at);
+}
+
+bool belay_selects_grant(const struct belay_selection *sel, const struct belay_grant *g)
+{
+	return fits_grant(sel, g) && fits_age(sel, g->made_at);
+}
+
+static bool selects_session(const struct belay_selection *sel, const struct belay_session *s)
+{
+	return fits_session(sel, s) && fits_age(sel, s->made_at);
+}
+
+/*
+ * The next session after *@after that @fits, with a reference; NULL at the end,
+ * or after a fatal signal.
+ */
+static struct belay_session *session_after(const struct belay_selection *sel, u64 *after,
+					   bool (*fits)(const struct belay_selection *,
+							const struct belay_session *))
+{
+	struct belay_session *s;
+
+	/* The one that is named is not searched for. */
+	if (sel->arg.by & BELAY_SELECT_SESSION && *after < sel->arg.session)
+		*after = sel->arg.session - 1;
+	while ((s = belay_session_next(*after))) {
+		*after = s->id;
+		if (fits(sel, s))
+			return s;
+		belay_session_put(s);
+		if (sel->arg.by & BELAY_SELECT_SESSION || fatal_signal_pending(current))
+			return NULL;
+		cond_resched();
+	}
+	return NULL;
+}
+
+struct belay_session *belay_select_session(const struct belay_selection *sel, u64 *after)
+{
+	return session_after(sel, after, selects_session);
+}
+
+static void enter_next_session(const struct belay_selection *sel, struct belay_cursor *c)
+{
+	if (c->in)
+		belay_session_put(c->in);
+	c->in = NULL;
+	/* Going on in the middle of one, in a call of its own. */
+	if (c->region && !c->begun) {
+		c->in = belay_session_find(c->session);
+		if (c->in && !fits_session(sel, c->in)) {
+			belay_session_put(c->in);
+			c->in = NULL;
+		}
+	}
+	c->begun = true;
+	if (c->in)
+		return;
+	c->region = 0;
+	c->in = session_after(sel, &c->session, fits_session);
+}
+
+/*
+ * Regions come by session, and in it by the lower half of their id, which is
+ * the place; a cursor's region of 0 (which no region's id is) begins a session.
+ */
+static struct belay_region *next_in_session(const struct belay_selection *sel,
+					    struct belay_cursor *c)
+{
+	unsigned long slot = c->region ? (u32)c->region + 1UL : 0;
+	struct belay_region *r;
+
+	if (sel->arg.by & BELAY_SELECT_REGION)
+		slot = max_t(unsigned long, slot, (u32)sel->arg.region);
+	r = belay_region_next(c->in, &slot);
+	if (r && sel->arg.by & BELAY_SELECT_REGION && r->id != sel->arg.region) {
+		belay_region_put(r);
+		return NULL;
+	}
+	if (r)
+		c->region = r->id;
+	return r;
+}
+
+/*
+ * The next region that fits, but for the place, with a reference; NULL at the
+ * end, or after a fatal signal. To be ended with belay_cursor_end().
+ */
+struct belay_region *belay_select_region(const struct belay_selection *sel,
+					 struct belay_cursor *c)
+{
+	struct belay_region *r;
+
+	if (!c->in)
+		enter_next_session(sel, c);
+	while (c->in && !fatal_signal_pending(current)) {
+		r = next_in_session(sel, c);
+		if (!r) {
+			enter_next_session(sel, c);
+		} else {
+			if (fits_region(sel, r))
+				return r;
+			belay_region_put(r);
+		}
+		cond_resched();
+	}
+	return NULL;
+}
+
+void belay_cursor_end(struct belay_cursor *c)
+{
+	if (c->in)
+		belay_session_put(c->in);
+	c->in = NULL;
+}
+
+/* ---- what is held, and where -------------------------------------------------- */
+
+static int node_of(unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+
+	return page ? page_to_nid(page) : NUMA_NO_NODE;
+}
+
+static u64 node_bit(int node)
+{
+	return node == NUMA_NO_NODE ? 0 : BIT_ULL(min(node, 63));
+}
+
+static unsigned long in_place(const struct belay_selection *sel, unsigned long pfn,
+			      unsigned long pages, int node)
+{
+	unsigned long first = max(pfn, sel->first_pfn);
+	unsigned long last = min(pfn + pages - 1, sel->last_pfn);
+
+	if (first > last || (sel->node != NUMA_NO_NODE && sel->node != node))
+		return 0;
+	return last - first + 1;
+}
+
+/* Adds @pages frames from @pfn on. Returns how many steps it took. */
+static unsigned int add_frames(struct belay_held *held, const struct belay_selection *sel,
+			       unsigned long pfn, unsigned long pages)
+{
+	unsigned int steps = 0;
+	unsigned long n;
+	int node;
+
+	for (; pages; pfn += n, pages -= n) {
+		n = min(pages, pageblock_nr_pages - (pfn & (pageblock_nr_pages - 1)));
+		node = node_of(pfn);
+		if (n > 1 && node_of(pfn + n - 1) != node)
+			n = 1;
+		if (!held->pages)
+			held->node = node;
+		held->pages += n;
+		held->nodes |= node_bit(node);
+		held->selected_pages += in_place(sel, pfn, n, node);
+		if (++steps % STEPS == 0)
+			cond_resched();
+	}
+	return steps;
+}
+
+/*
+ * The only place that knows what of a region is held: false: nothing; else all
+ * but the pages from *@gone_start to *@gone_last. Without a lock, as these only
+ * ever go, and say so after it is done.
+ */
+static bool holds_but(const struct belay_region *r, unsigned long *gone_start,
+		      unsigned long *gone_last)
+{
+	*gone_start = ULONG_MAX;
+	*gone_last = 0;
+	switch (r->kind) {
+	case BELAY_PINNED:
+		/* Each is right with the other's value of before, too. */
+		*gone_start = READ_ONCE(r->dropped_start);
+		*gone_last = smp_load_acquire(&r->dropped_last);
+		return smp_load_acquire(&r->held);
+	case BELAY_TRACKED:
+		/* What is lost is held, too, until it is unregistered. */
+		return READ_ONCE(r->charged);
+	default:
+		return false;
+	}
+}
+
+/*
+ * How much of @r is held, by whomever, and how much of that lies in the place
+ * selected. With @any it ends with the first page that does. Cut short by a
+ * fatal signal.
+ */
+static void look_at_held(struct belay_region *r, const struct belay_selection *sel,
+			 struct belay_held *held, bool any)
+{
+	unsigned long page = r->start, next, gone_start, gone_last, before, after;
+	struct belay_extent_iter i;
+	unsigned int steps = 0;
+	u64 run;
+
+	*held = (struct belay_held) { .node = NUMA_NO_NODE };
+	if (!holds_but(r, &gone_start, &gone_last))
+		return;
+	belay_extent_start(&i, &r->extents);
+	for (; belay_extent_next(&i, &run); page = next) {
+		next = page + belay_run_pages(run);
+		before = min(next, max(page, gone_start)) - page;
+		after = gone_start > gone_last ? 0 : next - min(next, max(page, gone_last + 1));
+		steps += add_frames(held, sel, belay_run_pfn(run), before);
+		steps += add_frames(held, sel,
+				    belay_run_pfn(run) + (next - page) - after, after);
+		if (any && held->selected_pages)
+			return;
+		if (steps < STEPS)
+			continue;
+		if (fatal_signal_pending(current))
+			return;
+		cond_resched();
+		steps = 0;
+	}
+}
+
+void belay_look_at_held(struct belay_region *r, const struct belay_selection *sel,
+			struct belay_held *held)
+{
+	look_at_held(r, sel, held, false);
+}
+
+/* Is anything of @r held in the place selected, if one is? */
+bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel)
+{
+	struct belay_held held;
+
+	look_at_held(r, sel, &held, true);
+	return held.selected_pages;
+}
