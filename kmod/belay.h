@@ -20,6 +20,7 @@
  *     the mm's lock, write	only tried; in it all that mm_take_all_locks()
  *				takes (grant.c, binding)
  *   region->settle (mutex)	looking at a region's pages, or letting go
+ *     settle of its parts	(trim.c) known to nobody else
  *     grant->lock
  *     inode lock		(verify.c) only tried
  *     mmap lock, read		(verify.c) only tried
@@ -28,13 +29,13 @@
  *				owner only tries the settle mutex
  *   mmu_interval_notifier_remove waits for the same; called with nothing held
  *   region->lock (spinlock)	state, validity word. Taken in the notifier
- *     grant->dirty_lock	callback, that is under mmap, i_mmap, folio and
- *				reclaim: nothing below it may sleep or allocate
+ *     lock of its parts	callback, that is under mmap, i_mmap, folio and
+ *     grant->dirty_lock	reclaim: nothing below it may sleep or allocate
  *   mmap lock -> session->words_lock -> allocation	(a fault on the words)
  *   belay_event_lock (spinlock) the events; a leaf, never in the callback
  *
- *   mmap lock, read		(pin.c, and a client's own BELAY_CHECK) with nothing
- *				else held
+ *   mmap lock, read		(pin.c, commit.c, and a client's own BELAY_CHECK)
+ *				with nothing else held
  *
  * Nothing that a client or the daemon does is ever waited for.
  */
@@ -296,12 +297,16 @@ static inline bool belay_is_bound_here(const struct belay_session *s)
 /* coverage.c */
 int belay_coverage_charge(struct belay_region *r, struct belay_refusal *why);
 void belay_coverage_refund(struct belay_region *r);
+void belay_coverage_hand_over(struct belay_region *r, struct belay_region *part,
+			      struct belay_region *other);
 void belay_coverage_shrink(struct belay_region *r, unsigned long start,
 			   unsigned long last);
 bool belay_coverage_shares_unhealthy(struct belay_region *r);
 bool belay_coverage_meets_suspect(struct belay_region *r);
 
 /* pin.c */
+int belay_check_mappings(struct belay_region *r);
+int belay_note_file(struct belay_region *r);
 int belay_pin(struct belay_region *r);
 void belay_unpin(struct belay_region *r, bool dirty);
 void belay_unpin_part(struct belay_region *r, unsigned long start,
@@ -337,7 +342,6 @@ static inline void belay_range_extend(unsigned long *start, unsigned long *last,
 /* region.c */
 int belay_region_register(struct belay_session *s,
 			  struct belay_register_entry *e);
-int belay_region_commit(struct belay_region *r);
 void belay_region_let_go(struct belay_region *r);
 int belay_region_order_release(struct belay_region *r);
 struct belay_region *belay_region_find(struct belay_session *s, u64 id);
@@ -354,6 +358,21 @@ static inline void belay_region_put(struct belay_region *r)
 {
 	kref_put(&r->ref, belay_region_free);
 }
+
+struct belay_region *belay_region_new_part(struct belay_region *r,
+					   unsigned long start, unsigned long last);
+void belay_region_undo(struct belay_region *r);
+void belay_region_publish(struct belay_region *r);
+void belay_region_take_pins(struct belay_region *part, struct belay_region *r);
+void belay_region_give_pins(struct belay_region *r, unsigned long start,
+			    unsigned long last);
+void belay_refused(const struct belay_refusal *why);
+
+/* trim.c */
+int belay_region_trim(struct belay_region *r, struct belay_trim_entry *e);
+
+/* commit.c */
+int belay_region_commit(struct belay_region *r);
 
 /* validity.c */
 int belay_words_init(void);
@@ -425,7 +444,8 @@ bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel);
 	X(seen_soft_dirty) X(seen_release) X(seen_other)		\
 	X(filtered) X(suspect) X(lost)					\
 	X(verified_same) X(verified_lost) X(verify_again)		\
-	X(registered) X(unregistered) X(released) X(recalled) X(refused)
+	X(registered) X(unregistered) X(trimmed) X(released) X(recalled)	\
+	X(refused)
 
 struct belay_stats {
 #define X(name) s64 name;

@@ -188,6 +188,35 @@ void belay_coverage_refund(struct belay_region *r)
 }
 
 /*
+ * The charge of @r goes to one or two regions that are parts of it, what they do
+ * not cover is taken back. The second one has been charged as a region before.
+ */
+void belay_coverage_hand_over(struct belay_region *r, struct belay_region *part,
+			      struct belay_region *other)
+{
+	struct belay_region *parts[] = { part, other };
+	struct belay_grant *g = r->session->grant;
+	unsigned long pages;
+	unsigned int i;
+
+	mutex_lock(&g->lock);
+	pages = covered_alone(r);
+	interval_tree_remove(&r->it, &g->regions);
+	r->charged = false;
+	for (i = 0; i < ARRAY_SIZE(parts); i++) {
+		if (!parts[i])
+			continue;
+		parts[i]->layer = r->layer;
+		interval_tree_insert(&parts[i]->it, &g->regions);
+		parts[i]->charged = true;
+		pages -= covered_alone(parts[i]);
+	}
+	belay_node_refund(&g->node, pages, 0);
+	belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
+	mutex_unlock(&g->lock);
+}
+
+/*
  * The pages @start to @last of @r are no longer held. If they are its beginning
  * or its end, their part of the charge is taken back; a hole in the middle
  * stays charged until the region is trimmed, so that one interval is enough.

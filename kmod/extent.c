@@ -119,6 +119,39 @@ undo:
 	return -ENOMEM;
 }
 
+/*
+ * The runs of @pages pages of @from, from the @first one on, into @to, which has
+ * none. On -ENOMEM it may have some.
+ */
+int belay_extents_copy(struct belay_extents *to, struct belay_extents *from,
+		       unsigned long first, unsigned long pages)
+{
+	unsigned long at = 0, start, end;
+	struct belay_extent_iter i;
+	int ret = 0;
+	u64 run;
+
+	belay_extent_start(&i, from);
+	while (!ret && at < first + pages && belay_extent_next(&i, &run)) {
+		start = max(first, at);
+		end = min(first + pages, at + belay_run_pages(run));
+		if (start < end)
+			ret = belay_extents_add(to, belay_run_pfn(run) + (start - at),
+						end - start);
+		at += belay_run_pages(run);
+	}
+	return ret ? ret : belay_extents_pack(to);
+}
+
+/* All of @from's runs to @to, which has none. Allocates nothing. */
+void belay_extents_move(struct belay_extents *to, struct belay_extents *from)
+{
+	*to = *from;
+	INIT_LIST_HEAD(&to->full);
+	list_splice_init(&from->full, &to->full);
+	belay_extents_init(from);
+}
+
 void belay_extents_free(struct belay_extents *x)
 {
 	struct page *page, *next;

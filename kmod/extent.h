@@ -61,6 +61,9 @@ void belay_extents_init(struct belay_extents *x);
 int belay_extents_add(struct belay_extents *x, unsigned long pfn,
 		      unsigned long pages);
 int belay_extents_pack(struct belay_extents *x);
+int belay_extents_copy(struct belay_extents *to, struct belay_extents *from,
+		       unsigned long first, unsigned long pages);
+void belay_extents_move(struct belay_extents *to, struct belay_extents *from);
 void belay_extents_free(struct belay_extents *x);
 void belay_extent_start(struct belay_extent_iter *i, struct belay_extents *x);
 bool belay_extent_next(struct belay_extent_iter *i, u64 *ret_run);

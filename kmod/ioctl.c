@@ -62,6 +62,7 @@ int belay_ioctl_info(struct belay_call *call)
 	info->abi_version = BELAY_ABI_VERSION;
 	info->page_size = PAGE_SIZE;
 	info->features = BELAY_FEATURE_PINNED | BELAY_FEATURE_TRACKED |
+		BELAY_FEATURE_WATCHED | BELAY_FEATURE_TRIM |
 		BELAY_FEATURE_SELECT;
 	info->max_batch = BELAY_MAX_BATCH;
 	info->max_overlap = BELAY_MAX_OVERLAP;

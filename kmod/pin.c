@@ -71,6 +71,9 @@ static int classify(struct vm_area_struct *vma, const struct belay_region *r,
 
 	if (!(vma->vm_flags & VM_READ) || (write && !(vma->vm_flags & VM_WRITE)))
 		return -EFAULT;
+	/* Whatever its pages are: they matter from the commit on. */
+	if (r->kind == BELAY_WATCHED && READ_ONCE(r->state) == BELAY_BUILDING)
+		return 0;
 	if (vma->vm_flags & (VM_IO | VM_PFNMAP | VM_MIXEDMAP))
 		return -EMEDIUMTYPE;
 	if (vma_is_dax(vma) || is_secretmem(vma))
@@ -89,6 +92,31 @@ static int classify(struct vm_area_struct *vma, const struct belay_region *r,
 	return 0;
 }
 
+/* Of the first page, once. */
+static void note_file(struct belay_region *r, const struct vm_area_struct *vma)
+{
+	if (!vma->vm_file || READ_ONCE(r->state) != BELAY_BUILDING)
+		return;
+	r->device = new_encode_dev(file_inode(vma->vm_file)->i_sb->s_dev);
+	r->inode = file_inode(vma->vm_file)->i_ino;
+}
+
+/* Of a region that is made of another one. */
+int belay_note_file(struct belay_region *r)
+{
+	struct mm_struct *mm = r->session->grant->mm;
+	unsigned long addr = r->start << PAGE_SHIFT;
+	struct vm_area_struct *vma;
+
+	if (mmap_read_lock_killable(mm))
+		return -EINTR;
+	vma = find_vma(mm, addr);
+	if (vma && vma->vm_start <= addr)
+		note_file(r, vma);
+	mmap_read_unlock(mm);
+	return 0;
+}
+
 /* The mapping at @addr: its end (exclusive) and how to pin it. */
 static int look_up(struct belay_region *r, unsigned long addr,
 		   unsigned long *ret_end, unsigned int *ret_gup_flags)
@@ -103,12 +131,26 @@ static int look_up(struct belay_region *r, unsigned long addr,
 	if (vma && vma->vm_start <= addr) {
 		ret = classify(vma, r, ret_gup_flags);
 		*ret_end = vma->vm_end;
-		if (addr >> PAGE_SHIFT == r->start && vma->vm_file) {
-			r->device = new_encode_dev(file_inode(vma->vm_file)->i_sb->s_dev);
-			r->inode = file_inode(vma->vm_file)->i_ino;
-		}
+		if (addr >> PAGE_SHIFT == r->start)
+			note_file(r, vma);
 	}
 	mmap_read_unlock(mm);
+	return ret;
+}
+
+/* Is all of it mapped, with the access and to the kinds of memory that may be? */
+int belay_check_mappings(struct belay_region *r)
+{
+	unsigned long addr = r->start << PAGE_SHIFT;
+	unsigned long end = (r->last + 1) << PAGE_SHIFT;
+	unsigned int gup;
+	int ret = 0;
+
+	while (!ret && addr < end) {
+		ret = fatal_signal_pending(current) ? -EINTR :
+			look_up(r, addr, &addr, &gup);
+		cond_resched();
+	}
 	return ret;
 }
 

@@ -18,9 +18,8 @@
  * leaves the rest to the grant's worker. The last reference frees the structure;
  * until then a worker, a listing or an undealt event may hold one.
  *
- * A tracked region is held, too, from being prepared until it is committed:
- * then the other driver has its pins, and no page can have been replaced and
- * come back in between, which page numbers alone would not show.
+ * A tracked region is held, too, from being prepared until it is committed
+ * (commit.c). A watched one never is.
  */
 #include <linux/mmap_lock.h>
 #include <linux/sched/mm.h>
@@ -60,7 +59,8 @@ static int check_entry(const struct belay_register_entry *e)
 {
 	if (e->reserved || e->flags & ~(BELAY_REGION_WRITE | BELAY_REGION_TRANSIENT))
 		return -EOPNOTSUPP;
-	if (e->kind != BELAY_PINNED && e->kind != BELAY_TRACKED)
+	if (e->kind != BELAY_PINNED && e->kind != BELAY_TRACKED &&
+	    e->kind != BELAY_WATCHED)
 		return -EOPNOTSUPP;
 	if (!e->len || !PAGE_ALIGNED(e->addr) || !PAGE_ALIGNED(e->len))
 		return -EINVAL;
@@ -69,8 +69,8 @@ static int check_entry(const struct belay_register_entry *e)
 	return 0;
 }
 
-static struct belay_region *region_alloc(struct belay_session *s,
-					 const struct belay_register_entry *e)
+static struct belay_region *region_alloc(struct belay_session *s, unsigned long start,
+					 unsigned long last)
 {
 	struct belay_region *r = kmem_cache_zalloc(region_cache, GFP_KERNEL_ACCOUNT);
 
@@ -80,15 +80,9 @@ static struct belay_region *region_alloc(struct belay_session *s,
 	kref_get(&s->ref);
 	r->session = s;
 	r->state = BELAY_BUILDING;
-	r->start = e->addr >> PAGE_SHIFT;
-	r->last = r->start + (e->len >> PAGE_SHIFT) - 1;
-	r->it.start = r->start;
-	r->it.last = r->last;
-	r->kind = e->kind;
-	r->flags = e->flags;
-	r->cookie = e->cookie;
+	r->start = r->it.start = start;
+	r->last = r->it.last = last;
 	r->made_at = ktime_get_boottime_ns();
-	r->prepared = e->kind == BELAY_TRACKED;
 	r->dirty_start = r->lost_start = r->dropped_start = ULONG_MAX;
 	spin_lock_init(&r->lock);
 	mutex_init(&r->settle);
@@ -281,7 +275,10 @@ static int build_once(struct belay_region *r, struct belay_refusal *why)
 		return ret;
 	/* Before: pinning may take long, and what it holds is to be seen. */
 	count(r, true);
-	ret = belay_pin(r);
+	if (r->kind == BELAY_WATCHED)
+		ret = belay_check_mappings(r);
+	else
+		ret = belay_pin(r);
 	if (!ret)
 		ret = become_live(r, why);
 	if (ret) {
@@ -311,29 +308,31 @@ static int build(struct belay_region *r, struct belay_refusal *why)
 	return ret == -ESTALE ? -EAGAIN : ret;
 }
 
-static void refused(struct belay_register_entry *e, const struct belay_refusal *why)
+/* Here, not where it was tried: a charge may be tried several times. */
+void belay_refused(const struct belay_refusal *why)
+{
+	atomic64_inc(&why->node->refusals);
+	belay_stat_inc(refused);
+}
+
+static void tell_refusal(struct belay_register_entry *e, const struct belay_refusal *why)
 {
 	e->refused_account = why->account;
 	e->refused_resource = why->resource;
 	e->refused_usage = why->usage;
 	e->refused_limit = why->limit;
 	e->refused_needed = why->needed;
-	/* Here, not where it was tried: a charge may be tried several times. */
-	atomic64_inc(&why->node->refusals);
-	belay_stat_inc(refused);
+	belay_refused(why);
 }
 
 /*
  * From here on everybody sees it. It may have been lost already, and the
  * worker be at it; that is as if it had happened an instant later.
  */
-static void publish(struct belay_region *r, struct belay_register_entry *e)
+void belay_region_publish(struct belay_region *r)
 {
 	struct belay_session *s = r->session;
 
-	e->word = r->slot;
-	e->expected = r->id & ~(u64)U32_MAX;
-	e->region = r->id;
 	atomic_inc(&s->nr_regions);
 	belay_stat_inc(regions);
 	belay_stat_inc(registered);
@@ -350,19 +349,26 @@ int belay_region_register(struct belay_session *s, struct belay_register_entry *
 	ret = check_entry(e);
 	if (ret)
 		return ret;
-	r = region_alloc(s, e);
+	r = region_alloc(s, e->addr >> PAGE_SHIFT, ((e->addr + e->len) >> PAGE_SHIFT) - 1);
 	if (!r)
 		return -ENOMEM;
+	r->kind = e->kind;
+	r->flags = e->flags;
+	r->cookie = e->cookie;
+	r->prepared = e->kind != BELAY_PINNED;
 	ret = reserve(r);
 	if (ret)
 		goto err_put;
 	ret = build(r, &why);
 	if (ret) {
 		if (ret == -EDQUOT)
-			refused(e, &why);
+			tell_refusal(e, &why);
 		goto err_unreserve;
 	}
-	publish(r, e);
+	e->word = r->slot;
+	e->expected = r->id & ~(u64)U32_MAX;
+	e->region = r->id;
+	belay_region_publish(r);
 	return 0;
 err_unreserve:
 	unreserve(r);
@@ -372,42 +378,56 @@ err_put:
 }
 
 /*
- * The other driver has its pins: from now on only remember the pages. Whatever
- * was announced since preparing has been looked at with the pages still held.
+ * A region of its own for the pages @start to @last of @r: with a place and a
+ * word, and what @r was registered with; not yet watched, charged or live.
  */
-static int commit_settled(struct belay_region *r)
+struct belay_region *belay_region_new_part(struct belay_region *r,
+					   unsigned long start, unsigned long last)
 {
+	struct belay_region *p = region_alloc(r->session, start, last);
 	int ret;
 
-	if (mutex_lock_killable(&r->settle))
-		return -EINTR;
-	ret = -EINVAL;
-	if (r->kind != BELAY_TRACKED || !r->prepared)
-		goto out;
-	ret = READ_ONCE(r->state) == BELAY_DEAD ? -ENOENT : 0;
-	if (!ret && READ_ONCE(r->bits) & (BELAY_WORD_SUSPECT | BELAY_WORD_LOST))
-		ret = -EAGAIN;
+	if (!p)
+		return ERR_PTR(-ENOMEM);
+	p->kind = r->kind;
+	p->flags = r->flags;
+	p->cookie = r->cookie;
+	p->made_at = r->made_at;
+	p->prepared = READ_ONCE(r->prepared);
+	ret = reserve(p);
 	if (!ret) {
-		r->prepared = false;
-		belay_region_drop_pins(r);
+		ret = belay_note_file(p);
+		if (ret)
+			unreserve(p);
 	}
-out:
-	mutex_unlock(&r->settle);
-	return ret;
+	if (!ret)
+		return p;
+	belay_region_put(p);
+	return ERR_PTR(ret);
 }
 
-int belay_region_commit(struct belay_region *r)
+/* One that never was live. */
+void belay_region_undo(struct belay_region *r)
 {
-	int ret, tries;
+	belay_unwatch(r);
+	unreserve(r);
+	belay_region_put(r);
+}
 
-	for (tries = 0; tries < BUILD_TRIES; tries++) {
-		ret = belay_settle(r);
-		if (!ret)
-			ret = commit_settled(r);
-		if (ret != -EAGAIN || READ_ONCE(r->bits) & BELAY_WORD_LOST)
-			break;
-	}
-	return ret;
+/* @part's pages are pinned, by @r: from now on by @part. Under both settle mutexes. */
+void belay_region_take_pins(struct belay_region *part, struct belay_region *r)
+{
+	part->held = r->held;
+	count(part, true);
+}
+
+/* Others have taken all of @r's pins but those of @start to @last, which go. */
+void belay_region_give_pins(struct belay_region *r, unsigned long start,
+			    unsigned long last)
+{
+	belay_unpin_part(r, start, last, may_be_dirty(r));
+	r->held = false;
+	count(r, false);
 }
 
 /* Nothing lists it again: it is dead, and no callback runs any more. */

@@ -27,6 +27,16 @@ static int check_bound(const struct belay_session *s)
 	return READ_ONCE(s->grant->dead) ? -ESHUTDOWN : 0;
 }
 
+static void let_go_of(struct belay_session *s, u64 region)
+{
+	struct belay_region *r = belay_region_find(s, region);
+
+	if (!r)
+		return;
+	belay_region_let_go(r);
+	belay_region_put(r);
+}
+
 static int do_register(struct belay_call *call)
 {
 	struct belay_session *s = session_of(call);
@@ -54,14 +64,8 @@ static int do_register(struct belay_call *call)
 		if (belay_entry_write(&e, sizeof(e), arg->entries,
 				      arg->entry_size, arg->done)) {
 			/* Nobody would ever know its id. */
-			if (!e.status) {
-				struct belay_region *r = belay_region_find(s, e.region);
-
-				if (r) {
-					belay_region_let_go(r);
-					belay_region_put(r);
-				}
-			}
+			if (!e.status)
+				let_go_of(s, e.region);
 			return -EFAULT;
 		}
 		cond_resched();
@@ -84,7 +88,14 @@ static int check_one(struct belay_region *r, struct belay_region_entry *e)
 {
 	int ret = belay_settle(r);
 
-	e->state = READ_ONCE(r->bits);
+	spin_lock(&r->lock);
+	e->state = r->bits;
+	e->lost_addr = e->lost_len = 0;
+	if (r->lost_start <= r->lost_last) {
+		e->lost_addr = (u64)r->lost_start << PAGE_SHIFT;
+		e->lost_len = (u64)(r->lost_last - r->lost_start + 1) << PAGE_SHIFT;
+	}
+	spin_unlock(&r->lock);
 	return ret;
 }
 
@@ -143,6 +154,56 @@ static int do_check(struct belay_call *call)
 	return for_regions(call, check_one);
 }
 
+static int trim_one(struct belay_session *s, struct belay_trim_entry *e)
+{
+	struct belay_region *r = belay_region_find(s, e->region);
+	int ret;
+
+	if (!r)
+		return -ENOENT;
+	ret = belay_region_trim(r, e);
+	belay_region_put(r);
+	return ret;
+}
+
+static int do_trim(struct belay_call *call)
+{
+	struct belay_session *s = session_of(call);
+	struct belay_trim *arg = call->arg;
+	struct belay_trim_entry e;
+	int ret;
+
+	ret = check_bound(s);
+	if (ret)
+		return ret;
+	if (arg->flags || arg->reserved)
+		return -EOPNOTSUPP;
+	ret = belay_array_check(arg->count, arg->entry_size, sizeof(e));
+	if (ret)
+		return ret;
+
+	for (arg->done = 0; arg->done < arg->count; arg->done++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = belay_entry_read(&e, sizeof(e), arg->entries,
+				       arg->entry_size, arg->done);
+		if (ret == -EFAULT)
+			return ret;
+		e.status = ret ? ret : trim_one(s, &e);
+		if (belay_entry_write(&e, sizeof(e), arg->entries,
+				      arg->entry_size, arg->done)) {
+			/* Nobody would ever know their ids. */
+			if (!e.status) {
+				let_go_of(s, e.before.region);
+				let_go_of(s, e.after.region);
+			}
+			return -EFAULT;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
 static int do_usage(struct belay_call *call)
 {
 	struct belay_session *s = session_of(call);
@@ -189,6 +250,7 @@ static const struct belay_command commands[] = {
 	COMMAND(BELAY_REGISTER, belay_register, do_register),
 	COMMAND(BELAY_UNREGISTER, belay_regions, do_unregister),
 	COMMAND(BELAY_CHECK, belay_regions, do_check),
+	COMMAND(BELAY_TRIM, belay_trim, do_trim),
 	COMMAND(BELAY_COMMIT, belay_regions, do_commit),
 	COMMAND(BELAY_USAGE, belay_usage, do_usage),
 	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),

@@ -470,6 +470,22 @@ static int look_through(struct belay_region *r)
 	return ret;
 }
 
+/* It has no pages yet that could have been replaced. */
+static int watched_become_live(struct belay_region *r)
+{
+	int ret = -ESTALE;
+
+	spin_lock(&r->lock);
+	r->dirty_start = ULONG_MAX;
+	r->dirty_last = 0;
+	if (!(r->bits & BELAY_WORD_LOST)) {
+		nothing_suspect(r);
+		ret = 0;
+	}
+	spin_unlock(&r->lock);
+	return ret;
+}
+
 /*
  * A region that is being built has its pages. 0: nothing was announced since
  * it began; it is live now. 1: something was, and all pages are the same; ask
@@ -482,6 +498,8 @@ int belay_become_live(struct belay_region *r)
 	unsigned long start, last;
 	int ret;
 
+	if (r->kind == BELAY_WATCHED)
+		return watched_become_live(r);
 	if (!take_suspects(&l, &start, &last))
 		return READ_ONCE(r->state) == BELAY_LIVE ? 0 : -ESTALE;
 	ret = look_begin(&l, r);

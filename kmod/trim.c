@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * trim.c - let a part of a region go, keep the rest
+ *
+ * A region is one range with one word, and never changes its shape: a thread
+ * that tests the word means the range that it knows. So trimming ends the region
+ * and makes one or two new ones of what is left, the parts, which take over its
+ * pins and its charge. No page that is kept is unpinned or uncharged for an
+ * instant, and nothing is faulted in.
+ *
+ * In this order:
+ *  1. the parts are allocated, get their places and words, and are watched. From
+ *     then on whatever is announced is announced to the region and to them;
+ *  2. the region is settled, then, under its settle mutex, the runs are divided,
+ *     and the second part is charged as a region. All that can fail is done;
+ *  3. under the locks of region and parts it is decided: if the region is live
+ *     and what is kept of it is neither suspect nor lost, it is dead now and the
+ *     parts are live. What the parts were told that the region was not (the
+ *     notifiers are called one after the other) makes them suspect or lost at
+ *     once, as if it had happened an instant later;
+ *  4. charge and pins change hands, the trimmed part is unpinned. The parts'
+ *     settle mutexes are held until then, so that no worker looks too early;
+ *  5. the parts are published, the region is let go, of which nothing is left.
+ */
+#include <linux/mm.h>
+#include <linux/sched/signal.h>
+
+#include "belay.h"
+
+/* Times to look again because something was announced meanwhile. */
+#define TRIM_TRIES	10
+
+/* The region, the pages to let go, and what is left (NULL: nothing there). */
+struct trim {
+	struct belay_region *r;
+	unsigned long start, last;
+	struct belay_region *part[2];
+};
+
+#define for_each_part(p, t)						\
+	for (unsigned int i_ = 0; i_ < 2; i_++)				\
+		if (!((p) = (t)->part[i_])) {} else
+
+static int check_range(struct trim *t, const struct belay_trim_entry *e)
+{
+	struct belay_region *r = t->r;
+
+	if (e->reserved)
+		return -EOPNOTSUPP;
+	if (!e->len || !PAGE_ALIGNED(e->addr) || !PAGE_ALIGNED(e->len) ||
+	    e->addr >> PAGE_SHIFT > r->last)
+		return -EINVAL;
+	t->start = e->addr >> PAGE_SHIFT;
+	if (t->start < r->start || e->len >> PAGE_SHIFT > r->last - t->start + 1)
+		return -EINVAL;
+	t->last = t->start + (e->len >> PAGE_SHIFT) - 1;
+	return t->start == r->start && t->last == r->last ? -EINVAL : 0;
+}
+
+static int make_part(struct trim *t, unsigned int n, unsigned long start,
+		     unsigned long last)
+{
+	struct belay_region *p = belay_region_new_part(t->r, start, last);
+	int ret;
+
+	if (IS_ERR(p))
+		return PTR_ERR(p);
+	ret = belay_watch(p);
+	if (ret) {
+		belay_region_undo(p);
+		return ret;
+	}
+	/* What was going on before that was announced to the region alone. */
+	mmu_interval_read_begin(&p->mni);
+	t->part[n] = p;
+	return 0;
+}
+
+static int make_parts(struct trim *t)
+{
+	int ret = 0;
+
+	if (t->start > t->r->start)
+		ret = make_part(t, 0, t->r->start, t->start - 1);
+	if (!ret && t->last < t->r->last)
+		ret = make_part(t, 1, t->last + 1, t->r->last);
+	return ret;
+}
+
+static void undo_parts(struct trim *t)
+{
+	struct belay_region *p;
+
+	for_each_part(p, t)
+		belay_region_undo(p);
+}
+
+/* Their shares of the region's runs, pinned still by the region. */
+static int divide_runs(struct trim *t)
+{
+	struct belay_region *p;
+	int ret = 0;
+
+	for_each_part(p, t) {
+		belay_extents_free(&p->extents);
+		ret = belay_extents_copy(&p->extents, &t->r->extents,
+					 p->start - t->r->start, belay_region_pages(p));
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
+/* Nothing that is kept may be lost, and all must be known. Under r->lock. */
+static int may_trim(const struct trim *t)
+{
+	const struct belay_region *r = t->r;
+
+	lockdep_assert_held(&r->lock);
+	if (r->state != BELAY_LIVE)
+		return -ENOENT;
+	if (r->bits & BELAY_WORD_RECALLED)
+		return -EBUSY;
+	if (r->prepared && r->kind == BELAY_TRACKED)
+		return -EINVAL;
+	if (r->bits & BELAY_WORD_LOST &&
+	    (r->lost_start < t->start || r->lost_last > t->last))
+		return -ESTALE;
+	return r->bits & BELAY_WORD_SUSPECT ? -EAGAIN : 0;
+}
+
+static void make_part_live(struct belay_region *p, const struct belay_region *r)
+{
+	u32 bits = p->bits;
+
+	lockdep_assert_held(&p->lock);
+	p->state = BELAY_LIVE;
+	/* What a watched region not yet committed keeps for its commit. */
+	if (r->dirty_start <= p->last && r->dirty_last >= p->start)
+		belay_range_extend(&p->dirty_start, &p->dirty_last,
+				   max(r->dirty_start, p->start),
+				   min(r->dirty_last, p->last));
+	if (p->dirty_start <= p->dirty_last && !(p->kind == BELAY_WATCHED && p->prepared))
+		bits |= BELAY_WORD_SUSPECT;
+	belay_word_set(p, bits);
+	if (bits)
+		belay_queue(p);
+}
+
+/* The point of no return. */
+static int change_over(struct trim *t)
+{
+	struct belay_region *p;
+	int ret;
+
+	spin_lock(&t->r->lock);
+	ret = may_trim(t);
+	if (!ret) {
+		t->r->state = BELAY_DEAD;
+		belay_word_set(t->r, t->r->bits | BELAY_WORD_RELEASED);
+		for_each_part(p, t) {
+			spin_lock_nested(&p->lock, SINGLE_DEPTH_NESTING);
+			make_part_live(p, t->r);
+			spin_unlock(&p->lock);
+		}
+	}
+	spin_unlock(&t->r->lock);
+	return ret;
+}
+
+static void hand_over(struct trim *t)
+{
+	struct belay_region *p;
+
+	belay_coverage_hand_over(t->r, t->part[0], t->part[1]);
+	for_each_part(p, t)
+		belay_region_take_pins(p, t->r);
+	belay_region_give_pins(t->r, t->start, t->last);
+}
+
+/* Within the region's own. Tried only for lockdep: nobody else knows them yet. */
+static void lock_parts(struct trim *t)
+{
+	struct belay_region *p;
+
+	for_each_part(p, t)
+		WARN_ON_ONCE(!mutex_trylock(&p->settle));
+}
+
+static void unlock_parts(struct trim *t)
+{
+	struct belay_region *p;
+
+	for_each_part(p, t)
+		mutex_unlock(&p->settle);
+}
+
+static int trim_settled(struct trim *t, struct belay_refusal *why)
+{
+	struct belay_node *node = &t->r->session->grant->node;
+	bool is_two = t->part[0] && t->part[1];
+	int ret;
+
+	ret = divide_runs(t);
+	if (ret)
+		return ret;
+	ret = is_two ? belay_node_charge(node, 0, 1, why) : 0;
+	if (ret)
+		return ret;
+	lock_parts(t);
+	ret = change_over(t);
+	if (!ret)
+		hand_over(t);
+	else if (is_two)
+		belay_node_refund(node, 0, 1);
+	unlock_parts(t);
+	return ret;
+}
+
+static int try_trim(struct trim *t, struct belay_refusal *why)
+{
+	int ret;
+
+	ret = belay_settle(t->r);
+	if (ret)
+		return ret;
+	if (mutex_lock_killable(&t->r->settle))
+		return -EINTR;
+	spin_lock(&t->r->lock);
+	ret = may_trim(t);
+	spin_unlock(&t->r->lock);
+	if (!ret)
+		ret = trim_settled(t, why);
+	mutex_unlock(&t->r->settle);
+	return ret;
+}
+
+static void fill_part(struct belay_part *to, const struct belay_region *p)
+{
+	*to = (struct belay_part) {};
+	if (p)
+		*to = (struct belay_part) {
+			.region = p->id,
+			.expected = p->id & ~(u64)U32_MAX,
+			.addr = (u64)p->start << PAGE_SHIFT,
+			.len = (u64)belay_region_pages(p) << PAGE_SHIFT,
+			.word = p->slot,
+		};
+}
+
+/* By the region's own process. On success @r is gone and @e names the parts. */
+int belay_region_trim(struct belay_region *r, struct belay_trim_entry *e)
+{
+	struct belay_refusal why = {};
+	struct trim t = { .r = r };
+	struct belay_region *p;
+	int ret, tries;
+
+	ret = check_range(&t, e);
+	if (ret)
+		return ret;
+	ret = make_parts(&t);
+	for (tries = 0; !ret && tries < TRIM_TRIES; tries++) {
+		ret = try_trim(&t, &why);
+		if (ret != -EAGAIN)
+			break;
+		ret = tries + 1 < TRIM_TRIES ? 0 : -EAGAIN;
+		cond_resched();
+	}
+	if (ret) {
+		if (ret == -EDQUOT)
+			belay_refused(&why);
+		undo_parts(&t);
+		return ret;
+	}
+	fill_part(&e->before, t.part[0]);
+	fill_part(&e->after, t.part[1]);
+	for_each_part(p, &t)
+		belay_region_publish(p);
+	belay_stat_inc(trimmed);
+	belay_region_let_go(r);
+	return 0;
+}
