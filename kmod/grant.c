@@ -212,15 +212,20 @@ static struct belay_grant *grant_create(const struct belay_ctl_grant *arg,
 					const struct process *p)
 {
 	struct belay_grant *g = grant_alloc(arg);
+	static u32 next;
 	int ret;
+
+	lockdep_assert_held(&belay_tree_lock);
 
 	if (!g)
 		return ERR_PTR(-ENOMEM);
 	g->pid = get_pid(p->pid);
 	g->user = get_uid(p->user);
 	put_below(g, a);
-	ret = xa_alloc(&belay_grants, &g->id, g, xa_limit_31b, GFP_KERNEL_ACCOUNT);
-	if (ret)
+	/* Cyclic, so that an old grant's id does not soon mean another process. */
+	ret = xa_alloc_cyclic(&belay_grants, &g->id, g, xa_limit_31b, &next,
+			      GFP_KERNEL_ACCOUNT);
+	if (ret < 0)
 		goto err_put;
 	ret = bind_mm(g, p->mm);
 	if (ret)

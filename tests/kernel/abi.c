@@ -103,6 +103,30 @@ static void good_unregister(void *arg)
 	region_array(arg, r.id);
 }
 
+static void good_trim(void *arg)
+{
+	struct belay_trim_entry *e = (void *)array;
+	struct bk_region r;
+	HEAD(belay_trim);
+
+	CHECK_OK(bk_register(b.fd, memory, PAGES(2), BELAY_PINNED, W, &r));
+	memset(e, 0, sizeof(*e));
+	e->region = r.id;
+	e->addr = (uintptr_t)memory + PAGES(1);
+	e->len = PAGES(1);
+	a->entries = (uintptr_t)array;
+	a->count = 1;
+	a->entry_size = sizeof(*e);
+}
+
+static void undo_trim(void *arg)
+{
+	struct belay_trim_entry *e = (void *)array;
+
+	CHECK_EQ(e->status, 0);
+	CHECK_OK(bk_unregister(b.fd, e->before.region));
+}
+
 static void good_check(void *arg) { region_array(arg, held.id); }
 
 static void good_usage(void *arg)
@@ -219,6 +243,9 @@ static const struct command commands[] = {
 	ROW(UNREGISTER, SESSION, belay_regions, good_unregister, RESERVED(belay_regions),
 	    REGIONS),
 	ROW(CHECK, SESSION, belay_regions, good_check, RESERVED(belay_regions), REGIONS),
+	ROW(TRIM, SESSION, belay_trim, good_trim, .undo = undo_trim, RESERVED(belay_trim),
+	    ARRAY(belay_trim, entries, belay_trim_entry, true,
+		  offsetof(struct belay_trim_entry, reserved))),
 	ROW(USAGE, SESSION, belay_usage, good_usage,
 	    ARRAY(belay_usage, levels, belay_level, false, 0)),
 	ROW(CTL_ACCOUNT, CONTROL, belay_ctl_account, good_account, .undo = undo_account),
@@ -438,7 +465,8 @@ TEST(read_only, "every command that answers: an argument that cannot be written 
 		CHECK_SYS(mprotect(page, PAGES(1), PROT_READ));
 		EXPECT(call(page), -EFAULT);
 		/* A batch has been worked off by then: unregister what that made. */
-		if (now->cmd == BELAY_REGISTER || now->cmd == BELAY_COMMIT)
+		if (now->cmd == BELAY_REGISTER || now->cmd == BELAY_COMMIT ||
+		    now->cmd == BELAY_TRIM)
 			now->undo(page);
 	}
 	CHECK_SOON(things() == before, 5);
@@ -488,6 +516,25 @@ TEST(arrays, "every command with an array: none is EINVAL, too many E2BIG, entri
 	end();
 }
 
+/* Of the first entry; NULL where the whole call fails instead. */
+static int32_t *status_in_array(void)
+{
+	switch (now->cmd) {
+	case BELAY_REGISTER:
+		return &((struct belay_register_entry *)array)->status;
+	case BELAY_TRIM:
+		return &((struct belay_trim_entry *)array)->status;
+	case BELAY_CTL_RECALL:
+	case BELAY_CTL_RELEASE:
+		return &((struct belay_recall_entry *)array)->status;
+	case BELAY_CTL_LIMITS:
+	case BELAY_CTL_EVENTS_DONE:
+		return NULL;
+	default:
+		return &((struct belay_region_entry *)array)->status;
+	}
+}
+
 /* Larger entries: a zero tail is fine, anything else is E2BIG for that entry. */
 static void with_larger_entries(void)
 {
@@ -505,12 +552,7 @@ static void with_larger_entries(void)
 		return;
 	}
 	array[now->entry_bytes + 3] = 1;
-	status = now->cmd == BELAY_REGISTER ?
-			 &((struct belay_register_entry *)array)->status :
-		 now->cmd == BELAY_CTL_RECALL || now->cmd == BELAY_CTL_RELEASE ?
-			 &((struct belay_recall_entry *)array)->status :
-		 now->cmd == BELAY_CTL_LIMITS || now->cmd == BELAY_CTL_EVENTS_DONE ? NULL :
-			 &((struct belay_region_entry *)array)->status;
+	status = status_in_array();
 	if (status) {
 		uint64_t before = bk_sysfs("regions");
 		int err;
@@ -553,9 +595,7 @@ TEST(entry_reserved, "entries with reserved fields that are not zero are EOPNOTS
 		*field(array, now->entry_reserved) = 1;
 		before = bk_sysfs("regions");
 		EXPECT(call(arg.bytes), 0);
-		EXPECT(now->cmd == BELAY_REGISTER ?
-		       ((struct belay_register_entry *)array)->status :
-		       ((struct belay_recall_entry *)array)->status, -EOPNOTSUPP);
+		EXPECT(*status_in_array(), -EOPNOTSUPP);
 		CHECK_EQ(bk_sysfs("regions"), before);
 	}
 	end();
@@ -581,7 +621,7 @@ TEST(wrong_file, "unknown commands, and commands for the other kind of file, are
 		accept(arg.bytes, __LINE__);
 	}
 	for (nr = 0; nr < 256; nr++) {
-		if (nr == 0 || (nr >= 0x10 && nr <= 0x13) || nr == 0x15 ||
+		if (nr == 0 || (nr >= 0x10 && nr <= 0x15) ||
 		    (nr >= 0x20 && nr <= 0x29))
 			continue;
 		CHECK_EQ(bk_ioctl(b.ctl, _IO(BELAY_IOC_TYPE, nr), arg.bytes), -ENOTTY);
@@ -624,7 +664,8 @@ TEST(info, "BELAY_INFO says what the header says")
 	CHECK_EQ(i.max_batch, BELAY_MAX_BATCH);
 	CHECK_EQ(i.max_overlap, BELAY_MAX_OVERLAP);
 	CHECK_EQ(i.max_regions, BELAY_MAX_REGIONS);
-	CHECK_EQ(i.features, BELAY_FEATURE_PINNED | BELAY_FEATURE_TRACKED | BELAY_FEATURE_SELECT);
+	CHECK_EQ(i.features, BELAY_FEATURE_PINNED | BELAY_FEATURE_TRACKED |
+		 BELAY_FEATURE_WATCHED | BELAY_FEATURE_TRIM | BELAY_FEATURE_SELECT);
 	end();
 }
 
