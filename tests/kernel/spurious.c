@@ -253,7 +253,8 @@ static void do_compaction(struct bed *d)
 	CHECK_GT(bk_field("/proc/vmstat", "compact_migrate_scanned"), scanned);
 }
 
-TEST(compaction, "compaction of all memory: stays valid")
+/* Waits for every page that is being written, on a disk that others use, too. */
+TEST_TIMEOUT(compaction, "compaction of all memory: stays valid", 120)
 {
 	survive(KINDS(BK_ANON, BK_THP, BK_MEMFD, BK_EXT4), NULL, do_compaction);
 }

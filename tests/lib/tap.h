@@ -250,6 +250,20 @@ static TAP_UNUSED unsigned int tap_limit(unsigned int seconds)
 	return seconds * (slow && atoi(slow) > 0 ? (unsigned int)atoi(slow) : 1);
 }
 
+/* Where in the kernel it hangs; only root can tell. */
+static TAP_UNUSED void tap_where(pid_t pid)
+{
+	char path[64], line[256];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stack", pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		tap_diag("%.*s", (int)strcspn(line, "\n"), line);
+	if (f)
+		fclose(f);
+}
+
 static TAP_UNUSED int tap_run_one(const struct tap_test *t)
 {
 	int status = 0, ended;
@@ -270,9 +284,12 @@ static TAP_UNUSED int tap_run_one(const struct tap_test *t)
 	}
 	setpgid(pid, pid);
 	ended = tap_wait(pid, tap_limit(t->timeout), &status);
-	kill(-pid, SIGKILL);
 	if (!ended) {
 		tap_diag("not finished after %u s", tap_limit(t->timeout));
+		tap_where(pid);
+	}
+	kill(-pid, SIGKILL);
+	if (!ended) {
 		waitpid(pid, &status, 0);
 		return 0;
 	}

@@ -310,6 +310,44 @@ int bk_commit(int fd, uint64_t region)
 	return region_command(fd, BELAY_COMMIT, region, &state);
 }
 
+static void fill_part(struct bk_region *to, const struct belay_part *from)
+{
+	*to = (struct bk_region){
+		.id = from->region,
+		.expected = from->expected,
+		.word = from->word,
+		.addr = (char *)(uintptr_t)from->addr,
+		.len = from->len,
+	};
+}
+
+int bk_trim(int fd, const struct bk_region *r, size_t offset, size_t len,
+	    struct bk_region parts[2])
+{
+	struct belay_trim_entry e = {
+		.region = r->id,
+		.addr = (uintptr_t)r->addr + offset,
+		.len = len,
+		.status = 1,
+	};
+	struct belay_trim t = {
+		.size = sizeof(t),
+		.entries = (uintptr_t)&e,
+		.count = 1,
+		.entry_size = sizeof(e),
+	};
+
+	memset(parts, 0, 2 * sizeof(*parts));
+	CHECK_OK(bk_ioctl(fd, BELAY_TRIM, &t));
+	CHECK_EQ(t.done, 1);
+	CHECK_LE(e.status, 0);
+	if (!e.status) {
+		fill_part(&parts[0], &e.before);
+		fill_part(&parts[1], &e.after);
+	}
+	return e.status;
+}
+
 int bk_unregister(int fd, uint64_t region)
 {
 	uint32_t state;

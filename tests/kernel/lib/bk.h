@@ -86,6 +86,12 @@ struct bk_region bk_hold(const struct bk *b, void *addr, size_t len, uint32_t ki
 			 uint32_t flags);
 int bk_commit(int fd, uint64_t region);
 int bk_unregister(int fd, uint64_t region);
+/*
+ * Lets a part go. What is left before and after it; id 0: nothing.
+ * The status, after which parts of a failed one are both nothing.
+ */
+int bk_trim(int fd, const struct bk_region *r, size_t offset, size_t len,
+	    struct bk_region parts[2]);
 /* The state's flag bits, or -errno. */
 int bk_check(int fd, uint64_t region);
 
