@@ -82,6 +82,8 @@ const char *bl_kind_name(uint32_t kind)
 		return "pinned";
 	case BELAY_TRACKED:
 		return "tracked";
+	case BELAY_WATCHED:
+		return "watched";
 	default:
 		return "?";
 	}

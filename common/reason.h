@@ -21,7 +21,7 @@ const char *bl_escalation_name(uint32_t escalation);
 /* The reverse, of "keep", "release" and "kill"; 0 or -EINVAL */
 int bl_escalation_parse(const char *text, uint32_t *ret);
 
-/* enum belay_kind: "pinned", "tracked" */
+/* enum belay_kind: "pinned", "tracked", "watched" */
 const char *bl_kind_name(uint32_t kind);
 
 #endif

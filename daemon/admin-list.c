@@ -271,10 +271,13 @@ void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg, int fd)
 		.what = ask->what == BL_LIST_ACCOUNTS ? BELAY_LIST_ACCOUNTS :
 			ask->what == BL_LIST_GRANTS ? BELAY_LIST_GRANTS :
 						      BELAY_LIST_REGIONS,
-		.grant = ask->what == BL_LIST_REGIONS ? ask->grant : 0,
 		.after = ask->after,
 		.after_region = ask->after_region,
 	};
+	if (ask->what == BL_LIST_REGIONS && ask->grant) {
+		l->walk.select.by = BELAY_SELECT_GRANT;
+		l->walk.select.grant = ask->grant;
+	}
 	l->page.head.what = ask->what;
 	l->page.head.row_size = (uint32_t)bl_row_size(ask->what);
 	l->page.head.after = ask->after;

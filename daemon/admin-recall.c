@@ -132,12 +132,13 @@ static bool enter(struct bl_manager *m, struct recalling *rc,
 		.session = row->session,
 		.region = row->region,
 		.grant = row->grant,
-		.bytes = row->len,
+		.bytes = bl_region_held(row),
 		.deadline = rc->deadline,
 		.reason = BELAY_REASON_ADMIN,
 		.kind = row->kind,
 	};
 
+	/* What is only watched has nothing that anybody could get back. */
 	if (!bl_region_is_held(row))
 		return false;
 	ask.escalation = bl_policy_escalation(m->policy, rc->ask.escalation, row->kind);
@@ -150,7 +151,7 @@ static bool enter(struct bl_manager *m, struct recalling *rc,
 	if (rc->err)
 		return false;
 	rc->job->regions++;
-	rc->job->bytes += row->len;
+	rc->job->bytes += ask.bytes;
 	*e = (struct belay_recall_entry){
 		.session = row->session,
 		.region = row->region,
@@ -221,7 +222,8 @@ static bool step(struct bl_manager *m, struct bl_task *task)
 	uint32_t n = 0;
 
 	if (rc->at < rc->n_grants && !rc->err) {
-		rc->walk.grant = rc->grants[rc->at];
+		rc->walk.select.by = BELAY_SELECT_GRANT;
+		rc->walk.select.grant = rc->grants[rc->at];
 		rc->err = bl_device_list(m->dev, &rc->walk, rows, STEP_ROWS, &n);
 		recall_rows(m, rc, rows, n);
 		if (!n) {

@@ -2,11 +2,11 @@
 /*
  * What an earlier daemon left: accounts and grants are in the module, with
  * tags that say whose they are; open revoke requests are the regions that are
- * recalled, or lost and still held by a driver. Nothing else is needed to go
- * on where it was killed.
+ * recalled, or lost and still held: by a driver, or what is left of a pinned
+ * one. Nothing else is needed to go on where it was killed.
  *
  * A recall's deadline, reason and escalation are kept by the module. A loss has
- * no deadline there: for a tracked region that is lost the time begins anew.
+ * no deadline there: for a region that is lost and held the time begins anew.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -94,12 +94,13 @@ int bl_adopt_region(struct bl_manager *m, const struct belay_region_row *row)
 		.region = row->region,
 		.grant = row->grant,
 		.id = row->request,
-		.bytes = row->len,
+		.bytes = bl_region_held(row),
 		.deadline = row->deadline,
 		.reason = row->recall_reason,
 		.kind = row->kind,
 		.escalation = row->policy,
 		.lost = row->state & BELAY_WORD_LOST,
+		.lost_len = row->lost_len,
 	};
 
 	if (!bl_region_is_held(row) ||

@@ -188,12 +188,7 @@ int bl_device_list(struct bl_device *dev, struct bl_walk *walk, void *rows,
 		.count = room,
 		.after = walk->after,
 		.after_region = walk->after_region,
-		.select = {
-			.by = (walk->grant ? BELAY_SELECT_GRANT : 0) |
-			      (walk->session ? BELAY_SELECT_SESSION : 0),
-			.grant = walk->grant,
-			.session = walk->session,
-		},
+		.select = walk->select,
 	};
 	int err = dev->call(dev, BELAY_CTL_LIST, &arg);
 
@@ -209,46 +204,29 @@ int bl_device_list(struct bl_device *dev, struct bl_walk *walk, void *rows,
 int bl_device_grant_row(struct bl_device *dev, uint64_t grant,
 			struct belay_grant_row *ret)
 {
-	struct bl_walk walk = { .what = BELAY_LIST_GRANTS, .after = grant - 1 };
-	struct belay_grant_row row;
+	struct bl_walk walk = {
+		.what = BELAY_LIST_GRANTS,
+		.select = { .by = BELAY_SELECT_GRANT, .grant = grant },
+	};
 	uint32_t n;
-	int err = bl_device_list(dev, &walk, &row, 1, &n);
+	int err = bl_device_list(dev, &walk, ret, 1, &n);
 
-	if (err)
-		return err;
-	if (!n || row.grant != grant)
-		return -ENOENT;
-	*ret = row;
-	return 0;
+	return err || n ? err : -ENOENT;
 }
 
-/*
- * Listings go on *after* something. A region's id has its place in the lower
- * half and what is there is listed by place: the one before the wanted place
- * need not exist. Before the first place is the session's beginning.
- */
 int bl_device_region_row(struct bl_device *dev, uint64_t session,
 			 uint64_t region, struct belay_region_row *ret)
 {
 	struct bl_walk walk = {
 		.what = BELAY_LIST_REGIONS,
-		.session = session,
-		.after = session,
-		.after_region = region - 1,
+		.select = {
+			.by = BELAY_SELECT_SESSION | BELAY_SELECT_REGION,
+			.session = session,
+			.region = region,
+		},
 	};
-	struct belay_region_row row;
 	uint32_t n;
-	int err;
+	int err = bl_device_list(dev, &walk, ret, 1, &n);
 
-	if (!(uint32_t)region || region == 1) {
-		walk.after = session - 1;
-		walk.after_region = 0;
-	}
-	err = bl_device_list(dev, &walk, &row, 1, &n);
-	if (err)
-		return err;
-	if (!n || row.session != session || row.region != region)
-		return -ENOENT;
-	*ret = row;
-	return 0;
+	return err || n ? err : -ENOENT;
 }

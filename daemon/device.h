@@ -58,13 +58,12 @@ int bl_device_events_done(struct bl_device *dev, struct belay_event *events,
 			  uint32_t count);
 
 /*
- * A walk over what exists. Set what, and grant or session to choose; the rest
- * to 0. Each bl_device_list() gives up to @room rows and moves on.
+ * A walk over what exists. Set what, and select to choose; the rest to 0. Each
+ * bl_device_list() gives up to @room rows and moves on.
  */
 struct bl_walk {
 	uint32_t what;		/* enum belay_list_what */
-	uint64_t grant;
-	uint64_t session;
+	struct belay_select select;
 	uint64_t after;
 	uint64_t after_region;
 };
@@ -77,12 +76,22 @@ int bl_device_grant_row(struct bl_device *dev, uint64_t grant,
 int bl_device_region_row(struct bl_device *dev, uint64_t session,
 			 uint64_t region, struct belay_region_row *ret);
 
-/* Is memory held for that region, by the module or by a driver? */
+/*
+ * Memory that is held for that region, by the module or by a driver. Of a
+ * pinned region the module lets go what is lost, and keeps the rest; nobody
+ * need hold what is only watched.
+ */
+static inline uint64_t bl_region_held(const struct belay_region_row *row)
+{
+	if (row->state & BELAY_WORD_RELEASED || row->kind == BELAY_WATCHED)
+		return 0;
+	return row->kind == BELAY_PINNED && row->lost_len <= row->len ?
+		row->len - row->lost_len : row->len;
+}
+
 static inline bool bl_region_is_held(const struct belay_region_row *row)
 {
-	if (row->state & BELAY_WORD_RELEASED)
-		return false;
-	return row->kind != BELAY_PINNED || !(row->state & BELAY_WORD_LOST);
+	return bl_region_held(row) != 0;
 }
 
 #endif

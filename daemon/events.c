@@ -24,7 +24,7 @@ static int on_lost(struct bl_manager *m, const struct belay_event *e)
 	/* Told that it was lost and mended since: not lost. */
 	if (!(row.state & BELAY_WORD_LOST))
 		return 0;
-	/* A pinned region that is lost holds nothing: a recall of it is over. */
+	/* All of a pinned region is lost: it holds nothing, a request for it is over. */
 	r = bl_revoke_find(&m->revoke, e->session, e->region);
 	if (r && !bl_region_is_held(&row))
 		bl_revoke_gone(&m->revoke, r);

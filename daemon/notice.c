@@ -62,8 +62,9 @@ static void tell(struct bl_conn *c, const struct belay_region_row *row)
 		rev.request = row->request;
 		rev.reason = row->recall_reason;
 	}
-	if (r) {
+	if (r) {	/* a recall, perhaps, of a region that is lost in part */
 		rev.request = r->id;
+		rev.reason = r->reason;
 		rev.deadline = r->deadline;
 		rev.escalation = r->escalation;
 	}
@@ -77,7 +78,7 @@ static bool walk(struct bl_manager *m, struct bl_conn *c)
 {
 	struct bl_walk w = {
 		.what = BELAY_LIST_REGIONS,
-		.session = c->session,
+		.select = { .by = BELAY_SELECT_SESSION, .session = c->session },
 		.after = c->told_region ? c->session : c->session - 1,
 		.after_region = c->told_region,
 	};

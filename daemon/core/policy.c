@@ -117,6 +117,8 @@ struct bl_limits bl_policy_process_limits(const struct bl_policy *p, uid_t uid,
 uint32_t bl_policy_escalation(const struct bl_policy *p, uint32_t asked,
 			      uint32_t kind)
 {
+	if (kind == BELAY_WATCHED)	/* nothing is held that force could free */
+		return BL_KEEP;
 	if (asked == BL_RELEASE && kind != BELAY_PINNED)
 		return 0;
 	if (asked != BL_ESCALATE_DEFAULT)

@@ -2,9 +2,12 @@
 /*
  * The life of a revoke request.
  *
- * There is one per region at most, for a recall (pinned or tracked), or for
- * the loss of a tracked region. A lost pinned region holds nothing and is not
- * waited for: its client is told, and that is all.
+ * There is one per region at most, for a recall, or for a loss of which
+ * something is still held: by the driver of a tracked region, or what is left
+ * of a pinned one. When more of it is lost the request stays the same one, with
+ * its deadline, and its client is told again. A pinned region that is lost as a
+ * whole holds nothing, and a watched one never does: nobody waits for these,
+ * their clients are told, and that is all.
  *
  *                  ack of a tracked region
  *        ASKED ----------------------------> ACKED
@@ -336,6 +339,8 @@ static void ask_again(struct bl_revocation *rv, struct bl_request *r,
 	r->escalation = (uint8_t)ask->escalation;
 	r->reason = ask->reason;
 	r->lost = ask->lost;
+	r->lost_len = ask->lost_len;
+	r->bytes = ask->bytes;
 	set_state(rv, r, BL_ASKED);
 	wake_at(rv, r, ask->deadline);
 }
@@ -376,10 +381,12 @@ int bl_revoke_lost(struct bl_revocation *rv, const struct bl_ask *ask,
 		return -ENOMEM;
 	if (!known) {
 		ask_again(rv, r, ask);
-	} else if (!r->lost) {
+	} else if (!r->lost || ask->lost_len > r->lost_len) {
 		r->lost = true;
+		r->lost_len = ask->lost_len;
+		r->bytes = ask->bytes;
 		r->reason = ask->reason;
-		if (r->state == BL_ACKED)	/* of the recall; this is news */
+		if (r->state == BL_ACKED)	/* of what it knew; this is news */
 			set_state(rv, r, BL_ASKED);
 	}
 	if (ret)

@@ -72,7 +72,8 @@ struct bl_request {
 	uint64_t region;
 	uint64_t grant;
 	uint64_t id;		/* as the client knows it */
-	uint64_t bytes;
+	uint64_t bytes;		/* held when it was asked for, or lost */
+	uint64_t lost_len;	/* of the range around all that is lost */
 	uint64_t deadline;	/* 0: none */
 	uint64_t wake;		/* when it is looked at again, 0: never */
 	uint64_t give_up;	/* BL_KILLING: until when to wait */
@@ -105,6 +106,7 @@ struct bl_ask {
 	uint64_t grant;
 	uint64_t id;
 	uint64_t bytes;
+	uint64_t lost_len;
 	uint64_t deadline;
 	uint32_t reason;
 	uint32_t kind;
@@ -134,10 +136,11 @@ int bl_revoke_ask(struct bl_revocation *rv, const struct bl_ask *ask,
 		  struct bl_job *job, struct bl_request **ret);
 
 /*
- * bl_revoke_lost - a tracked region was lost
+ * bl_revoke_lost - a part of a region was lost, or more of it
  *
- * A recall that is open for it becomes this, with a new id, and keeps its
- * deadline and escalation. Returns 0 or -ENOMEM.
+ * ask->bytes is what is still held. A request that is open for it, a recall or
+ * an earlier loss, becomes this, and keeps its deadline and escalation.
+ * Returns 0 or -ENOMEM.
  */
 int bl_revoke_lost(struct bl_revocation *rv, const struct bl_ask *ask,
 		   struct bl_request **ret);

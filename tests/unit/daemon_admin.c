@@ -56,6 +56,75 @@ TEST(recall_lost, "a recalled pinned region that is lost holds nothing: the wait
 	stop();
 }
 
+TEST(recall_partly_lost, "a recalled region that is lost in part stays asked for, and its deadline is enforced")
+{
+	uint64_t session, region, request;
+	int fd, admin;
+
+	start();
+	fd = client(1000, &session, NULL);
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	CHECK_EQ(recall_region(admin, session, region, BL_RELEASE, true), 0);
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	request = in.revoke.request;
+	fake_lose_part(&fake, session, region, 0, 4096);
+	pump();
+	CHECK_EQ(get(admin, NULL), 0);
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_NE(in.revoke.request, request);
+	CHECK_EQ(in.revoke.lost_len, 4096);
+	CHECK_EQ(in.revoke.deadline, fake_now + BL_DEADLINE_NSEC);
+	pass(11 * SEC);
+	CHECK_EQ(get(admin, NULL), BL_RECALL);
+	CHECK_EQ(in.recalled.released, 1);
+	CHECK(!fake_region(&fake, session, region));
+	stop();
+}
+
+TEST(recall_what_is_left, "what is left of a region lost in part can be recalled, and counts as that much")
+{
+	uint64_t session, region;
+	int fd, admin;
+
+	start();
+	fd = client(1000, &session, NULL);
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	fake_lose_part(&fake, session, region, 0, 4096);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_EQ(recall_region(admin, session, region, BL_RELEASE, false), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 1);
+	CHECK_EQ(in.recalled.bytes, 65536 - 4096);
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_EQ(in.revoke.reason, BELAY_REASON_ADMIN);
+	CHECK_EQ(in.revoke.lost_len, 4096);
+	pass(11 * SEC);
+	CHECK(!fake_region(&fake, session, region));
+	stop();
+}
+
+TEST(recall_watched, "a recall passes over what is only watched, and kills nobody for it")
+{
+	uint64_t session, watched;
+	struct bl_recall r = { .what = BL_RECALL_USER, .uid = 1000, .escalation = BL_KILL };
+	int fd, admin;
+
+	start();
+	fd = client(1000, &session, NULL);
+	admin = hello();
+	watched = fake_register(&fake, session, BELAY_WATCHED, 65536);
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 0);
+	CHECK_EQ(recall_region(admin, session, watched, BL_KILL, true), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 0);
+	CHECK_EQ(fake_region(&fake, session, watched)->state, 0);
+	CHECK_EQ(get(fd, NULL), 0);
+	pass(100 * SEC);
+	stop();
+}
+
 TEST(recall_fails, "a recall that the module does not take is undone, and that is said")
 {
 	uint64_t session, region;

@@ -190,6 +190,178 @@ TEST(loss_tracked, "the loss of a tracked region has a deadline, and is over whe
 	stop();
 }
 
+/* The next packet is this loss. */
+static void expect_loss(int fd, uint64_t request, uint64_t addr, uint64_t len,
+			uint64_t deadline)
+{
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	if (request)
+		CHECK_EQ(in.revoke.request, request);
+	CHECK_EQ(in.revoke.reason, BELAY_REASON_UNMAPPED);
+	CHECK_EQ(in.revoke.lost_addr, addr);
+	CHECK_EQ(in.revoke.lost_len, len);
+	CHECK_EQ(in.revoke.deadline, deadline);
+}
+
+TEST(loss_partial, "a pinned region lost in part has a deadline; more of it is the same request, the rest its end")
+{
+	uint64_t session, region, addr, deadline, request;
+	int fd;
+
+	start();
+	fd = client(1000, &session, NULL);
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	addr = fake_region(&fake, session, region)->addr;
+	deadline = fake_now + BL_DEADLINE_NSEC;
+	fake_lose_part(&fake, session, region, 8192, 4096);
+	pump();
+	expect_loss(fd, 0, addr + 8192, 4096, deadline);
+	request = in.revoke.request;
+	CHECK_EQ(fake_pending(&fake), 0);
+	CHECK_EQ(bl_revoke_find(&m->revoke, session, region)->bytes, 65536 - 4096);
+	pass(5 * SEC);
+	fake_lose_part(&fake, session, region, 16384, 4096);
+	pump();
+	expect_loss(fd, request, addr + 8192, 12288, deadline);
+	CHECK_EQ(m->revoke.open, 1);
+	CHECK_EQ(bl_revoke_find(&m->revoke, session, region)->bytes, 65536 - 12288);
+	pass(5 * SEC);
+	CHECK_EQ(m->revoke.overdue, 1);		/* of the first loss */
+	fake_lose(&fake, session, region);
+	pump();
+	expect_loss(fd, request, addr, 65536, 0);
+	CHECK_EQ(m->revoke.open, 0);
+	CHECK_EQ(get(fd, NULL), 0);
+	CHECK_EQ(fake_pending(&fake), 0);
+	stop();
+}
+
+TEST(loss_partial_acked, "the ack of a loss in part lets the rest go")
+{
+	uint64_t session, region;
+	struct bl_ack ack = { 0 };
+	int fd;
+
+	start();
+	fd = client(1000, &session, NULL);
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	fake_lose_part(&fake, session, region, 0, 4096);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_EQ(m->revoke.open, 1);
+	ack.request = in.revoke.request;
+	CHECK_EQ(ASK(fd, ack, BL_ACK), BL_OK);
+	CHECK(!fake_region(&fake, session, region));
+	CHECK_EQ(m->revoke.open, 0);
+	pump();
+	CHECK_EQ(fake_pending(&fake), 0);
+	stop();
+}
+
+TEST(loss_partial_release, "release: what is left of a region lost in part goes at the deadline")
+{
+	uint64_t session, region;
+	int fd;
+
+	start();
+	m->policy->escalation = BL_RELEASE;
+	fd = client(1000, &session, NULL);
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	fake_lose_part(&fake, session, region, 0, 4096);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_EQ(in.revoke.escalation, BL_RELEASE);
+	pass(BL_DEADLINE_NSEC - 1);
+	CHECK(fake_region(&fake, session, region) != NULL);
+	pass(1);
+	CHECK(!fake_region(&fake, session, region));
+	CHECK_EQ(m->revoke.open, 0);
+	stop();
+}
+
+TEST(loss_trimmed, "a trimmed region's request is over, and its parts meet no deadline")
+{
+	uint64_t session, region, parts[2];
+	int fd;
+
+	start();
+	m->policy->escalation = BL_RELEASE;
+	fd = client(1000, &session, NULL);
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	fake_lose_part(&fake, session, region, 8192, 4096);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_EQ(m->revoke.open, 1);
+	fake_trim(&fake, session, region, 8192, 4096, parts);
+	pump();
+	CHECK_EQ(m->revoke.open, 0);
+	CHECK_EQ(bl_revoke_wake(&m->revoke), 0);
+	CHECK_EQ(fake_pending(&fake), 0);
+	pass(2 * BL_DEADLINE_NSEC);
+	CHECK(fake_region(&fake, session, parts[0]) != NULL);
+	CHECK(fake_region(&fake, session, parts[1]) != NULL);
+	CHECK_EQ(get(fd, NULL), 0);
+	stop();
+}
+
+TEST(loss_partial_restart, "a new daemon finds what is left of a region lost in part, and tells again")
+{
+	uint64_t session, region, addr, request;
+	struct bl_resume resume = { 0 };
+	int fd, session_fd;
+
+	start();
+	fd = client(1000, &session, &session_fd);
+	region = fake_register(&fake, session, BELAY_PINNED, 65536);
+	addr = fake_region(&fake, session, region)->addr;
+	fake_lose_part(&fake, session, region, 4096, 4096);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	request = in.revoke.request;
+	stop();
+	close(fd);
+	start();
+	CHECK_EQ(m->revoke.open, 1);
+	fd = hello();
+	newest()->peer.uid = 1000;
+	put_fd(fd, &resume, sizeof(resume), BL_RESUME, session_fd);
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_GRANT);
+	expect_loss(fd, request, addr + 4096, 4096, fake_now + BL_DEADLINE_NSEC);
+	stop();
+}
+
+TEST(loss_watched, "the loss of a watched region is told without a deadline, and nobody is killed for it")
+{
+	uint64_t session, region, addr;
+	int fd;
+
+	start();
+	m->policy->escalation = BL_KILL;	/* of this process, were it done */
+	fd = client(1000, &session, NULL);
+	region = fake_register(&fake, session, BELAY_WATCHED, 65536);
+	addr = fake_region(&fake, session, region)->addr;
+	fake_lose_part(&fake, session, region, 4096, 4096);
+	pump();
+	expect_loss(fd, 0, addr + 4096, 4096, 0);
+	CHECK_EQ(in.revoke.escalation, BL_KEEP);
+	fake_lose(&fake, session, region);
+	pump();
+	expect_loss(fd, BL_LOSS_ID(region), addr, 65536, 0);
+	CHECK_EQ(fake_pending(&fake), 0);
+	CHECK_EQ(m->revoke.open, 0);
+	CHECK_EQ(bl_revoke_wake(&m->revoke), 0);
+	pass(100 * SEC);
+	stop();
+	start();
+	CHECK_EQ(m->revoke.open, 0);
+	pass(100 * SEC);
+	fake_unregister(&fake, session, region);
+	pump();
+	CHECK_EQ(fake_pending(&fake), 0);
+	stop();
+}
+
 TEST(memlock, "RLIMIT_MEMLOCK is raised to what the grant allows, and put back at its end")
 {
 	struct rlimit rl, mine = { 65536, 1 << 20 };

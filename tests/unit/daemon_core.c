@@ -110,6 +110,10 @@ TEST(escalation, "release is refused for tracked regions when asked for, and is 
 	p->escalation = BL_RELEASE;
 	CHECK_EQ(bl_policy_escalation(p, BL_ESCALATE_DEFAULT, BELAY_PINNED), BL_RELEASE);
 	CHECK_EQ(bl_policy_escalation(p, BL_ESCALATE_DEFAULT, BELAY_TRACKED), BL_KEEP);
+	p->escalation = BL_KILL;
+	CHECK_EQ(bl_policy_escalation(p, BL_ESCALATE_DEFAULT, BELAY_TRACKED), BL_KILL);
+	CHECK_EQ(bl_policy_escalation(p, BL_ESCALATE_DEFAULT, BELAY_WATCHED), BL_KEEP);
+	CHECK_EQ(bl_policy_escalation(p, BL_KILL, BELAY_WATCHED), BL_KEEP);
 	bl_policy_free(p);
 }
 

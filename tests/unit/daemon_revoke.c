@@ -305,6 +305,38 @@ TEST(lost_after_recall, "a recalled region that is lost has a new id, the old de
 	bl_revoke_fini(&rv);
 }
 
+TEST(lost_more, "more of a region that is lost is the same request, with its deadline, and needs a new ack")
+{
+	struct bl_ask loss = {
+		.session = 1, .region = 7, .grant = 1, .id = 1ULL << 63 | 7,
+		.deadline = now + 10 * SEC, .reason = BELAY_REASON_UNMAPPED,
+		.kind = BELAY_TRACKED, .escalation = BL_KEEP, .lost = true,
+		.bytes = 65536, .lost_len = 4096,
+	};
+	struct bl_request *r, *s;
+
+	CHECK_OK(bl_revoke_lost(&rv, &loss, &r));
+	bl_revoke_ack(&rv, r);
+	CHECK_OK(bl_revoke_lost(&rv, &loss, &s));	/* the same again */
+	CHECK_EQ(r->state, BL_ACKED);
+	now += 5 * SEC;
+	loss.deadline = now + 10 * SEC;
+	loss.lost_len = 8192;
+	loss.bytes = 65536 - 8192;
+	CHECK_OK(bl_revoke_lost(&rv, &loss, &s));
+	CHECK(r == s);
+	CHECK_EQ(r->state, BL_ASKED);
+	CHECK_EQ(r->deadline, now + 5 * SEC);
+	CHECK_EQ(r->bytes, 65536 - 8192);
+	CHECK_EQ(rv.open, 1);
+	now += 5 * SEC;
+	CHECK(!expect(r, BL_DO_LOOK, 0));
+	loss.lost_len = 65536;
+	CHECK_OK(bl_revoke_lost(&rv, &loss, &s));	/* too late for a new time */
+	CHECK_EQ(r->state, BL_DUE);
+	bl_revoke_fini(&rv);
+}
+
 TEST(restart, "a deadline that passed while there was no daemon is due at once")
 {
 	struct bl_ask old = {

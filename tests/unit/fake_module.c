@@ -203,16 +203,47 @@ void fake_unregister(struct fake_module *f, uint64_t session, uint64_t region)
 	let_go(f, r);
 }
 
-void fake_lose(struct fake_module *f, uint64_t session, uint64_t region)
+void fake_lose_part(struct fake_module *f, uint64_t session, uint64_t region,
+		    uint64_t offset, uint64_t len)
 {
-	struct fake_region *r = FIND(f->regions, x->row.session == session &&
+	struct fake_region *r = FIND(f->regions, !x->gone &&
+				     x->row.session == session &&
 				     x->row.region == region);
+	uint64_t start = r->row.addr + offset, end = start + len;
 
+	if (r->row.lost_len && r->row.lost_addr < start)
+		start = r->row.lost_addr;
+	if (r->row.lost_len && r->row.lost_addr + r->row.lost_len > end)
+		end = r->row.lost_addr + r->row.lost_len;
 	r->row.state |= BELAY_WORD_LOST;
 	r->row.lost_reason = BELAY_REASON_UNMAPPED;
-	r->row.lost_addr = r->row.addr;
-	r->row.lost_len = r->row.len;
+	r->row.lost_addr = start;
+	r->row.lost_len = end - start;
 	raise_event(f, r, BELAY_EVENT_LOST);
+}
+
+void fake_lose(struct fake_module *f, uint64_t session, uint64_t region)
+{
+	fake_lose_part(f, session, region, 0, fake_region(f, session, region)->len);
+}
+
+void fake_trim(struct fake_module *f, uint64_t session, uint64_t region,
+	       uint64_t offset, uint64_t len, uint64_t ret_parts[2])
+{
+	struct belay_region_row old = *fake_region(f, session, region), *part;
+	uint64_t lens[2] = { offset, old.len - offset - len };
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		ret_parts[i] = 0;
+		if (!lens[i])
+			continue;
+		ret_parts[i] = fake_register(f, session, old.kind, lens[i]);
+		part = fake_region(f, session, ret_parts[i]);
+		part->addr = old.addr + (i ? offset + len : 0);
+		part->cookie = old.cookie;
+	}
+	fake_unregister(f, session, region);
 }
 
 void fake_end_grant(struct fake_module *f, uint64_t grant)
@@ -398,11 +429,15 @@ static int list(struct fake_module *f, struct belay_ctl_list *arg)
 			    (!a || xa->row.account < a->row.account))
 				a = xa;
 			if (xg->used && xg->row.grant > arg->after &&
+			    (!(arg->select.by & BELAY_SELECT_GRANT) ||
+			     xg->row.grant == arg->select.grant) &&
 			    (!g || xg->row.grant < g->row.grant))
 				g = xg;
 			if (!xr->used || xr->gone ||
 			    (arg->select.by & BELAY_SELECT_SESSION &&
 			     xr->row.session != arg->select.session) ||
+			    (arg->select.by & BELAY_SELECT_REGION &&
+			     xr->row.region != arg->select.region) ||
 			    (arg->select.by & BELAY_SELECT_GRANT &&
 			     xr->row.grant != arg->select.grant))
 				continue;

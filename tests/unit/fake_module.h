@@ -68,6 +68,12 @@ uint64_t fake_register(struct fake_module *f, uint64_t session, uint32_t kind,
 		       uint64_t len);
 void fake_unregister(struct fake_module *f, uint64_t session, uint64_t region);
 void fake_lose(struct fake_module *f, uint64_t session, uint64_t region);
+/* A part of it; what is lost is then the range around all that ever was. */
+void fake_lose_part(struct fake_module *f, uint64_t session, uint64_t region,
+		    uint64_t offset, uint64_t len);
+/* The region ends; the parts in front and behind go on. 0: nothing there. */
+void fake_trim(struct fake_module *f, uint64_t session, uint64_t region,
+	       uint64_t offset, uint64_t len, uint64_t ret_parts[2]);
 void fake_end_grant(struct fake_module *f, uint64_t grant);
 
 struct belay_region_row *fake_region(struct fake_module *f, uint64_t session,
