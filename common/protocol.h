@@ -23,8 +23,9 @@
  * BL_REVOKE is not a request in this sense; it is delivered at least once. The
  * daemon sends it again after BL_RESUME, and when it had to hold messages
  * back, also if its BL_ACK was lost on the way or already done with: whoever
- * receives one drops what it has had (session, region and request are the
- * same), and repeats its BL_ACK. A connection has at most one session.
+ * receives one drops what it has had (session, region, request and the lost
+ * range are the same), and repeats its BL_ACK. The same request with a larger
+ * lost range is news. A connection has at most one session.
  *
  * Numbers: 1-31 both, 32-63 clients, 64-95 administrators. A number is never
  * used again for something else. Bump BL_PROTOCOL_NEWEST with every change.
@@ -130,9 +131,9 @@ struct bl_revoke {
 	uint64_t cookie;
 	uint64_t addr;		/* of the region */
 	uint64_t len;
-	uint64_t lost_addr;	/* what is known to be lost; 0, 0: nothing (a recall) */
+	uint64_t lost_addr;	/* the range around all that is known to be lost; 0, 0: nothing */
 	uint64_t lost_len;
-	uint64_t deadline;	/* ns of CLOCK_BOOTTIME; 0: none */
+	uint64_t deadline;	/* ns of CLOCK_BOOTTIME; 0: none, nothing is held */
 	uint32_t reason;	/* enum belay_reason */
 	uint32_t escalation;	/* enum bl_escalation */
 };

@@ -30,7 +30,8 @@
  *
  * Threads: every call may be made from any thread at any time, except that
  * nothing may be running on a handle or a region that is being closed or
- * unregistered. Callbacks run without any lock of the library and may make
+ * unregistered (trimming is no exception: who uses the old region sees that it
+ * is over). Callbacks run without any lock of the library and may make
  * every call but belay_close(). No call is safe in a signal handler, and a
  * thread inside a call must not be cancelled. Only belay_open() waits for
  * another process (belayd).
@@ -124,10 +125,12 @@ int belay_open(struct belay **ret, const struct belay_options *opt,
  */
 void belay_close(struct belay *b);
 
-/* How a region is held (one of the two), and what the device may do. */
+/* How a region is held (one of the three), and what more there is to know. */
 #define BELAY_PIN	(1U << 0)	/* the kernel module holds the pages */
 #define BELAY_TRACK	(1U << 1)	/* another driver will hold them: see belay_commit() */
 #define BELAY_WRITE	(1U << 2)	/* the device may write; without it, only read */
+#define BELAY_WATCH	(1U << 3)	/* nobody need hold them: not charged, only watched */
+#define BELAY_TRANSIENT	(1U << 4)	/* will be let go soon by itself, not for others to recall */
 
 /*
  * A registered region. The library owns it; all fields are read-only to the
@@ -155,6 +158,11 @@ struct belay_region {
  * other driver pin the memory (ibv_reg_mr(), VFIO_IOMMU_MAP_DMA, ...), and
  * call belay_commit().
  *
+ * With BELAY_WATCH nothing is held, and no byte is charged; the region counts as
+ * one. It is lost when its range is unmapped or moved: what a device needs to
+ * know that faults pages in by itself. After a belay_commit() it is lost, too,
+ * when a page is replaced: what a cache of registrations needs to know.
+ *
  * Errors: -EINVAL (flags, alignment, empty), -EFAULT (not wholly mapped with
  * that access), -EMEDIUMTYPE (a kind of memory that cannot be held),
  * -EDQUOT (a limit: see @why), -EMFILE (too many regions), -EMLINK (too many
@@ -166,14 +174,14 @@ int belay_register(struct belay *b, void *addr, size_t len, uint32_t flags,
 		   void *user, struct belay_region **ret,
 		   struct belay_refusal *why);
 
-/* One of many regions, see belay_register_many(). */
+/* One of many regions, see belay_register_many() and belay_unregister_many(). */
 struct belay_range {
 	void *addr;
 	size_t len;
 	uint32_t flags;
 	int error;		/* out: 0 or a negative errno */
 	void *user;
-	struct belay_region *region;	/* out: NULL on error */
+	struct belay_region *region;	/* out: NULL on error; in, to unregister */
 };
 
 /*
@@ -189,12 +197,13 @@ long belay_register_many(struct belay *b, struct belay_range *ranges, size_t n,
 
 /*
  * belay_commit - the other driver has pinned a tracked region: remember its
- * pages
+ * pages; or: the pages of a watched region are to count from now on
  *
  * -EAGAIN: the mapping changed since belay_register(). Let the driver let go,
  * belay_unregister(), and start again (a few times at most). Errors: also
- * -EINVAL (not tracked, or committed before), -ESTALE (lost), -ENOENT
- * (released meanwhile), -EXDEV.
+ * -EINVAL (pinned, or committed before), -ESTALE (lost), -ENOENT (released
+ * meanwhile), -EFAULT and -EMEDIUMTYPE (watched: as of belay_register()),
+ * -ENOMEM, -EINTR, -EXDEV.
  */
 int belay_commit(struct belay_region *r);
 
@@ -212,6 +221,50 @@ int belay_commit(struct belay_region *r);
  */
 int belay_unregister(struct belay_region *r);
 
+/*
+ * belay_unregister_many - let go of the region of each of @n ranges, in one
+ * system call (or few)
+ *
+ * Looks at the field region only, and sets it to NULL, and error to 0; ranges
+ * without a region are passed over. -EINVAL in error: a region of another
+ * handle, or one that is there twice (the second time). Returns the number of
+ * regions that were freed, or -EXDEV (forked child; nothing is freed). Needs no
+ * memory.
+ */
+long belay_unregister_many(struct belay *b, struct belay_range *ranges, size_t n);
+
+/*
+ * belay_trim - let a part of a region go, and keep the rest
+ *
+ * The part is @len bytes at @addr, whole pages inside the region, not all of
+ * it. What is left goes on as one or two new regions, in front of and behind
+ * it: *before and *after, NULL where nothing is left. They are held, charged
+ * and watched as the whole was, without a gap, and have its user and flags. Of
+ * a tracked region the driver is to let the part go afterwards; where it cannot,
+ * unregister the region instead.
+ *
+ * So a region of which a part was lost becomes valid regions again.
+ *
+ * After success @r is over: belay_valid(r) is false, and belay_check(r) is
+ * BELAY_RELEASED, for every thread that still looks. Nothing is held by it; give
+ * it to belay_unregister() when nobody uses it any more, which frees it. Revoke
+ * requests for it are acknowledged, as by belay_unregister().
+ *
+ * After an error nothing has changed. Of several threads that trim one region
+ * one succeeds.
+ *
+ * Errors: -EINVAL (not whole pages inside the region, all of it, or a tracked
+ * region before belay_commit()), -ESTALE (more is lost than the part), -EBUSY
+ * (it is recalled: unregister it), -EAGAIN (the kernel cannot tell what is lost
+ * just now), -ENOENT (released by order, or trimmed before), -EDQUOT, -EMFILE
+ * (no room for a second region), -ENOMEM, -EOPNOTSUPP (the module is older),
+ * -ESHUTDOWN (the address space ended), -EINTR (a signal that ends the
+ * process), -EXDEV (forked child).
+ */
+int belay_trim(struct belay_region *r, void *addr, size_t len,
+	       struct belay_region **before, struct belay_region **after,
+	       struct belay_refusal *why);
+
 /* What belay_check() says: 0, or some of these. */
 #define BELAY_LOST	(1 << 1)	/* the address maps other memory now, or none */
 #define BELAY_RECALLED	(1 << 2)	/* still the same memory, but wanted back */
@@ -226,6 +279,16 @@ int belay_unregister(struct belay_region *r);
  * -EAGAIN if the kernel cannot tell yet: treat as not valid now).
  */
 int belay_check(const struct belay_region *r);
+
+/*
+ * belay_lost - which part of a region is lost
+ *
+ * As belay_check(), and sets *addr and *len to the smallest range around all
+ * that is lost; NULL and 0: nothing. Of a pinned region the kernel has let that
+ * part go, and holds and charges the rest until it is trimmed, unregistered or
+ * released.
+ */
+int belay_lost(const struct belay_region *r, void **addr, size_t *len);
 
 /*
  * belay_valid - is the memory at the region's address still what was
@@ -278,18 +341,23 @@ int belay_get_request(struct belay *b, struct belay_request **ret);
 /* What a revoke request asks for. */
 struct belay_request_info {
 	size_t size;		/* in: sizeof(struct belay_request_info) */
-	struct belay_region *region;	/* valid until it is unregistered; NULL: it has been */
+	struct belay_region *region;	/* valid until it is unregistered; NULL: it has been, or was trimmed */
 	void *user;		/* of the region */
 	uint32_t reason;	/* enum belay_reason of <linux/belay.h> */
 	uint32_t escalation;	/* at the deadline: 1 keep, 2 release, 3 kill */
 	uint64_t deadline;	/* ns of CLOCK_BOOTTIME, 0: none */
-	void *lost_addr;	/* the part known to be lost; NULL, 0: a recall */
+	void *lost_addr;	/* the part known to be lost; NULL, 0: nothing, a recall */
 	size_t lost_len;
 	const char *reason_text;	/* "unmapped", "recalled by an administrator", ... */
 };
 
 /*
  * belay_request_info - what a request asks for
+ *
+ * Of a loss it is the part that was lost when the request came. When more of
+ * the region is lost later, another request says so, with the larger part and
+ * the first one's deadline. The loss of a watched region has no deadline and no
+ * escalation: nothing is held.
  *
  * Set info->size. Returns 0, or -EINVAL (size), -EXDEV.
  */
@@ -299,8 +367,10 @@ int belay_request_info(const struct belay_request *req,
 /*
  * belay_ack - I have stopped using the region
  *
- * Of a pinned region the kernel lets go now if the program has not; a tracked
- * one must be unregistered and let go by its driver before the deadline.
+ * Of a pinned region the kernel lets go now if the program has not, also of
+ * what is not lost: to keep that, belay_trim() before. A tracked one must be
+ * unregistered, or trimmed, and let go by its driver before the deadline; a
+ * watched one holds nothing, and counts until it is unregistered.
  * Frees the request. May be called from the callback or later, from any
  * thread. Returns 0, also when there is no daemon just now (the ack is
  * repeated after reconnecting); -EXDEV in a forked child.

@@ -51,7 +51,7 @@ LIST_HEAD(bl_region_requests, belay_request);
 
 /* Where a revoke request is. */
 enum bl_where {
-	BL_PARKED,	/* for a region whose registration has not returned yet */
+	BL_PARKED,	/* in a slot: its region may be on its way, see table.c */
 	BL_QUEUED,	/* in belay.queued, for the program to get */
 	BL_HELD,	/* the program has it, and will call belay_ack() */
 	BL_DONE,	/* the program is done with it, or never needed to see it */
@@ -76,30 +76,50 @@ struct belay_request {
 	enum bl_where where;
 	enum bl_answer answer;
 	uint64_t serial;		/* of the BL_ACK, while BL_SENT */
-	struct bl_revoke message;	/* as it came; immutable */
+	struct bl_revoke message;	/* immutable once the program has it */
+	struct belay_request *next_parked;	/* while BL_PARKED */
 	TAILQ_ENTRY(belay_request) in_queue;	/* belay.queued while BL_QUEUED */
 	TAILQ_ENTRY(belay_request) in_acks;	/* belay.due or belay.sent */
 	LIST_ENTRY(belay_request) in_region;	/* region.requests, or belay.orphans */
+};
+
+enum bl_life {
+	BL_COMING,	/* the system call that makes it has not returned */
+	BL_LIVE,
+	BL_OVER,	/* trimmed: nothing but the program's handle is left */
+};
+
+/* What was acknowledged of a region: the last recall, and the last loss. */
+struct bl_acked {
+	uint64_t request;	/* 0: nothing */
+	uint64_t lost_addr;
+	uint64_t lost_len;
 };
 
 struct bl_region {
 	struct belay_region pub;	/* first: the two are cast into each other */
 	uint32_t slot;
 	/* Protected by belay.lock: */
-	bool live;			/* registration has returned */
-	uint64_t acked;			/* the last request acknowledged for it */
+	enum bl_life life;
+	bool going;			/* in a belay_unregister_many() that runs */
+	struct bl_acked acked_recall, acked_loss;
 	struct bl_region_requests requests;
+	LIST_ENTRY(bl_region) in_handle;
+	struct bl_region *next_in_bucket;	/* while BL_LIVE */
 };
 
-/*
- * The cookie that a region is registered with is its slot and the slot's
- * generation, so that a request finds its region without any search, finds one
- * whose registration is still on its way, and never finds another's.
- */
+static inline struct bl_region *bl_region(struct belay_region *r)
+{
+	return (struct bl_region *)r;
+}
+
+/* The regions that have, or will have, one cookie; see table.c. */
 struct bl_slot {
-	struct bl_region *region;	/* NULL: free */
-	uint32_t generation;		/* counts the uses of this slot, from 1 */
+	uint32_t generation;	/* counts the uses of this slot, from 1 */
+	uint32_t members;	/* 0: free */
+	uint32_t coming;	/* of these, BL_COMING */
 	uint32_t next_free;
+	struct belay_request *parked;
 };
 #define BL_NO_SLOT	UINT32_MAX
 
@@ -160,6 +180,10 @@ struct belay {
 	uint32_t slot_count;
 	uint32_t free_slot;		/* BL_NO_SLOT: none */
 	uint32_t free_slots;		/* how many */
+	LIST_HEAD(, bl_region) regions;	/* all that the program or a call has */
+	uint32_t region_count;
+	struct bl_region **buckets;	/* the live ones, by id */
+	uint32_t bucket_count;
 };
 
 /* session.c */
@@ -183,12 +207,34 @@ int bl_dispatch(struct belay *b);
 int bl_requests_receive(struct belay *b, const struct bl_revoke *m);
 void bl_requests_confirm(struct belay *b, uint64_t serial);
 void bl_requests_unsend(struct belay *b);
-bool bl_requests_publish(struct bl_region *region);
+void bl_request_adopt(struct bl_region *region, struct belay_request *req);
+void bl_request_orphan(struct belay_request *req);
 void bl_requests_forget(struct bl_region *region);
 void bl_requests_fini(struct belay *b);
 
-/* region.c; under the lock: */
-struct bl_region *bl_region_find(struct belay *b, uint64_t cookie);
+/* table.c; under the lock: */
+/* Room for so many more regions, and of these so many with a slot of their own. */
+int bl_table_reserve(struct belay *b, size_t regions, size_t slots);
+/* A region is on its way: a new one, or a part of a whole. */
+void bl_table_expect(struct belay *b, struct bl_region *region,
+		     const struct bl_region *whole);
+/* Its id is known, the program may use it; true: there are requests for it. */
+bool bl_table_arrived(struct belay *b, struct bl_region *region);
+/* It is over, its requests are answered; the object stays the program's. */
+void bl_table_leave(struct belay *b, struct bl_region *region);
+/* The same, and nobody knows the object any more. */
+void bl_table_remove(struct belay *b, struct bl_region *region);
+uint64_t bl_table_cookie(const struct belay *b, const struct bl_region *region);
+/* NULL: no region has that cookie any more. */
+struct bl_slot *bl_table_slot(struct belay *b, uint64_t cookie);
+struct bl_region *bl_table_find(struct belay *b, uint64_t id, uint64_t cookie);
+
+/* region.c */
+struct bl_region *bl_region_new(struct belay *b, const struct belay_range *range);
+/* What the kernel said of a new region; the word must lie in the mapping. */
+int bl_region_accept(struct belay *b, struct belay_region *r, uint32_t word,
+		     uint64_t expected, uint64_t id);
+/* Under the lock: */
 void bl_regions_unregister_all(struct belay *b);
 void bl_regions_fini(struct belay *b);
 
@@ -201,6 +247,8 @@ int bl_refuse(struct belay_refusal *why, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 int bl_refuse_range(struct belay_refusal *why, int error, const void *addr,
 		    size_t len, uint32_t flags);
+int bl_refuse_trim(struct belay_refusal *why, int error, const void *addr,
+		   size_t len);
 int bl_refuse_limit(const struct belay *b, struct belay_refusal *why,
 		    const struct belay_register_entry *e);
 int bl_refuse_by_daemon(struct belay_refusal *why, const struct bl_error *m);

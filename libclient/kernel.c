@@ -93,6 +93,23 @@ int bl_kernel_check(int fd, struct belay_region_entry *entry)
 	return act_on(fd, BELAY_CHECK, entry);
 }
 
+int bl_kernel_trim(int fd, struct belay_trim_entry *entry)
+{
+	struct belay_trim arg;
+	int err;
+
+	do {
+		arg = (struct belay_trim){
+			.size = sizeof(arg),
+			.entries = (uintptr_t)entry,
+			.count = 1,
+			.entry_size = sizeof(*entry),
+		};
+		err = call(fd, BELAY_TRIM, &arg);
+	} while (err == -EINTR && !arg.done);
+	return arg.done ? entry->status : err;
+}
+
 int bl_kernel_usage(int fd, struct belay_level *levels, uint32_t *count)
 {
 	struct belay_usage arg = {

@@ -23,6 +23,7 @@ int bl_kernel_commit(int fd, struct belay_region_entry *entry);
 /* 1 to BELAY_MAX_BATCH of this session's; each is let go of, whatever it was. */
 int bl_kernel_unregister(int fd, struct belay_region_entry *entries, uint32_t count);
 int bl_kernel_check(int fd, struct belay_region_entry *entry);
+int bl_kernel_trim(int fd, struct belay_trim_entry *entry);
 /* *count in: room; out: levels there are. */
 int bl_kernel_usage(int fd, struct belay_level *levels, uint32_t *count);
 

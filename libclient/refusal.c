@@ -30,15 +30,17 @@ int bl_refuse(struct belay_refusal *why, int error, const char *fmt, ...)
 	return error;
 }
 
+#define HOW	(BELAY_PIN | BELAY_TRACK | BELAY_WATCH)
+
 /* What each errno of BELAY_REGISTER means to somebody who has a range. */
 static const char *meaning(int error, uint32_t flags)
 {
 	switch (-error) {
 	case EINVAL:
-		if (!(flags & BELAY_PIN) == !(flags & BELAY_TRACK))
-			return "the flags must say either BELAY_PIN or BELAY_TRACK";
-		if (flags & ~(BELAY_PIN | BELAY_TRACK | BELAY_WRITE))
+		if (flags & ~(HOW | BELAY_WRITE | BELAY_TRANSIENT))
 			return "unknown flags";
+		if (!(flags & HOW) || flags & HOW & ((flags & HOW) - 1))
+			return "the flags must say one of BELAY_PIN, BELAY_TRACK and BELAY_WATCH";
 		return "address and length must be multiples of the page size, and the length not 0";
 	case EFAULT:
 		return flags & BELAY_WRITE ?
@@ -75,6 +77,45 @@ int bl_refuse_range(struct belay_refusal *why, int error, const void *addr,
 	return bl_refuse(why, error, "%#" PRIxPTR "-%#" PRIxPTR ": %s",
 			 (uintptr_t)addr, (uintptr_t)addr + len,
 			 text ? text : strerror(-error));
+}
+
+/* What those of BELAY_TRIM mean that mean something else there. */
+static const char *trim_meaning(int error)
+{
+	switch (-error) {
+	case EINVAL:
+		return "the part must be made of whole pages inside the region, and not be all of it, and a tracked region must have been committed";
+	case EDQUOT:
+		return "what is left are two regions, and a limit allows no more; unregister another, or let go up to one end of the region";
+	case ESTALE:
+		return "more of the region is lost than this; trim all that is lost, or unregister the region";
+	case EBUSY:
+		return "the region is recalled: it is wanted back as a whole, so unregister it";
+	case ENOENT:
+		return "nothing is left of the region: it was released, or trimmed before";
+	case EAGAIN:
+		return "the kernel cannot tell just now what is lost; try again in a moment";
+	case ENOMEM:
+		return "out of memory";
+	case EOPNOTSUPP:
+		return "the kernel module that is loaded cannot do this: install a newer one";
+	default:
+		return meaning(error, BELAY_PIN);
+	}
+}
+
+int bl_refuse_trim(struct belay_refusal *why, int error, const void *addr,
+		   size_t len)
+{
+	const char *text = trim_meaning(error);
+
+	if (why)
+		bl_refuse(why, error, "%#" PRIxPTR "-%#" PRIxPTR ": %s",
+			  (uintptr_t)addr, (uintptr_t)addr + len,
+			  text ? text : strerror(-error));
+	if (why && error == -EDQUOT)
+		why->resource = BELAY_RESOURCE_REGIONS;
+	return error;
 }
 
 void bl_account_name(const struct belay *b, uint64_t account, char *ret,

@@ -11,84 +11,9 @@
 #include "internal.h"
 #include "kernel.h"
 
-#define SLOTS_AT_FIRST		64
-#define UNREGISTER_AT_ONCE	256	/* 16 bytes of stack each */
-#define FLAGS_KNOWN	(BELAY_PIN | BELAY_TRACK | BELAY_WRITE)
-#define FLAGS_HOW	(BELAY_PIN | BELAY_TRACK)
-
-static struct bl_region *to_region(struct belay_region *r)
-{
-	return (struct bl_region *)r;
-}
-
-static uint64_t cookie_of(const struct belay *b, uint32_t slot)
-{
-	return (uint64_t)b->slots[slot].generation << 32 | slot;
-}
-
-struct bl_region *bl_region_find(struct belay *b, uint64_t cookie)
-{
-	uint32_t slot = (uint32_t)cookie;
-
-	if (slot >= b->slot_count || b->slots[slot].generation != cookie >> 32)
-		return NULL;
-	return b->slots[slot].region;
-}
-
-/* Makes room for n more regions. */
-static int reserve_slots(struct belay *b, size_t n)
-{
-	uint32_t old = b->slot_count, i;
-	struct bl_slot *slots;
-	size_t want;
-
-	if (n <= b->free_slots)
-		return 0;
-	if (n > BL_NO_SLOT / 4 - old)
-		return -ENOMEM;
-	want = old + n - b->free_slots;
-	if (want < 2 * (size_t)old)
-		want = 2 * (size_t)old;
-	if (want < SLOTS_AT_FIRST)
-		want = SLOTS_AT_FIRST;
-	slots = reallocarray(b->slots, want, sizeof(*slots));
-	if (!slots)
-		return -ENOMEM;
-	for (i = old; i < want; i++)
-		slots[i] = (struct bl_slot){
-			.generation = 1,
-			.next_free = i + 1 < want ? i + 1 : b->free_slot,
-		};
-	b->slots = slots;
-	b->slot_count = (uint32_t)want;
-	b->free_slot = old;
-	b->free_slots += (uint32_t)want - old;
-	return 0;
-}
-
-static void take_slot(struct belay *b, struct bl_region *region)
-{
-	uint32_t slot = b->free_slot;
-
-	b->free_slot = b->slots[slot].next_free;
-	b->free_slots--;
-	b->slots[slot].region = region;
-	region->slot = slot;
-}
-
-/* Under the lock: the region leaves the handle, and its requests are answered. */
-static void detach(struct belay *b, struct bl_region *region)
-{
-	struct bl_slot *slot = &b->slots[region->slot];
-
-	bl_requests_forget(region);
-	slot->region = NULL;
-	if (++slot->generation == 0)
-		slot->generation = 1;
-	slot->next_free = b->free_slot;
-	b->free_slot = region->slot;
-	b->free_slots++;
-}
+#define UNREGISTER_AT_ONCE	256	/* 32 bytes of stack each */
+#define FLAGS_HOW	(BELAY_PIN | BELAY_TRACK | BELAY_WATCH)
+#define FLAGS_KNOWN	(FLAGS_HOW | BELAY_WRITE | BELAY_TRANSIENT)
 
 /*
  * Closing the session's descriptor is not enough to end it: a forked child may
@@ -97,14 +22,15 @@ static void detach(struct belay *b, struct bl_region *region)
 void bl_regions_unregister_all(struct belay *b)
 {
 	struct belay_region_entry entries[UNREGISTER_AT_ONCE];
-	uint32_t i, n = 0;
+	struct bl_region *region;
+	uint32_t n = 0;
 
-	for (i = 0; i < b->slot_count; i++) {
-		if (b->slots[i].region)
+	LIST_FOREACH(region, &b->regions, in_handle) {
+		if (region->life == BL_LIVE)
 			entries[n++] = (struct belay_region_entry){
-				.region = b->slots[i].region->pub.id,
+				.region = region->pub.id,
 			};
-		if (n == UNREGISTER_AT_ONCE || (n && i + 1 == b->slot_count)) {
+		if (n == UNREGISTER_AT_ONCE || (n && !LIST_NEXT(region, in_handle))) {
 			bl_kernel_unregister(b->session_fd, entries, n);
 			n = 0;
 		}
@@ -113,10 +39,13 @@ void bl_regions_unregister_all(struct belay *b)
 
 void bl_regions_fini(struct belay *b)
 {
-	uint32_t i;
+	struct bl_region *region;
 
-	for (i = 0; i < b->slot_count; i++)
-		free(b->slots[i].region);
+	while ((region = LIST_FIRST(&b->regions))) {
+		LIST_REMOVE(region, in_handle);
+		free(region);
+	}
+	free(b->buckets);
 	free(b->slots);
 }
 
@@ -124,10 +53,11 @@ static bool flags_are_valid(uint32_t flags)
 {
 	uint32_t how = flags & FLAGS_HOW;
 
-	return !(flags & ~FLAGS_KNOWN) && (how == BELAY_PIN || how == BELAY_TRACK);
+	return !(flags & ~FLAGS_KNOWN) &&
+	       (how == BELAY_PIN || how == BELAY_TRACK || how == BELAY_WATCH);
 }
 
-static struct bl_region *new_region(struct belay *b, const struct belay_range *range)
+struct bl_region *bl_region_new(struct belay *b, const struct belay_range *range)
 {
 	struct bl_region *region = calloc(1, sizeof(*region));
 
@@ -148,7 +78,7 @@ static int give_back(struct belay_range *ranges, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		free(to_region(ranges[i].region));
+		free(bl_region(ranges[i].region));
 		ranges[i].region = NULL;
 		ranges[i].error = -ENOMEM;
 	}
@@ -174,7 +104,7 @@ static int allocate(struct belay *b, struct belay_range *ranges, size_t n,
 
 		if (!flags_are_valid(ranges[i].flags))
 			continue;
-		region = new_region(b, &ranges[i]);
+		region = bl_region_new(b, &ranges[i]);
 		if (!region)
 			return give_back(ranges, n);
 		ranges[i].region = &region->pub;
@@ -182,7 +112,7 @@ static int allocate(struct belay *b, struct belay_range *ranges, size_t n,
 		valid++;
 	}
 	room = valid < BELAY_MAX_BATCH ? (uint32_t)valid : BELAY_MAX_BATCH;
-	if (reserve_slots(b, valid))
+	if (bl_table_reserve(b, valid, valid))
 		return give_back(ranges, n);
 	if (room > 1) {
 		*entries = reallocarray(NULL, room, sizeof(**entries));
@@ -191,7 +121,7 @@ static int allocate(struct belay *b, struct belay_range *ranges, size_t n,
 	}
 	for (i = 0; i < n; i++)
 		if (ranges[i].region)
-			take_slot(b, to_region(ranges[i].region));
+			bl_table_expect(b, bl_region(ranges[i].region), NULL);
 	if (room)
 		*ret_room = room;
 	return 0;
@@ -204,23 +134,30 @@ static void fill_entry(const struct belay *b, const struct belay_region *r,
 		.addr = (uintptr_t)r->addr,
 		.len = r->len,
 		.cookie = cookie,
-		.kind = r->flags & BELAY_PIN ? BELAY_PINNED : BELAY_TRACKED,
-		.flags = r->flags & BELAY_WRITE ? BELAY_REGION_WRITE : 0,
+		.kind = r->flags & BELAY_PIN ? BELAY_PINNED :
+			r->flags & BELAY_TRACK ? BELAY_TRACKED : BELAY_WATCHED,
+		.flags = (r->flags & BELAY_WRITE ? BELAY_REGION_WRITE : 0) |
+			 (r->flags & BELAY_TRANSIENT ? BELAY_REGION_TRANSIENT : 0),
 	};
 }
 
-/* What the kernel says of one region; the word must lie in the mapping. */
+int bl_region_accept(struct belay *b, struct belay_region *r, uint32_t word,
+		     uint64_t expected, uint64_t id)
+{
+	if (word >= b->words_len / sizeof(uint64_t) || !expected)
+		return -EPROTO;
+	r->word = b->words + word;
+	r->expected = expected;
+	r->id = id;
+	return 0;
+}
+
 static int accept_entry(struct belay *b, struct belay_region *r,
 			const struct belay_register_entry *e)
 {
 	if (e->status)
 		return e->status < 0 && e->status >= -4095 ? e->status : -EPROTO;
-	if (e->word >= b->words_len / sizeof(uint64_t) || !e->expected)
-		return -EPROTO;
-	r->word = b->words + e->word;
-	r->expected = e->expected;
-	r->id = e->region;
-	return 0;
+	return bl_region_accept(b, r, e->word, e->expected, e->region);
 }
 
 static void explain(struct belay *b, struct belay_refusal *why, int err,
@@ -253,7 +190,7 @@ static long register_chunk(struct belay *b, struct belay_range *ranges, size_t n
 		if (ranges[i].region) {
 			struct belay_region *r = ranges[i].region;
 
-			fill_entry(b, r, cookie_of(b, to_region(r)->slot),
+			fill_entry(b, r, bl_table_cookie(b, bl_region(r)),
 				   &entries[count++]);
 		}
 	pthread_mutex_unlock(&b->lock);
@@ -272,13 +209,13 @@ static long register_chunk(struct belay *b, struct belay_range *ranges, size_t n
 					      (err ? err : -EPROTO);
 		}
 		if (!ranges[i].error) {
-			wake |= bl_requests_publish(to_region(r));
+			wake |= bl_table_arrived(b, bl_region(r));
 			good++;
 			continue;
 		}
 		if (r) {
-			detach(b, to_region(r));
-			free(to_region(r));
+			bl_table_remove(b, bl_region(r));
+			free(bl_region(r));
 			ranges[i].region = NULL;
 		}
 		if (*why) {
@@ -357,27 +294,84 @@ int belay_commit(struct belay_region *r)
 	return bl_kernel_commit(r->belay->session_fd, &e);
 }
 
+/* Of a region of this handle, not twice in one call. Under the lock. */
+static int claim(struct belay *b, struct belay_region *r)
+{
+	if (!r)
+		return 0;
+	if (r->belay != b || bl_region(r)->going)
+		return -EINVAL;
+	bl_region(r)->going = true;
+	return 0;
+}
+
+/*
+ * Unregisters the next regions, as many as fit; *pos moves on. Those that are
+ * over already have nothing left in the kernel. Of a region of this session it
+ * cannot fail; if the address space has ended, nothing is held either.
+ */
+static void unregister_chunk(struct belay *b, struct belay_range *ranges, size_t n,
+			     size_t *pos)
+{
+	struct belay_region_entry entries[UNREGISTER_AT_ONCE];
+	size_t first = *pos, i;
+	struct bl_region *region;
+	uint32_t count = 0;
+
+	pthread_mutex_lock(&b->lock);
+	for (i = first; i < n && count < UNREGISTER_AT_ONCE; i++) {
+		region = bl_region(ranges[i].region);
+		if (region && !ranges[i].error && region->life == BL_LIVE)
+			entries[count++] = (struct belay_region_entry){
+				.region = region->pub.id,
+			};
+	}
+	pthread_mutex_unlock(&b->lock);
+	*pos = i;
+	if (count)
+		bl_kernel_unregister(b->session_fd, entries, count);
+	pthread_mutex_lock(&b->lock);
+	for (i = first; i < *pos; i++) {
+		region = bl_region(ranges[i].region);
+		if (!region || ranges[i].error)
+			continue;
+		bl_table_remove(b, region);
+		free(region);
+		ranges[i].region = NULL;
+	}
+	bl_connection_flush(b);
+	pthread_mutex_unlock(&b->lock);
+}
+
+long belay_unregister_many(struct belay *b, struct belay_range *ranges, size_t n)
+{
+	size_t i, pos = 0;
+	long good = 0;
+	BL_KEEP_ERRNO;
+
+	if (!bl_is_mine(b)) {
+		for (i = 0; i < n; i++)
+			ranges[i].error = -EXDEV;
+		return -EXDEV;
+	}
+	pthread_mutex_lock(&b->lock);
+	for (i = 0; i < n; i++) {
+		ranges[i].error = claim(b, ranges[i].region);
+		good += ranges[i].region && !ranges[i].error;
+	}
+	pthread_mutex_unlock(&b->lock);
+	while (pos < n)
+		unregister_chunk(b, ranges, n, &pos);
+	return good;
+}
+
 int belay_unregister(struct belay_region *r)
 {
-	struct belay_region_entry e;
-	struct belay *b;
-	BL_KEEP_ERRNO;
+	struct belay_range range = { .region = r };
+	long n;
 
 	if (!r)
 		return 0;
-	b = r->belay;
-	if (!bl_is_mine(b))
-		return -EXDEV;
-	e = (struct belay_region_entry){ .region = r->id };
-	/*
-	 * Of a region of this session it cannot fail; if the address space has
-	 * ended, nothing is held either.
-	 */
-	bl_kernel_unregister(b->session_fd, &e, 1);
-	pthread_mutex_lock(&b->lock);
-	detach(b, to_region(r));
-	bl_connection_flush(b);
-	pthread_mutex_unlock(&b->lock);
-	free(to_region(r));
-	return 0;
+	n = belay_unregister_many(r->belay, &range, 1);
+	return n < 0 ? (int)n : range.error;
 }

@@ -2,15 +2,17 @@
 /*
  * Revoke requests: from the socket to the program, and its word back.
  *
- *	arrives -> PARKED (its region is still being registered)
+ *	arrives -> PARKED (its region may be on its way: see table.c)
  *	        -> QUEUED -> HELD -> DONE
  *	        -> DONE   (its region is gone: answered at once)
  *
- * A request is answered once: by belay_ack(), or by the unregistering of its
- * region, whichever comes first. The answer is DUE until it could be sent, SENT
+ * A request is answered once: by belay_ack(), or by the unregistering or the
+ * trimming of its region, whichever comes first. The answer is DUE until it could be sent, SENT
  * until the daemon confirms it, and DUE again when the connection breaks before
  * that. The daemon sends every open request again after a reconnect; what is
- * known by its number is not shown to the program twice.
+ * known by its number is not shown to the program twice. Unless more is lost
+ * than before: then the program gets a request for that, of the same number, and
+ * acknowledges each.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -27,13 +29,37 @@ static void put_request(struct belay_request *req)
 	free(req);
 }
 
+/* A loss, or a recall? Regions can be recalled that are lost in part. */
+static struct bl_acked *acked_of(struct bl_region *region, const struct bl_revoke *m)
+{
+	return m->reason < BELAY_REASON_ADMIN ? &region->acked_loss :
+						&region->acked_recall;
+}
+
+static bool is_same_loss(const struct bl_revoke *a, const struct bl_revoke *b)
+{
+	return a->lost_addr == b->lost_addr && a->lost_len == b->lost_len;
+}
+
+static bool is_acked(struct bl_region *region, const struct bl_revoke *m)
+{
+	const struct bl_acked *a = acked_of(region, m);
+
+	return a->request == m->request && a->lost_addr == m->lost_addr &&
+	       a->lost_len == m->lost_len;
+}
+
 /* The answer is to be sent; bl_connection_flush() does it. */
 static void answer(struct belay_request *req)
 {
 	if (req->answer != BL_UNANSWERED)
 		return;
 	if (req->region)
-		req->region->acked = req->message.request;
+		*acked_of(req->region, &req->message) = (struct bl_acked){
+			.request = req->message.request,
+			.lost_addr = req->message.lost_addr,
+			.lost_len = req->message.lost_len,
+		};
 	req->answer = BL_DUE;
 	TAILQ_INSERT_TAIL(&req->belay->due, req, in_acks);
 }
@@ -44,13 +70,35 @@ static void enqueue(struct belay_request *req)
 	TAILQ_INSERT_TAIL(&req->belay->queued, req, in_queue);
 }
 
-static bool is_known(const struct bl_region *region, uint64_t id)
+/*
+ * Is there nothing new in this? What the program has not seen yet is brought
+ * up to date; if more is lost than it knows, it gets another.
+ */
+static bool is_known(struct bl_region *region, const struct bl_revoke *m)
 {
-	const struct belay_request *req;
+	struct belay_request *req;
 
-	LIST_FOREACH(req, &region->requests, in_region)
-		if (req->message.request == id)
+	LIST_FOREACH(req, &region->requests, in_region) {
+		if (req->message.request != m->request)
+			continue;
+		if (req->where == BL_QUEUED)
+			req->message = *m;
+		if (is_same_loss(&req->message, m))
 			return true;
+	}
+	return false;
+}
+
+static bool is_parked(const struct bl_slot *slot, const struct bl_revoke *m)
+{
+	struct belay_request *req;
+
+	for (req = slot->parked; req; req = req->next_parked)
+		if (req->message.region == m->region &&
+		    req->message.request == m->request) {
+			req->message = *m;
+			return true;
+		}
 	return false;
 }
 
@@ -60,42 +108,49 @@ static bool is_known(const struct bl_region *region, uint64_t id)
  */
 int bl_requests_receive(struct belay *b, const struct bl_revoke *m)
 {
-	struct bl_region *region = bl_region_find(b, m->cookie);
+	struct bl_region *region = bl_table_find(b, m->region, m->cookie);
+	struct bl_slot *slot = bl_table_slot(b, m->cookie);
 	struct belay_request *req;
 
-	if (region && is_known(region, m->request))
+	if (region ? is_known(region, m) : slot && is_parked(slot, m))
 		return 0;
-	if (region && region->live && region->pub.id != m->region)
-		region = NULL;
 	req = calloc(1, sizeof(*req));
 	if (!req)
 		return -ENOMEM;
 	req->belay = b;
 	req->message = *m;
-	req->where = BL_DONE;
-	req->region = region;
-	LIST_INSERT_HEAD(region ? &region->requests : &b->orphans, req, in_region);
-	if (!region || region->acked == m->request)
-		answer(req);
-	else if (region->live)
-		enqueue(req);
-	else
+	LIST_INSERT_HEAD(&b->orphans, req, in_region);
+	if (region) {
+		bl_request_adopt(region, req);
+	} else if (slot && slot->coming) {
 		req->where = BL_PARKED;
+		req->next_parked = slot->parked;
+		slot->parked = req;
+	} else {
+		bl_request_orphan(req);
+	}
 	return req->where == BL_QUEUED;
 }
 
-/* A region can be used by the program now; true: there are requests for it. */
-bool bl_requests_publish(struct bl_region *region)
+/* Its region is known now. */
+void bl_request_adopt(struct bl_region *region, struct belay_request *req)
 {
-	struct belay_request *req;
-	bool any = false;
-
-	region->live = true;
-	LIST_FOREACH(req, &region->requests, in_region) {
+	LIST_REMOVE(req, in_region);
+	LIST_INSERT_HEAD(&region->requests, req, in_region);
+	req->region = region;
+	if (is_acked(region, &req->message)) {
+		req->where = BL_DONE;
+		answer(req);
+	} else {
 		enqueue(req);
-		any = true;
 	}
-	return any;
+}
+
+/* Its region is gone: what was asked is done. */
+void bl_request_orphan(struct belay_request *req)
+{
+	req->where = BL_DONE;
+	answer(req);
 }
 
 /* A region goes: what was asked of it is done. */
@@ -152,14 +207,13 @@ static void free_all(struct bl_region_requests *requests)
 	}
 }
 
-/* The handle goes, and every request with it. */
+/* The handle goes, and every request with it. Parked ones are orphans, too. */
 void bl_requests_fini(struct belay *b)
 {
-	uint32_t i;
+	struct bl_region *region;
 
-	for (i = 0; i < b->slot_count; i++)
-		if (b->slots[i].region)
-			free_all(&b->slots[i].region->requests);
+	LIST_FOREACH(region, &b->regions, in_handle)
+		free_all(&region->requests);
 	free_all(&b->orphans);
 }
 

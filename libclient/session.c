@@ -111,6 +111,7 @@ static int new_handle(struct belay **ret)
 	b->open_timeout = -ETIMEDOUT;
 	TAILQ_INIT(&b->queued);
 	LIST_INIT(&b->orphans);
+	LIST_INIT(&b->regions);
 	TAILQ_INIT(&b->due);
 	TAILQ_INIT(&b->sent);
 	pthread_mutex_init(&b->lock, NULL);

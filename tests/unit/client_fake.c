@@ -26,6 +26,12 @@ static uint64_t next_region = 1;
 #define WORD(region)	((uint32_t)((region) % BELAY_WORDS_MAX))
 #define GENERATION	(UINT64_C(7) << 32)
 
+/* Where the last regions are. */
+#define SPANS	1024
+static struct span {
+	uint64_t addr, len;
+} spans[SPANS];
+
 static int is_session(int fd)
 {
 	struct stat st;
@@ -84,6 +90,9 @@ static void register_one(int fd, struct belay_register_entry *e)
 	fake_kernel.live++;
 	fake_kernel.last_cookie = e->cookie;
 	fake_kernel.last_region = e->region;
+	fake_kernel.last_kind = e->kind;
+	fake_kernel.last_flags = e->flags;
+	spans[e->region % SPANS] = (struct span){ e->addr, e->len };
 }
 
 int bl_kernel_register(int fd, struct belay_register_entry *entries,
@@ -122,8 +131,10 @@ int bl_kernel_unregister(int fd, struct belay_region_entry *entries, uint32_t co
 	uint32_t i;
 
 	CHECK(count >= 1 && count <= BELAY_MAX_BATCH);
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
 		CHECK_EQ(pwrite(fd, &released, 8, WORD(entries[i].region) * 8), 8);
+		spans[entries[i].region % SPANS].len = 0;
+	}
 	pthread_mutex_lock(&kernel_lock);
 	fake_kernel.live -= count;
 	fake_kernel.unregisters += count;
@@ -131,10 +142,53 @@ int bl_kernel_unregister(int fd, struct belay_region_entry *entries, uint32_t co
 	return 0;
 }
 
+static void make_part(int fd, struct belay_part *p, uint64_t addr, uint64_t end)
+{
+	*p = (struct belay_part){ 0 };
+	if (addr >= end)
+		return;
+	p->region = next_region++;
+	p->expected = GENERATION;
+	p->addr = addr;
+	p->len = end - addr;
+	p->word = WORD(p->region);
+	CHECK_EQ(pwrite(fd, &p->expected, 8, p->word * 8), 8);
+	spans[p->region % SPANS] = (struct span){ addr, end - addr };
+	fake_kernel.live++;
+}
+
+int bl_kernel_trim(int fd, struct belay_trim_entry *e)
+{
+	uint64_t released = GENERATION | BELAY_WORD_RELEASED;
+	struct span *s = &spans[e->region % SPANS];
+	int err = fake_kernel.trim_status;
+
+	pthread_mutex_lock(&kernel_lock);
+	fake_kernel.trims++;
+	if (!err && !s->len)
+		err = -ENOENT;
+	if (!err && (!e->len || e->addr % 4096 || e->len % 4096 || e->addr < s->addr ||
+		     e->addr + e->len > s->addr + s->len || e->len == s->len))
+		err = -EINVAL;
+	if (!err) {
+		make_part(fd, &e->before, s->addr, e->addr);
+		make_part(fd, &e->after, e->addr + e->len, s->addr + s->len);
+		CHECK_EQ(pwrite(fd, &released, 8, WORD(e->region) * 8), 8);
+		s->len = 0;
+		fake_kernel.live--;
+		if (fake_kernel.trimmed)
+			fake_kernel.trimmed(e);
+	}
+	pthread_mutex_unlock(&kernel_lock);
+	return err;
+}
+
 int bl_kernel_check(int fd, struct belay_region_entry *entry)
 {
 	fake_kernel.checks++;
 	entry->state = fake_kernel.check_state;
+	entry->lost_addr = fake_kernel.lost_addr;
+	entry->lost_len = fake_kernel.lost_len;
 	return fake_kernel.check_status;
 }
 
@@ -413,6 +467,24 @@ void fake_revoke_cookie(struct fake_daemon *d, uint64_t request, uint64_t region
 		.deadline = 12345,
 		.reason = BELAY_REASON_ADMIN,
 		.escalation = BL_KILL,
+	};
+
+	fake_send(d->newest, &m, sizeof(m), -1);
+}
+
+void fake_lose(struct fake_daemon *d, uint64_t request, uint64_t region,
+	       const void *addr, size_t len)
+{
+	struct bl_revoke m = {
+		.msg.type = BL_REVOKE,
+		.request = request,
+		.session = FAKE_SESSION,
+		.region = region,
+		.cookie = fake_kernel.last_cookie,
+		.lost_addr = (uintptr_t)addr,
+		.lost_len = len,
+		.reason = BELAY_REASON_UNMAPPED,
+		.escalation = BL_KEEP,
 	};
 
 	fake_send(d->newest, &m, sizeof(m), -1);

@@ -51,6 +51,9 @@ void fake_grant(int fd, const struct bl_msg *to, int session_fd);
 int fake_session_fd(void);
 /* A revoke request for the region registered last, to the newest connection. */
 void fake_revoke(struct fake_daemon *d, uint64_t request, const struct belay_region *r);
+/* The same for a loss, also of a part of what was registered last. */
+void fake_lose(struct fake_daemon *d, uint64_t request, uint64_t region,
+	       const void *addr, size_t len);
 void fake_revoke_cookie(struct fake_daemon *d, uint64_t request, uint64_t region,
 			uint64_t cookie);
 unsigned int fake_count(const unsigned int *counter);
@@ -67,8 +70,14 @@ struct fake_kernel {
 	unsigned int checks, registers, unregisters, largest;
 	unsigned int live;		/* regions registered now */
 	uint64_t last_cookie, last_region;
+	uint32_t last_kind, last_flags;
+	uint64_t lost_addr, lost_len;	/* answer of BELAY_CHECK */
+	int trim_status;
+	unsigned int trims;
 	/* Called before BELAY_REGISTER returns. */
 	void (*before_return)(const struct belay_register_entry *e);
+	/* Called before BELAY_TRIM returns. */
+	void (*trimmed)(const struct belay_trim_entry *e);
 };
 extern struct fake_kernel fake_kernel;
 

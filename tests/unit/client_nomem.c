@@ -136,8 +136,47 @@ TEST(register_nomem, "registering that runs out of memory registers nothing")
 		belay_close(b);
 	}
 	CHECK_EQ(got, 100);
-	CHECK_EQ(n, 103); /* a hundred objects, their slots, the entries */
+	CHECK_EQ(n, 104); /* a hundred objects, table and slots, the entries */
 	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(trim_nomem, "a trim that runs out of memory changes nothing")
+{
+	struct belay_region *r, *before = NULL, *after = NULL, *more[62];
+	struct fake_daemon *d = fake_start();
+	struct belay *b;
+	int i, n, err = -ENOMEM;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	/* The table is full: it has to grow. */
+	for (i = 0; i < 62; i++)
+		CHECK_OK(belay_register(b, buffer, sizeof(buffer), BELAY_PIN, NULL,
+					&more[i], NULL));
+	CHECK_OK(belay_register(b, buffer, sizeof(buffer), BELAY_PIN, NULL, &r, NULL));
+	for (n = 1; err; n++) {
+		CHECK_LE(n, 10);
+		arm(n);
+		err = belay_trim(r, buffer + 4096, 4096, &before, &after, NULL);
+		if (disarm()) {
+			CHECK_EQ(err, -ENOMEM);
+			CHECK(!before && !after && belay_valid(r));
+			CHECK_EQ(fake_kernel.trims, 0);
+			CHECK_EQ(fake_kernel.live, 63);
+		} else {
+			CHECK_OK(err);
+			break;
+		}
+	}
+	CHECK_EQ(n, 4);		/* two objects and the table */
+	CHECK(belay_valid(before) && belay_valid(after) && !belay_valid(r));
+	arm(1);			/* letting go needs nothing */
+	CHECK_OK(belay_unregister(r));
+	CHECK_OK(belay_unregister(before));
+	CHECK(!disarm());
+	CHECK_EQ(fake_kernel.live, 63);
+	belay_close(b);
+	CHECK_EQ(fake_kernel.live, 0);
 	fake_stop(d);
 }
 

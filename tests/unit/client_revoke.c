@@ -254,6 +254,275 @@ TEST(early_request, "a request that overtakes the registration waits for it")
 	fake_stop(d);
 }
 
+/* The next request: this part is lost. */
+static struct belay_request *expect_lost(struct belay *b, struct belay_region *r,
+					 const void *addr, size_t len)
+{
+	struct belay_request_info info = { .size = sizeof(info) };
+	struct belay_request *req = NULL;
+
+	CHECK_OK(belay_get_request(b, &req));
+	CHECK_OK(belay_request_info(req, &info));
+	CHECK(info.region == r);
+	CHECK_EQ(info.reason, BELAY_REASON_UNMAPPED);
+	CHECK(info.lost_addr == addr);
+	CHECK_EQ(info.lost_len, len);
+	return req;
+}
+
+TEST(more_lost, "when more is lost the program is told, once, of what it did not know")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_request *first, *second, *none;
+	struct belay_region *r;
+	struct belay *b;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	r = register_one(b);
+	/* Not fetched yet: it is one request, brought up to date. */
+	fake_lose(d, 5, r->id, buffer, 4096);
+	dispatch(b, 1);
+	fake_lose(d, 5, r->id, buffer, 8192);
+	dispatch_nothing(b);
+	first = expect_lost(b, r, buffer, 8192);
+	CHECK_EQ(belay_get_request(b, &none), -EAGAIN);
+	/* The program has it: another one, and the first says what it said. */
+	fake_lose(d, 5, r->id, buffer, 8192);
+	dispatch_nothing(b);
+	fake_lose(d, 5, r->id, buffer, 12288);
+	dispatch(b, 1);
+	second = expect_lost(b, r, buffer, 12288);
+	CHECK_EQ(belay_get_request(b, &none), -EAGAIN);
+	/* Each is acknowledged; what was acknowledged is not shown again. */
+	CHECK_OK(belay_ack(first));
+	CHECK_OK(belay_ack(second));
+	CHECK_SOON(fake_count(&d->acks) == 2, 5);
+	dispatch_nothing(b);
+	fake_lose(d, 5, r->id, buffer, 12288);
+	dispatch_until(b, &d->acks, 3);
+	CHECK_EQ(belay_get_request(b, &none), -EAGAIN);
+	fake_lose(d, 5, r->id, buffer, 16384);
+	dispatch(b, 1);
+	CHECK_OK(belay_ack(expect_lost(b, r, buffer, 16384)));
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(acked_both, "the ack of a recall and that of a loss are remembered apart")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_request *recall, *loss;
+	struct belay_region *r;
+	struct belay *b;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	r = register_one(b);
+	fake_revoke(d, 3, r);
+	fake_lose(d, 5, r->id, buffer, 4096);
+	dispatch(b, 2);
+	CHECK_OK(belay_get_request(b, &recall));
+	CHECK_OK(belay_get_request(b, &loss));
+	CHECK_OK(belay_ack(loss));
+	CHECK_OK(belay_ack(recall));
+	dispatch_until(b, &d->acks, 2);
+	dispatch_nothing(b);
+	fake_lose(d, 5, r->id, buffer, 4096);
+	fake_revoke(d, 3, r);
+	dispatch_until(b, &d->acks, 4);
+	CHECK_EQ(belay_get_request(b, &recall), -EAGAIN);
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(trim_acks, "trimming answers what was asked of the region, seen or not, and nothing twice")
+{
+	struct belay_request_info info = { .size = sizeof(info) };
+	struct belay_region *r, *before, *after;
+	struct fake_daemon *d = fake_start();
+	struct belay_request *seen, *req;
+	struct belay *b;
+	uint64_t id;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	r = register_one(b);
+	fake_lose(d, 5, r->id, buffer + 4096, 4096);
+	dispatch(b, 1);
+	seen = expect_lost(b, r, buffer + 4096, 4096);
+	fake_lose(d, 5, r->id, buffer + 4096, 8192);
+	dispatch(b, 1);
+	CHECK_OK(belay_trim(r, buffer + 4096, 8192, &before, &after, NULL));
+	dispatch_until(b, &d->acks, 2);
+	CHECK_EQ(belay_get_request(b, &req), -EAGAIN);
+	CHECK_OK(belay_request_info(seen, &info));
+	CHECK(!info.region && info.lost_len == 4096);
+	CHECK_OK(belay_ack(seen));
+	dispatch_nothing(b);
+	CHECK_EQ(fake_count(&d->acks), 2);
+	/* One that was on its way when the region ended: it is over. */
+	fake_lose(d, 5, r->id, buffer + 4096, 12288);
+	dispatch_until(b, &d->acks, 3);
+	CHECK_EQ(belay_get_request(b, &req), -EAGAIN);
+	/* The parts are asked for as regions of their own. */
+	fake_lose(d, 6, after->id, buffer + 12288, 4096);
+	dispatch(b, 1);
+	req = expect_lost(b, after, buffer + 12288, 4096);
+	CHECK_OK(belay_unregister(after));
+	CHECK_OK(belay_ack(req));
+	CHECK_OK(belay_unregister(r));
+	fake_lose(d, 7, before->id, buffer, 4096);
+	dispatch(b, 1);
+	CHECK_OK(belay_ack(expect_lost(b, before, buffer, 4096)));
+	/* The last of the family goes; its cookie means nothing any more. */
+	id = before->id;
+	CHECK_OK(belay_unregister(before));
+	dispatch_until(b, &d->acks, 5);
+	fake_lose(d, 8, id, buffer, 4096);
+	dispatch_until(b, &d->acks, 6);
+	CHECK_EQ(belay_get_request(b, &req), -EAGAIN);
+	belay_close(b);
+	fake_stop(d);
+}
+
+/* While BELAY_TRIM runs: requests for both parts, for a stranger, and repeated. */
+static void lose_early(const struct belay_trim_entry *e)
+{
+	uint64_t parts[2] = { e->before.region, e->after.region };
+	int i;
+
+	for (i = 0; i < 4; i++)
+		fake_lose(early_daemon, 20 + i % 2, parts[i % 2], buffer, 4096);
+	fake_lose(early_daemon, 30, 999999, buffer, 4096);
+	for (i = 0; i < 10; i++) {
+		CHECK_EQ(belay_dispatch(early_handle), 0);
+		usleep(2000);
+	}
+}
+
+TEST(early_part, "a request for a part that overtakes the trim waits for it, one for nobody is answered")
+{
+	struct fake_daemon *d = early_daemon = fake_start();
+	struct belay_region *r, *before, *after;
+	struct pollfd p = { .events = POLLIN };
+	struct belay_request_info info = { .size = sizeof(info) };
+	struct belay_request *req;
+	struct belay *b;
+	int i;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	early_handle = b;
+	r = register_one(b);
+	fake_kernel.trimmed = lose_early;
+	CHECK_OK(belay_trim(r, buffer + 4096, 8192, &before, &after, NULL));
+	p.fd = belay_get_fd(b);
+	CHECK_EQ(poll(&p, 1, 1000), 1);
+	dispatch_until(b, &d->acks, 1);
+	CHECK_EQ(d->acked[0], 30);
+	for (i = 0; i < 2; i++) {
+		CHECK_OK(belay_get_request(b, &req));
+		CHECK_OK(belay_request_info(req, &info));
+		CHECK(info.region == before || info.region == after);
+		CHECK_OK(belay_unregister(info.region));
+		CHECK_OK(belay_ack(req));
+	}
+	CHECK_EQ(belay_get_request(b, &req), -EAGAIN);
+	dispatch_until(b, &d->acks, 3);
+	CHECK_OK(belay_unregister(r));
+	belay_close(b);
+	fake_stop(d);
+}
+
+static void *test_word(void *arg)
+{
+	struct belay_region *r = arg;
+
+	while (belay_valid(r))
+		;
+	CHECK_EQ(belay_check(r), BELAY_RELEASED);
+	return NULL;
+}
+
+static struct belay_region *trimmed_by[4];
+
+static void *trim_it(void *arg)
+{
+	struct belay_region *r = arg, *before = NULL, *after = NULL;
+	int err = belay_trim(r, buffer + 4096, 4096, &before, &after, NULL);
+
+	if (err)
+		CHECK_EQ(err, -ENOENT);
+	else
+		CHECK(before && after && belay_valid(before) && belay_valid(after));
+	return err ? NULL : before;
+}
+
+TEST(trim_threads, "of threads that trim one region one succeeds, and who still tests it sees that it is over")
+{
+	struct fake_daemon *d = fake_start();
+	pthread_t testers[2], trimmers[4];
+	struct belay_region *r;
+	struct belay *b;
+	void *part;
+	int round, i, winners;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	for (round = 0; round < 50; round++) {
+		r = register_one(b);
+		winners = 0;
+		for (i = 0; i < 2; i++)
+			CHECK_EQ(pthread_create(&testers[i], NULL, test_word, r), 0);
+		for (i = 0; i < 4; i++)
+			CHECK_EQ(pthread_create(&trimmers[i], NULL, trim_it, r), 0);
+		for (i = 0; i < 4; i++) {
+			CHECK_EQ(pthread_join(trimmers[i], &part), 0);
+			trimmed_by[i] = part;
+			winners += part != NULL;
+		}
+		for (i = 0; i < 2; i++)
+			CHECK_EQ(pthread_join(testers[i], NULL), 0);
+		CHECK_EQ(winners, 1);
+		CHECK_OK(belay_unregister(r));
+	}
+	CHECK_EQ(fake_kernel.live, 100);
+	belay_close(b);
+	CHECK_EQ(fake_kernel.live, 0);
+	fake_stop(d);
+}
+
+TEST(many_parts, "a region trimmed into a thousand parts: each is found by its own request")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_region *r, *before, *parts[500];
+	struct belay_request_info info = { .size = sizeof(info) };
+	struct belay_request *req;
+	struct belay *b;
+	char *big = aligned_alloc(4096, 1002 * 4096);
+	int i;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	CHECK_OK(belay_register(b, big, 1002 * 4096, BELAY_PIN, NULL, &r, NULL));
+	for (i = 0; i < 500; i++) {
+		struct belay_region *whole = r;
+
+		CHECK_OK(belay_trim(whole, big + (2 * i + 1) * 4096, 4096, &before,
+				    &r, NULL));
+		CHECK_OK(belay_unregister(whole));
+		parts[i] = before;
+	}
+	for (i = 499; i >= 0; i -= 7) {
+		fake_lose(d, 100 + i, parts[i]->id, parts[i]->addr, 4096);
+		dispatch(b, 1);
+		CHECK_OK(belay_get_request(b, &req));
+		CHECK_OK(belay_request_info(req, &info));
+		CHECK(info.region == parts[i]);
+		CHECK_OK(belay_ack(req));
+	}
+	CHECK_EQ(fake_kernel.live, 501);
+	belay_close(b);
+	CHECK_EQ(fake_kernel.live, 0);
+	free(big);
+	fake_stop(d);
+}
+
 TEST(reconnect, "a daemon that dies is found again, and an acknowledgement is not lost")
 {
 	struct fake_daemon *d = fake_start();

@@ -414,6 +414,180 @@ TEST(register_very_many, "more than one batch needs more than one call")
 	fake_stop(d);
 }
 
+TEST(kinds, "what is said at registering reaches the module: kind, writing, transience")
+{
+	static const struct {
+		uint32_t flags, kind, kernel_flags;
+	} cases[] = {
+		{ BELAY_PIN, BELAY_PINNED, 0 },
+		{ BELAY_TRACK | BELAY_WRITE, BELAY_TRACKED, BELAY_REGION_WRITE },
+		{ BELAY_WATCH, BELAY_WATCHED, 0 },
+		{ BELAY_WATCH | BELAY_TRANSIENT, BELAY_WATCHED, BELAY_REGION_TRANSIENT },
+		{ BELAY_PIN | BELAY_WRITE | BELAY_TRANSIENT, BELAY_PINNED,
+		  BELAY_REGION_WRITE | BELAY_REGION_TRANSIENT },
+	};
+	struct fake_daemon *d = fake_start();
+	struct belay_region *r;
+	struct belay *b;
+	size_t i;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		CHECK_OK(belay_register(b, buffer, 4096, cases[i].flags, NULL, &r, NULL));
+		CHECK_EQ(fake_kernel.last_kind, cases[i].kind);
+		CHECK_EQ(fake_kernel.last_flags, cases[i].kernel_flags);
+		CHECK_EQ(r->flags, cases[i].flags);
+	}
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(unregister_many, "many regions are let go in few calls, each with its status, those of others left alone")
+{
+	struct fake_daemon *d = fake_start();
+	static struct belay_range ranges[600];
+	struct belay_region *kept, *before, *after;
+	struct belay *b, *other;
+	size_t i;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	CHECK_OK(belay_open(&other, NULL, NULL));
+	for (i = 0; i < 600; i++)
+		ranges[i] = (struct belay_range){ buffer, 4096, BELAY_PIN, 0, NULL, NULL };
+	CHECK_EQ(belay_register_many(b, ranges, 600, NULL), 600);
+	CHECK_OK(belay_unregister(ranges[3].region));
+	ranges[3].region = NULL;
+	CHECK_OK(belay_unregister(ranges[5].region));
+	CHECK_OK(belay_register(other, buffer, 4096, BELAY_PIN, NULL, &kept, NULL));
+	ranges[5].region = kept;
+	/* A handle of which nothing is left is freed as well, without a call. */
+	CHECK_OK(belay_unregister(ranges[7].region));
+	CHECK_OK(belay_register(b, buffer, 8192, BELAY_PIN, NULL, &ranges[7].region, NULL));
+	CHECK_OK(belay_trim(ranges[7].region, buffer, 4096, &before, &after, NULL));
+	CHECK(!before && after);
+	ranges[599].region = ranges[598].region;	/* once too often: leaks one */
+	fake_kernel.unregisters = 0;
+	CHECK_EQ(belay_unregister_many(b, ranges, 600), 597);
+	CHECK_EQ(fake_kernel.unregisters, 596);
+	for (i = 0; i < 600; i++)
+		if (i != 5 && i != 599)
+			CHECK(!ranges[i].error && !ranges[i].region);
+	CHECK_EQ(ranges[5].error, -EINVAL);
+	CHECK(ranges[5].region == kept && belay_valid(kept));
+	CHECK_EQ(ranges[599].error, -EINVAL);
+	CHECK(belay_valid(after));
+	CHECK_EQ(fake_kernel.live, 3);
+	CHECK_EQ(belay_unregister_many(b, NULL, 0), 0);
+	belay_close(b);
+	belay_close(other);
+	CHECK_EQ(fake_kernel.live, 0);
+	fake_stop(d);
+}
+
+TEST(trim, "what is left of a trimmed region is new regions, valid, with its user and flags")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_region *r, *before, *after, *none;
+	int user;
+	struct belay *b;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	CHECK_OK(belay_register(b, buffer, 16384, BELAY_PIN | BELAY_WRITE, &user, &r, NULL));
+	errno = 4711;
+	CHECK_OK(belay_trim(r, buffer + 4096, 8192, &before, &after, NULL));
+	CHECK_EQ(errno, 4711);
+	CHECK(before->addr == buffer && before->len == 4096);
+	CHECK(after->addr == buffer + 12288 && after->len == 4096);
+	CHECK(before->user == &user && after->user == &user);
+	CHECK_EQ(before->flags, BELAY_PIN | BELAY_WRITE);
+	CHECK(before->belay == b && after->belay == b);
+	CHECK(before->id != after->id && before->id != r->id);
+	CHECK(belay_valid(before) && belay_valid(after));
+	CHECK(!belay_valid(r));
+	CHECK_EQ(belay_check(r), BELAY_RELEASED);
+	CHECK_EQ(fake_kernel.live, 2);
+	/* The old handle: no call in the kernel any more. */
+	fake_kernel.trims = fake_kernel.unregisters = 0;
+	CHECK_EQ(belay_trim(r, buffer, 4096, &none, &none, NULL), -ENOENT);
+	CHECK_OK(belay_unregister(r));
+	CHECK_EQ(fake_kernel.trims + fake_kernel.unregisters, 0);
+	/* One of the parts again, and close frees what there is, old and new. */
+	CHECK_OK(belay_register(b, buffer, 16384, BELAY_PIN, &user, &r, NULL));
+	CHECK_OK(belay_trim(r, buffer, 4096, &none, &after, NULL));
+	CHECK(!none && after->len == 12288);
+	r = after;
+	CHECK_OK(belay_trim(r, buffer + 12288, 4096, &before, &none, NULL));
+	CHECK(!none && before->len == 8192 && belay_valid(before) && !belay_valid(r));
+	belay_close(b);
+	CHECK_EQ(fake_kernel.live, 0);
+	fake_stop(d);
+}
+
+TEST(trim_errors, "a trim that is refused changes nothing, and has a sentence")
+{
+	static const int errors[] = { EINVAL, ESTALE, EBUSY, EAGAIN, ENOENT, EDQUOT,
+				      EMFILE, ENOMEM, ESHUTDOWN, EINTR, EXDEV };
+	struct belay_region *r, *before = NULL, *after = NULL;
+	struct fake_daemon *d = fake_start();
+	struct belay_refusal why;
+	struct belay *b;
+	size_t i;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	CHECK_OK(belay_register(b, buffer, 16384, BELAY_PIN, NULL, &r, NULL));
+	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+		fake_kernel.trim_status = -errors[i];
+		memset(&why, 0, sizeof(why));
+		CHECK_EQ(belay_trim(r, buffer, 4096, &before, &after, &why), -errors[i]);
+		CHECK_EQ(why.error, -errors[i]);
+		CHECK(strstr(why.text, "-0x") && strstr(why.text, ": "));
+		CHECK(!strstr(why.text, strerror(errors[i])));
+		CHECK_EQ(why.resource, errors[i] == EDQUOT ? BELAY_RESOURCE_REGIONS : 0);
+	}
+	fake_kernel.trim_status = -ENOTTY;
+	CHECK_EQ(belay_trim(r, buffer, 4096, &before, &after, &why), -EOPNOTSUPP);
+	fake_kernel.trim_status = 0;
+	CHECK_EQ(belay_trim(r, buffer, 16384, &before, &after, NULL), -EINVAL);
+	CHECK_EQ(belay_trim(r, buffer + 1, 4096, &before, &after, NULL), -EINVAL);
+	CHECK(!before && !after && belay_valid(r));
+	CHECK_EQ(fake_kernel.live, 1);
+	CHECK_OK(belay_trim(r, buffer, 4096, &before, &after, NULL));
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(lost, "which part is lost is the kernel's to say, and nothing is asked of it while all is well")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay_region *r;
+	void *addr = &d;
+	size_t len = 1;
+	struct belay *b;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	CHECK_OK(belay_register(b, buffer, 16384, BELAY_PIN, NULL, &r, NULL));
+	CHECK_EQ(belay_lost(r, &addr, &len), 0);
+	CHECK(!addr && !len);
+	CHECK_EQ(fake_kernel.checks, 0);
+	fake_word(r, r->expected | BELAY_WORD_LOST);
+	fake_kernel.check_state = BELAY_WORD_LOST;
+	fake_kernel.lost_addr = (uintptr_t)buffer + 4096;
+	fake_kernel.lost_len = 8192;
+	CHECK_EQ(belay_lost(r, &addr, &len), BELAY_LOST);
+	CHECK(addr == buffer + 4096 && len == 8192);
+	fake_kernel.check_status = -EAGAIN;	/* more may be lost */
+	CHECK_EQ(belay_lost(r, &addr, &len), -EAGAIN);
+	CHECK(!addr && !len);
+	fake_kernel.check_status = 0;
+	fake_kernel.checks = 0;
+	fake_word(r, r->expected | BELAY_WORD_LOST | BELAY_WORD_RELEASED);
+	CHECK_EQ(belay_lost(r, &addr, &len), BELAY_RELEASED);
+	CHECK(!addr && !len);
+	CHECK_EQ(fake_kernel.checks, 0);
+	belay_close(b);
+	fake_stop(d);
+}
+
 TEST(validity, "the word's bits are told, and a suspect word is settled by the kernel")
 {
 	struct fake_daemon *d = fake_start();
