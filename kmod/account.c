@@ -18,6 +18,7 @@
 
 #include "belay.h"
 #include "ioctl.h"
+#include "trace.h"
 
 static bool counter_try_add(atomic_long_t *counter, unsigned long n,
 			    const unsigned long *limit, unsigned long *ret_usage)
@@ -140,8 +141,10 @@ int belay_account_create(struct belay_ctl_account *arg)
 
 	mutex_lock(&belay_tree_lock);
 	ret = account_publish(a, arg->parent);
-	if (!ret)
+	if (!ret) {
 		arg->account = a->node.id;
+		trace_belay_account_made(a);
+	}
 	mutex_unlock(&belay_tree_lock);
 	if (ret)
 		kfree(a);
@@ -164,6 +167,7 @@ int belay_account_remove(u64 id)
 	if (a->parent)
 		a->parent->children--;
 	belay_stat_add(accounts, -1);
+	trace_belay_account_removed(id);
 	kfree(a);
 	ret = 0;
 out:
@@ -231,6 +235,7 @@ int belay_limits_set(struct belay_ctl_limits *arg)
 
 		WRITE_ONCE(node->limit_pages, belay_bytes_to_pages(all[i].limit_bytes));
 		WRITE_ONCE(node->limit_regions, belay_count_limit(all[i].limit_regions));
+		trace_belay_limit(&all[i]);
 	}
 	arg->failed = 0;
 	ret = 0;

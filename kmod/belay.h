@@ -441,8 +441,10 @@ bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel);
 	X(charged_bytes) X(pinned_bytes) X(tracked_bytes) X(held_bytes)
 #define BELAY_EVENTS(X)							\
 	X(seen_unmap) X(seen_clear) X(seen_protection)			\
-	X(seen_soft_dirty) X(seen_release) X(seen_other)		\
-	X(filtered) X(suspect) X(lost)					\
+	X(seen_soft_dirty) X(seen_release) X(seen_migrate)		\
+	X(seen_exclusive) X(seen_other)					\
+	X(filtered) X(ignored) X(made_suspect) X(made_lost)		\
+	X(suspect) X(lost)						\
 	X(verified_same) X(verified_lost) X(verify_again)		\
 	X(registered) X(unregistered) X(trimmed) X(released) X(recalled)	\
 	X(refused)

@@ -21,6 +21,7 @@
 
 #include "belay.h"
 #include "ioctl.h"
+#include "trace.h"
 
 DECLARE_WAIT_QUEUE_HEAD(belay_event_wait);
 static DEFINE_SPINLOCK(belay_event_lock);
@@ -193,6 +194,7 @@ int belay_events_read(struct belay_ctl_events *arg)
 	spin_lock(&belay_event_lock);
 	list_del(&marker.link);
 	spin_unlock(&belay_event_lock);
+	trace_belay_events_read(arg->count, READ_ONCE(nr_pending));
 	return ret;
 }
 
@@ -242,6 +244,7 @@ int belay_events_done(struct belay_ctl_events *arg)
 		source_put(src);
 	}
 	arg->count = cleared;
+	trace_belay_events_done(cleared, READ_ONCE(nr_pending));
 	return ret;
 }
 

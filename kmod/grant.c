@@ -33,6 +33,7 @@
 
 #include "belay.h"
 #include "compat/compat.h"
+#include "trace.h"
 
 /* Times to try the address space's lock before saying EAGAIN, 1 ms apart. */
 #define BIND_TRIES	4
@@ -46,6 +47,7 @@ static void grant_mm_release(struct mmu_notifier *mn, struct mm_struct *mm)
 		return;
 	/* The regions' own notifiers were told before; their work is queued. */
 	WRITE_ONCE(g->dead, true);
+	trace_belay_grant_dead(g);
 	mod_delayed_work(belay_wq, &g->work, 0);
 }
 
@@ -273,6 +275,7 @@ static void grant_end(struct belay_grant *g)
 		xa_erase(&belay_grants, g->id);
 	mutex_unlock(&belay_tree_lock);
 	belay_stat_add(grants, -1);
+	trace_belay_grant_ended(g);
 	if (over)
 		grant_put(g);
 	else
@@ -364,6 +367,9 @@ static struct belay_session *open_locked(struct belay_ctl_grant *arg,
 	}
 	arg->grant = g->id;
 	arg->session = s->id;
+	if (!arg->existed)
+		trace_belay_grant_made(g);
+	trace_belay_session_opened(s);
 	return s;
 }
 
@@ -442,6 +448,7 @@ void belay_session_close(struct belay_session *s)
 	unsigned long slot = 0;
 	bool last;
 
+	trace_belay_session_closed(s);
 	while ((r = belay_region_next(s, &slot))) {
 		belay_region_let_go(r);
 		belay_region_put(r);

@@ -11,6 +11,7 @@
 
 #include "belay.h"
 #include "ioctl.h"
+#include "trace.h"
 
 static int recall_one(struct belay_region *r, const struct belay_recall_entry *e)
 {
@@ -23,6 +24,7 @@ static int recall_one(struct belay_region *r, const struct belay_recall_entry *e
 		r->recall_reason = e->reason;
 		r->policy = e->policy;
 		belay_word_set(r, r->bits | BELAY_WORD_RECALLED);
+		trace_belay_recall(r);
 		ret = 0;
 	}
 	spin_unlock(&r->lock);

@@ -29,6 +29,7 @@
 #include <linux/uaccess.h>
 
 #include "belay.h"
+#include "trace.h"
 
 /* Times to pin again because a page was replaced meanwhile. */
 #define BUILD_TRIES	10
@@ -368,11 +369,13 @@ int belay_region_register(struct belay_session *s, struct belay_register_entry *
 	e->word = r->slot;
 	e->expected = r->id & ~(u64)U32_MAX;
 	e->region = r->id;
+	trace_belay_register(r);
 	belay_region_publish(r);
 	return 0;
 err_unreserve:
 	unreserve(r);
 err_put:
+	trace_belay_refuse(s, e->addr, e->len, e->kind, ret, &why);
 	belay_region_put(r);
 	return ret;
 }
@@ -466,6 +469,7 @@ static void let_go_of_pages(struct belay_region *r)
 	r->empty = true;
 	belay_region_drop_pins(r);
 	belay_region_refund(r);
+	trace_belay_unregister(r);
 	belay_event_region_gone(r);
 	atomic_dec(&r->session->nr_regions);
 	belay_stat_add(regions, -1);
@@ -502,6 +506,7 @@ int belay_region_order_release(struct belay_region *r)
 {
 	if (!make_dead(r))
 		return -ENOENT;
+	trace_belay_release(r);
 	if (mutex_trylock(&r->settle)) {
 		let_go_of_pages(r);
 		mutex_unlock(&r->settle);

@@ -14,6 +14,7 @@
 
 #include "belay.h"
 #include "ioctl.h"
+#include "trace.h"
 
 static struct belay_session *session_of(struct belay_call *call)
 {
@@ -75,7 +76,10 @@ static int do_register(struct belay_call *call)
 
 static int commit_one(struct belay_region *r, struct belay_region_entry *e)
 {
-	return belay_region_commit(r);
+	int ret = belay_region_commit(r);
+
+	trace_belay_commit(r, ret);
+	return ret;
 }
 
 static int unregister_one(struct belay_region *r, struct belay_region_entry *e)

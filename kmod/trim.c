@@ -26,6 +26,7 @@
 #include <linux/sched/signal.h>
 
 #include "belay.h"
+#include "trace.h"
 
 /* Times to look again because something was announced meanwhile. */
 #define TRIM_TRIES	10
@@ -143,6 +144,8 @@ static void make_part_live(struct belay_region *p, const struct belay_region *r)
 	if (p->dirty_start <= p->dirty_last && !(p->kind == BELAY_WATCHED && p->prepared))
 		bits |= BELAY_WORD_SUSPECT;
 	belay_word_set(p, bits);
+	if (bits & BELAY_WORD_LOST)
+		trace_belay_lost(p);
 	if (bits)
 		belay_queue(p);
 }
@@ -270,6 +273,7 @@ int belay_region_trim(struct belay_region *r, struct belay_trim_entry *e)
 	if (ret) {
 		if (ret == -EDQUOT)
 			belay_refused(&why);
+		trace_belay_refuse(r->session, e->addr, e->len, r->kind, ret, &why);
 		undo_parts(&t);
 		return ret;
 	}
@@ -278,6 +282,7 @@ int belay_region_trim(struct belay_region *r, struct belay_trim_entry *e)
 	for_each_part(p, &t)
 		belay_region_publish(p);
 	belay_stat_inc(trimmed);
+	trace_belay_trim(r, e);
 	belay_region_let_go(r);
 	return 0;
 }

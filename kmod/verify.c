@@ -52,6 +52,7 @@
 
 #include "belay.h"
 #include "compat/compat.h"
+#include "trace.h"
 
 #define STEP_PAGES	(PAGE_SIZE / sizeof(unsigned long))
 /* Looks at one step before saying "later": each is spoilt by a new event. */
@@ -406,6 +407,7 @@ static void set_lost(struct look *l)
 		belay_word_set(r, r->bits | BELAY_WORD_LOST);
 		belay_range_extend(&r->lost_start, &r->lost_last,
 				   l->lost_start, l->lost_last);
+		trace_belay_lost(r);
 	}
 	spin_unlock(&r->lock);
 	l->lost_start = ULONG_MAX;
@@ -423,9 +425,12 @@ static int look_at_suspects(struct look *l)
 		if (ret) {
 			give_back(l->r, start, last);
 			belay_stat_inc(verify_again);
+			trace_belay_verify(l->r, start, last, BELAY_FOUND_NOTHING);
 			return -EAGAIN;
 		}
 		same = l->lost_start > l->lost_last;
+		trace_belay_verify(l->r, start, last,
+				   same ? BELAY_FOUND_SAME : BELAY_FOUND_LOST);
 		if (!same)
 			set_lost(l);
 	}
@@ -538,6 +543,7 @@ static void drop_lost(struct belay_region *r)
 	belay_region_drop_part(r, start, last);
 	if (is_over(r))
 		belay_region_refund(r);
+	trace_belay_drop_lost(r, start, last);
 	belay_event_raise(&r->event, BELAY_EVENT_LOST);
 }
 

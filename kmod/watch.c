@@ -26,6 +26,7 @@
 #include <linux/sched.h>
 
 #include "belay.h"
+#include "trace.h"
 
 /* From the event to the look. */
 #define LOOK_DELAY	msecs_to_jiffies(2)
@@ -57,11 +58,32 @@ static bool count_event(enum mmu_notifier_event event, bool *ret_certain)
 		return false;
 	case MMU_NOTIFY_EXCLUSIVE:
 		/* A device borrows the page; the next touch has it back. */
-		belay_stat_inc(seen_other);
+		belay_stat_inc(seen_exclusive);
 		return false;
+	case MMU_NOTIFY_MIGRATE:
+		belay_stat_inc(seen_migrate);
+		return true;
 	default:
 		belay_stat_inc(seen_other);
 		return true;
+	}
+}
+
+static void count_fate(enum belay_fate fate)
+{
+	switch (fate) {
+	case BELAY_FATE_FILTERED:
+		belay_stat_inc(filtered);
+		break;
+	case BELAY_FATE_IGNORED:
+		belay_stat_inc(ignored);
+		break;
+	case BELAY_FATE_SUSPECT:
+		belay_stat_inc(made_suspect);
+		break;
+	case BELAY_FATE_LOST:
+		belay_stat_inc(made_lost);
+		break;
 	}
 }
 
@@ -115,6 +137,7 @@ static void mark_lost(struct belay_region *r, unsigned long start, unsigned long
 	if (!(r->bits & BELAY_WORD_LOST))
 		belay_stat_inc(lost);
 	belay_word_set(r, r->bits | BELAY_WORD_LOST);
+	trace_belay_lost(r);
 	belay_queue(r);
 }
 
@@ -134,22 +157,23 @@ static void mark_suspect(struct belay_region *r, unsigned long start, unsigned l
 	belay_queue(r);
 }
 
-static void mark(struct belay_region *r, const struct mmu_notifier_range *range,
-		 bool certain)
+static enum belay_fate mark(struct belay_region *r,
+			    const struct mmu_notifier_range *range, bool certain)
 {
 	unsigned long start = max(range->start >> PAGE_SHIFT, r->start);
 	unsigned long last = min((range->end - 1) >> PAGE_SHIFT, r->last);
 
 	if (r->state == BELAY_DEAD)
-		return;
+		return BELAY_FATE_IGNORED;
 	if (range->event == MMU_NOTIFY_RELEASE)
 		r->exited = true;
 	if (belay_is_known_lost(r, start, last))
-		return;
+		return BELAY_FATE_IGNORED;
 	if (certain)
 		mark_lost(r, start, last);
 	else
 		mark_suspect(r, start, last);
+	return certain ? BELAY_FATE_LOST : BELAY_FATE_SUSPECT;
 }
 
 /* Never false: a call that must not block is served like any other. */
@@ -158,16 +182,17 @@ static bool invalidate(struct mmu_interval_notifier *mni,
 		       unsigned long cur_seq)
 {
 	struct belay_region *r = container_of(mni, struct belay_region, mni);
+	enum belay_fate fate = BELAY_FATE_FILTERED;
 	bool certain;
 
-	if (!count_event(range->event, &certain)) {
-		belay_stat_inc(filtered);
-		return true;
+	if (count_event(range->event, &certain)) {
+		spin_lock(&r->lock);
+		mmu_interval_set_seq(mni, cur_seq);
+		fate = mark(r, range, certain);
+		spin_unlock(&r->lock);
 	}
-	spin_lock(&r->lock);
-	mmu_interval_set_seq(mni, cur_seq);
-	mark(r, range, certain);
-	spin_unlock(&r->lock);
+	count_fate(fate);
+	trace_belay_invalidate(r, range, fate);
 	return true;
 }
 
