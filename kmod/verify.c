@@ -556,11 +556,17 @@ static int verify(struct belay_region *r)
 	int ret = 0;
 
 	lockdep_assert_held(&r->settle);
-	if (READ_ONCE(r->bits) & BELAY_WORD_SUSPECT)
+	if (READ_ONCE(r->bits) & BELAY_WORD_SUSPECT && !is_all_lost(r))
 		ret = look_through(r);
 	if (READ_ONCE(r->bits) & BELAY_WORD_LOST && READ_ONCE(r->state) == BELAY_LIVE)
 		drop_lost(r);
-	return ret;
+	if (!is_all_lost(r))
+		return ret;
+	/* What was suspect of it is known now. */
+	spin_lock(&r->lock);
+	nothing_suspect(r);
+	spin_unlock(&r->lock);
+	return 0;
 }
 
 /* The worker's way. */
