@@ -100,6 +100,7 @@ static unsigned int depth(const struct belay_account *a)
 
 static int account_publish(struct belay_account *a, u64 parent_id)
 {
+	static u32 next;
 	u32 id;
 	int ret;
 
@@ -115,8 +116,10 @@ static int account_publish(struct belay_account *a, u64 parent_id)
 			return -EINVAL;
 		a->node.parent = &a->parent->node;
 	}
-	ret = xa_alloc(&belay_accounts, &id, a, xa_limit_31b, GFP_KERNEL_ACCOUNT);
-	if (ret)
+	/* Cyclic: a grant that has ended may still name its account. */
+	ret = xa_alloc_cyclic(&belay_accounts, &id, a, xa_limit_31b, &next,
+			      GFP_KERNEL_ACCOUNT);
+	if (ret < 0)
 		return ret;
 	a->node.id = id;
 	if (a->parent)
