@@ -21,6 +21,8 @@
  *				takes (grant.c, binding)
  *   region->settle (mutex)	looking at a region's pages, or letting go
  *     settle of its parts	(trim.c) known to nobody else
+ *     waiters_sem (rwsem)	(trim.c, read) held by waiters for an instant only
+ *       grant->lock
  *     grant->lock
  *     inode lock		(verify.c) only tried
  *     mmap lock, read		(verify.c) only tried
@@ -431,6 +433,12 @@ void belay_cursor_end(struct belay_cursor *c);
 void belay_look_at_held(struct belay_region *r, const struct belay_selection *sel,
 			struct belay_held *held);
 bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel);
+
+/* wait.c */
+int belay_wait(struct belay_ctl_wait *arg);
+void belay_wait_wake(struct belay_region *r);
+void belay_wait_hand_over_begin(struct belay_region *r);
+void belay_wait_hand_over_end(void);
 
 /*
  * stats.c: what /sys/class/misc/belay shows. Gauges go up and down, events

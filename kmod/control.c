@@ -3,7 +3,7 @@
  * control.c - /dev/belay: what the policy owner does
  *
  * Opened for writing it is the policy owner, one at a time; read-only it may
- * list. Closing drops nothing: accounts, grants and events are the module's,
+ * list and wait. Closing drops nothing: accounts, grants and events are the module's,
  * and wait for the next owner.
  */
 #include <linux/anon_inodes.h>
@@ -156,16 +156,23 @@ static int do_list(struct belay_call *call)
 	return belay_list(call->arg);
 }
 
+static int do_wait(struct belay_call *call)
+{
+	return belay_wait(call->arg);
+}
+
 #define COMMAND(nr, type, fn) { .cmd = nr, .size = sizeof(struct type), .handler = fn }
 
 static const struct belay_command reader_commands[] = {
 	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
 	COMMAND(BELAY_CTL_LIST, belay_ctl_list, do_list),
+	COMMAND(BELAY_CTL_WAIT, belay_ctl_wait, do_wait),
 };
 
 static const struct belay_command owner_commands[] = {
 	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
 	COMMAND(BELAY_CTL_LIST, belay_ctl_list, do_list),
+	COMMAND(BELAY_CTL_WAIT, belay_ctl_wait, do_wait),
 	COMMAND(BELAY_CTL_ACCOUNT, belay_ctl_account, do_account),
 	COMMAND(BELAY_CTL_ACCOUNT_REMOVE, belay_ctl_id, do_account_remove),
 	COMMAND(BELAY_CTL_LIMITS, belay_ctl_limits, do_limits),

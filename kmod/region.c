@@ -184,6 +184,7 @@ void belay_region_drop_part(struct belay_region *r, unsigned long start,
 	smp_wmb();
 	WRITE_ONCE(r->dropped_start, start);
 	WRITE_ONCE(r->dropped_last, last);
+	belay_wait_wake(r);
 	if (r->kind != BELAY_PINNED)
 		return;
 	if (r->counted)
@@ -195,6 +196,7 @@ void belay_region_drop_part(struct belay_region *r, unsigned long start,
 void belay_region_drop_pins(struct belay_region *r)
 {
 	belay_unpin(r, may_be_dirty(r));
+	belay_wait_wake(r);
 	if (r->kind == BELAY_PINNED)
 		count(r, false);
 }
@@ -203,6 +205,7 @@ void belay_region_refund(struct belay_region *r)
 {
 	count(r, false);
 	belay_coverage_refund(r);
+	belay_wait_wake(r);
 }
 
 /*
@@ -420,7 +423,7 @@ void belay_region_undo(struct belay_region *r)
 /* @part's pages are pinned, by @r: from now on by @part. Under both settle mutexes. */
 void belay_region_take_pins(struct belay_region *part, struct belay_region *r)
 {
-	part->held = r->held;
+	WRITE_ONCE(part->held, r->held);
 	count(part, true);
 }
 
@@ -429,7 +432,8 @@ void belay_region_give_pins(struct belay_region *r, unsigned long start,
 			    unsigned long last)
 {
 	belay_unpin_part(r, start, last, may_be_dirty(r));
-	r->held = false;
+	smp_store_release(&r->held, false);
+	belay_wait_wake(r);
 	count(r, false);
 }
 

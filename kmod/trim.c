@@ -18,9 +18,10 @@
  *     parts are live. What the parts were told that the region was not (the
  *     notifiers are called one after the other) makes them suspect or lost at
  *     once, as if it had happened an instant later;
- *  4. charge and pins change hands, the trimmed part is unpinned. The parts'
- *     settle mutexes are held until then, so that no worker looks too early;
- *  5. the parts are published, the region is let go, of which nothing is left.
+ *  4. the parts are published, charge and pins change hands, the trimmed part is
+ *     unpinned. The parts' settle mutexes are held until then, so that nobody
+ *     looks at their pages, or lets them go, too early;
+ *  5. the region is let go, of which nothing is left.
  */
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
@@ -175,9 +176,16 @@ static void hand_over(struct trim *t)
 {
 	struct belay_region *p;
 
+	belay_wait_hand_over_begin(t->r);
+	for_each_part(p, t) {
+		/* Another thread may let it go as soon as it can. */
+		kref_get(&p->ref);
+		belay_region_publish(p);
+	}
 	belay_coverage_hand_over(t->r, t->part[0], t->part[1]);
 	for_each_part(p, t)
 		belay_region_take_pins(p, t->r);
+	belay_wait_hand_over_end();
 	belay_region_give_pins(t->r, t->start, t->last);
 }
 
@@ -280,7 +288,7 @@ int belay_region_trim(struct belay_region *r, struct belay_trim_entry *e)
 	fill_part(&e->before, t.part[0]);
 	fill_part(&e->after, t.part[1]);
 	for_each_part(p, &t)
-		belay_region_publish(p);
+		belay_region_put(p);
 	belay_stat_inc(trimmed);
 	trace_belay_trim(r, e);
 	belay_region_let_go(r);

@@ -218,6 +218,14 @@ static void good_list(void *arg)
 	a->entry_size = sizeof(struct belay_account_row);
 }
 
+/* Of a session that there is not. */
+static void good_wait(void *arg)
+{
+	HEAD(belay_ctl_wait);
+	a->select.by = BELAY_SELECT_SESSION;
+	a->select.session = 1ULL << 40;
+}
+
 #define ARRAY(type, pointer, entry, reads, entry_reserved_field)			\
 	.entries = offsetof(struct type, pointer),					\
 	.count = offsetof(struct type, count),						\
@@ -266,6 +274,7 @@ static const struct command commands[] = {
 	    ARRAY(belay_ctl_events, entries, belay_event, true, 0)),
 	ROW(CTL_LIST, CONTROL, belay_ctl_list, good_list, RESERVED(belay_ctl_list),
 	    ARRAY(belay_ctl_list, rows, belay_account_row, false, 0)),
+	ROW(CTL_WAIT, CONTROL, belay_ctl_wait, good_wait),
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -622,7 +631,7 @@ TEST(wrong_file, "unknown commands, and commands for the other kind of file, are
 	}
 	for (nr = 0; nr < 256; nr++) {
 		if (nr == 0 || (nr >= 0x10 && nr <= 0x15) ||
-		    (nr >= 0x20 && nr <= 0x29))
+		    (nr >= 0x20 && nr <= 0x2a))
 			continue;
 		CHECK_EQ(bk_ioctl(b.ctl, _IO(BELAY_IOC_TYPE, nr), arg.bytes), -ENOTTY);
 		CHECK_EQ(bk_ioctl(b.fd, _IO(BELAY_IOC_TYPE, nr), arg.bytes), -ENOTTY);

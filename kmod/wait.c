@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * wait.c - until nothing selected holds anything
+ *
+ * The waiter walks over the regions selected. At the first one that holds
+ * something there it stops, until that one does not; then it goes on. Once it
+ * has waited for anything it begins again, until a whole walk finds nothing.
+ * While it sleeps it has a reference on that region and its session, which
+ * keeps their structures, and no lock: nobody is kept from registering, from
+ * letting go, or from closing anything.
+ *
+ * There is one wait queue for all regions. A region that lets pages go passes
+ * itself as the key, which wakes only who waits for it; with no waiter at all it
+ * costs a look at the queue. What is waited for is read without a lock
+ * (select.c); it is stored after the pages have gone, before the queue is looked
+ * at.
+ *
+ * A walk could miss pages that are handed over meanwhile, from a region that it
+ * has yet to see to a part of it (trim.c) where it has been already. So who
+ * hands over tells the waiters that mean such pages: their walk does not count.
+ */
+#include <linux/jiffies.h>
+#include <linux/rwsem.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/wait.h>
+
+#include "belay.h"
+
+/*
+ * @link, @sel: under waiters_sem
+ * @again: cleared with it held for writing, set with it held for reading
+ */
+struct waiter {
+	struct list_head link;
+	struct belay_selection sel;
+	bool again;		/* something selected was handed over */
+	struct belay_region *region;
+	struct wait_queue_entry entry;
+};
+
+static DECLARE_RWSEM(waiters_sem);
+static LIST_HEAD(waiters);
+static DECLARE_WAIT_QUEUE_HEAD(let_go);
+
+/* @r holds less than before, and says so. */
+void belay_wait_wake(struct belay_region *r)
+{
+	if (wq_has_sleeper(&let_go))
+		__wake_up(&let_go, TASK_NORMAL, 0, r);
+}
+
+/*
+ * @r, which holds its pages still, hands some over: between these two calls,
+ * after which its parts hold them and can be found. Under the settle mutex.
+ */
+void belay_wait_hand_over_begin(struct belay_region *r)
+{
+	struct waiter *w;
+
+	down_read(&waiters_sem);
+	list_for_each_entry(w, &waiters, link)
+		if (belay_holds_any(r, &w->sel))
+			WRITE_ONCE(w->again, true);
+}
+
+void belay_wait_hand_over_end(void)
+{
+	up_read(&waiters_sem);
+}
+
+static int wake_if_region(struct wait_queue_entry *entry, unsigned int mode, int sync,
+			  void *key)
+{
+	struct waiter *w = container_of(entry, struct waiter, entry);
+
+	return key == w->region ? woken_wake_function(entry, mode, sync, key) : 0;
+}
+
+static unsigned long time_left(unsigned long end)
+{
+	return time_before(jiffies, end) ? end - jiffies : 0;
+}
+
+/* Until w->region holds nothing: 0, -ETIMEDOUT or -EINTR. */
+static int wait_for_region(struct waiter *w, unsigned long end)
+{
+	long left = time_left(end);
+	bool holds;
+
+	init_waitqueue_func_entry(&w->entry, wake_if_region);
+	w->entry.private = current;
+	w->entry.flags = 0;
+	add_wait_queue(&let_go, &w->entry);
+	/* Queued before looking: with the barrier in wq_has_sleeper(). */
+	smp_mb();
+	while ((holds = belay_holds_any(w->region, &w->sel)) && left &&
+	       !fatal_signal_pending(current))
+		left = wait_woken(&w->entry, TASK_KILLABLE | TASK_FREEZABLE, left);
+	remove_wait_queue(&let_go, &w->entry);
+	if (fatal_signal_pending(current))
+		return -EINTR;
+	return holds ? -ETIMEDOUT : 0;
+}
+
+static void walk_begins(struct waiter *w)
+{
+	down_write(&waiters_sem);
+	if (list_empty(&w->link))
+		list_add(&w->link, &waiters);
+	w->again = false;
+	up_write(&waiters_sem);
+}
+
+/* Nothing that was to be seen has moved since the walk began. */
+static bool walk_counts(struct waiter *w)
+{
+	bool again;
+
+	/* Waits until what is being handed over can be seen. */
+	down_write(&waiters_sem);
+	again = w->again;
+	up_write(&waiters_sem);
+	return !again;
+}
+
+/* One walk: 0, -EAGAIN (there was something), -ETIMEDOUT or -EINTR. */
+static int walk(struct waiter *w, unsigned long end, struct belay_ctl_wait *arg)
+{
+	struct belay_cursor c = {};
+	bool waited = false;
+	int ret = 0;
+
+	walk_begins(w);
+	while (!ret && (w->region = belay_select_region(&w->sel, &c))) {
+		if (belay_holds_any(w->region, &w->sel)) {
+			waited = true;
+			ret = wait_for_region(w, end);
+			arg->session = w->region->session->id;
+			arg->region = w->region->id;
+		}
+		belay_region_put(w->region);
+	}
+	belay_cursor_end(&c);
+	if (!ret && fatal_signal_pending(current))
+		ret = -EINTR;
+	if (!ret && (waited || !walk_counts(w)))
+		ret = -EAGAIN;
+	return ret;
+}
+
+int belay_wait(struct belay_ctl_wait *arg)
+{
+	struct waiter w = { .link = LIST_HEAD_INIT(w.link) };
+	unsigned long end;
+	int ret;
+
+	if (arg->flags)
+		return -EOPNOTSUPP;
+	ret = belay_selection_read(&w.sel, &arg->select, BELAY_LIST_REGIONS);
+	if (ret)
+		return ret;
+	if (arg->timeout > BELAY_WAIT_MAX_NS)
+		return -EINVAL;
+	end = jiffies + (arg->timeout ? nsecs_to_jiffies(arg->timeout) + 1 : 0);
+	do
+		ret = walk(&w, end, arg);
+	while (ret == -EAGAIN);
+	down_write(&waiters_sem);
+	list_del(&w.link);
+	up_write(&waiters_sem);
+	if (!ret)
+		arg->session = arg->region = 0;
+	return ret;
+}
