@@ -8,6 +8,7 @@
 #                            KERNEL=6.12 one kernel, TEST=name one program
 #   make demo                the demonstration, in a virtual machine
 #   make vm KERNEL=6.12      a shell in the machine, with belay installed
+#   make check-debug         suite kernel on a kernel with KASAN, lockdep, kmemleak
 #   make lint                shellcheck, sparse and W=1 for the module, mandoc
 #   make install             DESTDIR= PREFIX=/usr/local; undone by uninstall
 #   make install-dkms        the module's sources, for dkms; undone by uninstall
@@ -50,6 +51,7 @@
 # OPTIONS are words. For VM tests: nvdimm, movable (a machine with such memory, in
 # a boot of their own); own (needs a freshly booted machine); kernel=6.12 (only
 # there); timeout=SECONDS (default 60; the program is killed and has failed);
+# measures (what it measures means nothing on the debug kernel: left out there);
 # leaky (holds pins or regions on purpose at its end: the leak check is left out).
 #
 # Every object lies in build/obj (sanitized: build/san/obj) under the name of its

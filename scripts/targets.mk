@@ -6,7 +6,7 @@
 
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: all build tests modules check lint demo vm images install install-dkms uninstall \
+.PHONY: all build tests modules check check-debug lint demo vm images install install-dkms uninstall \
 	clean distclean setup lists FORCE
 
 all:
@@ -36,6 +36,11 @@ lists:
 check:
 	@scripts/setup
 	@tests/run $(if $(KERNEL),--kernel $(KERNEL)) $(if $(TEST),--test $(TEST)) $(SUITE)
+
+# The suite kernel on the debug kernel, which takes its time for everything.
+check-debug:
+	@scripts/setup
+	@SLOW=$${SLOW:-10} tests/run --kernel debug $(if $(TEST),--test $(TEST)) kernel
 
 lint:
 	@scripts/setup

@@ -221,12 +221,12 @@ static void unmap_race(uint32_t kind, unsigned int rounds, double parallel_secon
 
 TEST_TIMEOUT(unmap_race, "munmap and mmap at the same address from two threads, 100,000 rounds: never valid for a page that changed", 300)
 {
-	unmap_race(BELAY_PINNED, ROUNDS, 20);
+	unmap_race(BELAY_PINNED, bk_rounds(ROUNDS), 20);
 }
 
 TEST_TIMEOUT(unmap_race_tracked, "the same with tracked regions, 20,000 rounds", 150)
 {
-	unmap_race(BELAY_TRACKED, ROUNDS / 5, 10);
+	unmap_race(BELAY_TRACKED, bk_rounds(ROUNDS / 5), 10);
 }
 
 /* ---- pages taken out of a file by another process -------------------------------- */
@@ -363,7 +363,7 @@ static void file_race(enum bk_kind kind, enum operation operation)
 	uint64_t seen = bk_seen("seen_clear") + bk_seen("seen_unmap");
 	uint64_t suspect = bk_seen("suspect"), lost = bk_seen("lost");
 	struct file_race f = { .kind = kind, .operation = operation, .steps = bk_steps() };
-	unsigned int round, rounds = 200;
+	unsigned int round, rounds = bk_rounds(200);
 	pid_t pid;
 	char *p;
 

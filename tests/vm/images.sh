@@ -5,7 +5,7 @@
 # by build and run.
 #
 #   build/vm/root/     root.sqfs
-#   build/vm/SERIES/   vmlinuz, initramfs, modules.sqfs, config
+#   build/vm/SERIES/   (6.1, 6.12, debug) vmlinuz, initramfs, modules.sqfs, config
 #   build/vm/log/      what the guests' kernels said
 #
 # Each image folder has a stamp: the hash of the recipe it was made from, and the

@@ -210,6 +210,8 @@ int bk_steal_fd(pid_t pid, int fd);
 unsigned int bk_nodes(void);
 /* The calling thread; the scheduler may leave two busy ones on one processor. */
 void bk_run_on_cpu(unsigned int cpu);
+/* @n, or fewer (but 20) where FEWER says so: on the debug kernel, which is slow. */
+unsigned int bk_rounds(unsigned int n);
 /* A random number from *seed, which is never 0. */
 uint32_t bk_random(uint32_t *seed);
 /* A seed from the clock, or from BELAY_SEED; printed. */
