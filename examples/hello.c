@@ -7,11 +7,12 @@
 #include <belay.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 int main(void)
 {
 	size_t len = 1 << 20;
-	void *buf = aligned_alloc(4096, len);
+	void *buf = aligned_alloc(sysconf(_SC_PAGESIZE), len);
 	struct belay_refusal why = { 0 };
 	struct belay_region *region;
 	struct belay *belay;

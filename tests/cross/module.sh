@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
 #
-# The module and the library, compiled for the architecture $arch, which is not at hand
+# The module and the programs, compiled for the architecture $arch, which is not at hand
 # to run them. What a kernel that was not built cannot tell, which symbols there are,
 # is taken from its source: what it exports.
 . tests/lib/tap.sh
@@ -25,8 +25,8 @@ control()
 		"KCFLAGS=-DPAGES=$1 ${2:-}" modules
 }
 
-# The kernel's symbols for modules. Tracepoints and, on s390, the expoline thunks are
-# exported by macros of their own.
+# The kernel's symbols for modules. Tracepoints, what BPF runs at them and, on s390, the
+# expoline thunks are exported by macros of their own.
 exported()
 {
 	local tree
@@ -35,6 +35,7 @@ exported()
 		"arch/${words[0]#ARCH=}" kernel mm lib fs drivers/base drivers/char block \
 		security net/core) |
 		sed -E 's/^EXPORT_TRACEPOINT.*\(/__tracepoint_/; s/.*\(//'
+	printf 'bpf_trace_run%d\n' {1..12}
 	grep -q '^CONFIG_EXPOLINE_EXTERN=y' "build/cross/$arch/.config" &&
 		printf '__s390_indirect_jump_r%d\n' {1..15}
 }
@@ -54,13 +55,16 @@ finds_all_symbols()
 
 not() { ! "$@"; }
 
-# The parts of user space that need nothing but the C library.
+# The headers of the libraries that there are for this machine's own architecture only
+# come last, and do for compiling.
 user_space()
 {
-	local file good=0
-	for file in common/*.c libclient/*.c daemon/core/*.c; do
+	local file good=0 flags
+	read -ra flags < <(pkg-config --cflags smartcols)
+	for file in common/*.c libclient/*.c daemon/*.c daemon/core/*.c ctl/*.c examples/*.c; do
 		"$cc" -std=gnu11 -O2 -fPIC -Wall -Wextra -Wno-unused-parameter -Wshadow -Wvla \
 			-Werror -D_GNU_SOURCE -DBELAY_VERSION='"0"' -Iinclude -Iinclude/uapi -iquote . \
+			-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu "${flags[@]}" \
 			-c -o /dev/null "$file" || good=1
 	done
 	return "$good"
@@ -74,5 +78,5 @@ check_output "a function that is not exported is noticed" '^do_madvise$' \
 	needs_unexported "$work/control.ko"
 check_output "a claim of other pages does not compile" \
 	'static assertion failed: "PAGE_SIZE == PAGES"' not control "$other_pages" "$big"
-check "the library and what needs no other libraries compile for $arch" user_space
+check "the library, the daemon, belayctl and the examples compile for $arch" user_space
 tap_done
