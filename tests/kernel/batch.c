@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Batches of the largest size: each entry has its own right status, and the call needs
+ * no memory that grows with it.
+ */
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include "tests/kernel/lib/bk_batch.h"
+#include "tests/lib/tap.h"
+
+#ifndef SYS_memfd_secret
+#define SYS_memfd_secret 447
+#endif
+
+#define PAGES(n)	((n) * BK_PAGE)
+#define N	BELAY_MAX_BATCH
+
+/* ---- each entry its own status --------------------------------------------------- */
+
+#define TOO_MUCH	PAGES(2 * N)
+
+static char *secret_page(void)
+{
+	int fd = CHECK_SYS(syscall(SYS_memfd_secret, O_CLOEXEC));
+	char *p;
+
+	CHECK_SYS(ftruncate(fd, PAGES(1)));
+	p = CHECK_SYS(mmap(NULL, PAGES(1), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
+	*p = 1;
+	close(fd);
+	return p;
+}
+
+/* Nine kinds of entries in turn; *shared_so_far counts those of the one page. */
+static int spoil(struct belay_register_entry *e, unsigned int i, char *hole, char *secret,
+		 char *much, char *one, unsigned int *shared_so_far)
+{
+	switch (i % 9) {
+	case 3:
+		e->addr += 512;
+		return -EINVAL;
+	case 4:
+		e->kind = 77;
+		return -EOPNOTSUPP;
+	case 5:
+		e->addr = (uintptr_t)hole;
+		return -EFAULT;
+	case 6:
+		e->addr = (uintptr_t)one;
+		return (*shared_so_far)++ < BELAY_MAX_OVERLAP ? 0 : -EMLINK;
+	case 7:
+		e->addr = (uintptr_t)much;
+		e->len = TOO_MUCH;
+		return -EDQUOT;
+	case 8:
+		e->addr = (uintptr_t)secret;
+		return -EMEDIUMTYPE;
+	default:
+		return 0;
+	}
+}
+
+TEST_TIMEOUT(mixed_register, "16,384 regions in one call, of nine kinds in turn: each entry has its own right status, what is good is registered", 60)
+{
+	char *hole, *secret, *much, *one = bk_anon(PAGES(1), 1);
+	unsigned int i, n = 0, on_one = 0;
+	static int expected[N];
+	struct bk_batches d;
+
+	bk_batches_begin(&d);
+	CHECK_OK(bk_set_limit(d.b.ctl, d.b.account, 0, PAGES(N), BELAY_UNLIMITED));
+	hole = CHECK_SYS(mmap(NULL, PAGES(1), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+	much = CHECK_SYS(mmap(NULL, TOO_MUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE |
+			      MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+	secret = secret_page();
+	bk_batch_fill_register(&d, BELAY_PINNED);
+	for (i = 0; i < N; i++)
+		expected[i] = spoil(&d.x->reg[i], i, hole, secret, much, one, &on_one);
+	CHECK_GT(on_one, BELAY_MAX_OVERLAP);
+	bk_batch_call_all(&d, BELAY_REGISTER);
+	for (i = 0; i < N; i++) {
+		bk_batch_expect(&d, BELAY_REGISTER, i, expected[i]);
+		if (!expected[i]) {
+			CHECK_EQ(d.b.words[d.x->reg[i].word], d.x->reg[i].expected);
+			d.ids[n++] = d.x->reg[i].region;
+		}
+		if (expected[i] == -EDQUOT) {
+			CHECK_EQ(d.x->reg[i].refused_account, d.b.account);
+			CHECK_EQ(d.x->reg[i].refused_needed, TOO_MUCH);
+		}
+	}
+	CHECK_EQ(bk_usage_regions(d.b.fd), n);
+	CHECK_EQ(bk_usage_bytes(d.b.fd), PAGES(n - BELAY_MAX_OVERLAP + 1));
+	CHECK_EQ(bk_sysfs("pinned_bytes"), PAGES(n));
+	bk_batches_end(&d);
+}
+
+TEST_TIMEOUT(mixed_lists, "CHECK and UNREGISTER of 16,384: lost, unknown and repeated ones among the good", 60)
+{
+	unsigned int i;
+	struct bk_batches d;
+
+	bk_batches_begin(&d);
+	bk_batch_register(&d, BELAY_PINNED);
+	for (i = 0; i < N; i += 4)
+		CHECK_SYS(madvise(d.p + PAGES(i), PAGES(1), MADV_DONTNEED));
+	bk_batch_fill(&d, BELAY_CHECK);
+	for (i = 1; i < N; i += 4)
+		d.x->list[i].region ^= 1ULL << 40;
+	bk_batch_call_all(&d, BELAY_CHECK);
+	for (i = 0; i < N; i++) {
+		bk_batch_expect(&d, BELAY_CHECK, i, i % 4 == 1 ? -ENOENT : 0);
+		if (i % 4 != 1)
+			CHECK_EQ(d.x->list[i].state & BELAY_WORD_LOST,
+				 i % 4 ? 0 : BELAY_WORD_LOST);
+	}
+	bk_batch_fill(&d, BELAY_CHECK);
+	for (i = 0; i < N; i++) {
+		if (i % 4 == 1)
+			d.x->list[i].region ^= 1ULL << 40;
+		if (i % 4 == 2)
+			d.x->list[i].region = d.ids[i - 2];
+	}
+	bk_batch_call_all(&d, BELAY_UNREGISTER);
+	for (i = 0; i < N; i++)
+		bk_batch_expect(&d, BELAY_UNREGISTER, i, i % 4 == 1 || i % 4 == 2 ? -ENOENT : 0);
+	CHECK_EQ(bk_usage_regions(d.b.fd), N / 2);
+	CHECK_EQ(bk_usage_bytes(d.b.fd), PAGES(N / 2));
+	bk_batches_end(&d);
+}
+
+TEST_TIMEOUT(mixed_commit, "COMMIT of 16,384: changed, committed twice and unknown ones among the good", 60)
+{
+	unsigned int i;
+	struct bk_batches d;
+
+	bk_batches_begin(&d);
+	bk_batch_register(&d, BELAY_TRACKED);
+	CHECK_EQ(bk_pins() >= N, 1);
+	for (i = 0; i < N; i += 4)
+		CHECK_SYS(madvise(d.p + PAGES(i), PAGES(1), MADV_DONTNEED));
+	bk_batch_fill(&d, BELAY_CHECK);
+	for (i = 0; i < N; i++) {
+		if (i % 4 == 2)
+			d.x->list[i].region = d.ids[i - 1];
+		if (i % 4 == 3)
+			d.x->list[i].region ^= 1ULL << 40;
+	}
+	bk_batch_call_all(&d, BELAY_COMMIT);
+	for (i = 0; i < N; i++) {
+		static const int expected[] = { -EAGAIN, 0, -EINVAL, -ENOENT };
+
+		bk_batch_expect(&d, BELAY_COMMIT, i, expected[i % 4]);
+	}
+	CHECK_EQ(bk_sysfs("tracked_bytes"), PAGES(N));
+	bk_batch_unregister(&d);
+	bk_batches_end(&d);
+}
+
+TEST_TIMEOUT(mixed_recall, "RECALL and RELEASE of 16,384: malformed, unknown and repeated ones among the good", 60)
+{
+	unsigned int i;
+	struct bk_batches d;
+
+	bk_batches_begin(&d);
+	bk_batch_register(&d, BELAY_PINNED);
+	bk_batch_fill(&d, BELAY_CTL_RECALL);
+	for (i = 0; i < N; i++) {
+		struct belay_recall_entry *e = &d.x->recall[i];
+
+		if (i % 8 == 1)
+			e->reason = BELAY_REASON_UNMAPPED;
+		if (i % 8 == 2)
+			e->request = 0;
+		if (i % 8 == 3)
+			e->session += 1000;
+		if (i % 8 == 4)
+			e->region ^= 1ULL << 40;
+		if (i % 8 == 5)
+			e->reserved = 1;
+	}
+	bk_batch_call_all(&d, BELAY_CTL_RECALL);
+	for (i = 0; i < N; i++) {
+		static const int expected[] = { 0, -EINVAL, -EINVAL, -ENOENT, -ENOENT,
+						-EOPNOTSUPP, 0, 0 };
+		uint32_t word = (uint32_t)d.b.words[(uint32_t)d.ids[i]];
+
+		bk_batch_expect(&d, BELAY_CTL_RECALL, i, expected[i % 8]);
+		CHECK_EQ(word, expected[i % 8] ? 0 : BELAY_WORD_RECALLED);
+	}
+	bk_batch_fill(&d, BELAY_CTL_RECALL);
+	for (i = 1; i < N; i += 2)
+		d.x->recall[i].region = d.ids[i - 1];
+	bk_batch_call_all(&d, BELAY_CTL_RELEASE);
+	for (i = 0; i < N; i++)
+		bk_batch_expect(&d, BELAY_CTL_RELEASE, i, i % 2 ? -ENOENT : 0);
+	CHECK_SOON(bk_usage_bytes(d.b.fd) == PAGES(N / 2), 5);
+	CHECK_SOON(bk_sysfs("pinned_bytes") == PAGES(N / 2), 5);
+	bk_batches_end(&d);
+}
+
+TEST_TIMEOUT(mixed_release, "RELEASE of 16,384: what another driver may hold is EBUSY, between pinned ones that go", 60)
+{
+	unsigned int i;
+	struct bk_batches d;
+
+	bk_batches_begin(&d);
+	bk_batch_fill_register(&d, BELAY_PINNED);
+	for (i = 0; i < N; i += 2)
+		d.x->reg[i].kind = BELAY_TRACKED;
+	bk_batch_call_all(&d, BELAY_REGISTER);
+	for (i = 0; i < N; i++)
+		d.ids[i] = d.x->reg[i].region;
+	bk_batch_fill(&d, BELAY_CTL_RECALL);
+	bk_batch_call_all(&d, BELAY_CTL_RELEASE);
+	for (i = 0; i < N; i++)
+		bk_batch_expect(&d, BELAY_CTL_RELEASE, i, i % 2 ? 0 : -EBUSY);
+	CHECK_SOON(bk_sysfs("pinned_bytes") == 0, 5);
+	CHECK_EQ(bk_sysfs("tracked_bytes"), PAGES(N / 2));
+	bk_batches_end(&d);
+}
+
+/* ---- the call's own memory -------------------------------------------------------- */
+
+/*
+ * Another process, on the other processor, looks at the memory that is gone while the
+ * calls run. Counting allocations at tracepoints would be exact; but switching those on
+ * rewrites running code, which the emulated machine does not always survive.
+ */
+enum { FREE, SLAB, VMALLOC, FIELDS };
+
+static const char *const fields[FIELDS] = { "MemFree", "Slab", "VmallocUsed" };
+
+struct watcher {
+	uint32_t stop, reset, samples;
+	int64_t first[FIELDS], most[FIELDS];	/* in use, by each measure */
+};
+
+static void watcher_run(void *arg)
+{
+	struct watcher *w = arg;
+	int64_t used;
+	int i;
+
+	bk_run_on_cpu(1);
+	while (!__atomic_load_n(&w->stop, __ATOMIC_RELAXED)) {
+		bool first = __atomic_load_n(&w->reset, __ATOMIC_SEQ_CST);
+
+		for (i = 0; i < FIELDS; i++) {
+			used = bk_field("/proc/meminfo", fields[i]);
+			used = i == FREE ? -used : used;
+			if (first)
+				w->first[i] = w->most[i] = used;
+			if (used > w->most[i])
+				w->most[i] = used;
+		}
+		if (first)
+			__atomic_store_n(&w->reset, 0, __ATOMIC_SEQ_CST);
+		__atomic_add_fetch(&w->samples, 1, __ATOMIC_SEQ_CST);
+	}
+}
+
+#define SAMPLES	30
+#define RUNS	3
+
+/* What one copy of the smallest array takes, and what may be noise. */
+#define COPY	(N * sizeof(struct belay_region_entry))
+#define NOISE	(COPY / 2)
+
+/* Has the most that was gone, by the measure that shows most. */
+static int64_t most_gone(struct watcher *w, struct bk_batches *d, unsigned long cmd)
+{
+	int64_t most = 0;
+	int i;
+
+	__atomic_store_n(&w->reset, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&w->reset, __ATOMIC_SEQ_CST))
+		usleep(100);
+	w->samples = 0;
+	while (__atomic_load_n(&w->samples, __ATOMIC_SEQ_CST) < SAMPLES) {
+		if (cmd) {
+			bk_batch_call_all(d, cmd);
+			continue;
+		}
+		/* To show that the watcher sees one: this call copies its argument. */
+		CHECK_ERRNO(syscall(SYS_init_module, d->x, COPY, ""), ENOEXEC);
+	}
+	for (i = 0; i < FIELDS; i++)
+		if (w->most[i] - w->first[i] > most)
+			most = w->most[i] - w->first[i];
+	return most;
+}
+
+/* The rest of the system is not silent: the least of several runs. */
+static int64_t least_of(struct watcher *w, struct bk_batches *d, unsigned long cmd,
+			const char *name)
+{
+	int64_t gone, least = INT64_MAX;
+	int i;
+
+	for (i = 0; i < RUNS; i++) {
+		if (cmd)
+			bk_batch_fill(d, cmd);
+		/* Nothing is to remain of it. */
+		if (cmd == BELAY_REGISTER) {
+			unsigned int j;
+
+			for (j = 0; j < N; j++)
+				d->x->reg[j].addr += 512;
+		}
+		gone = most_gone(w, d, cmd);
+		least = gone < least ? gone : least;
+	}
+	tap_diag("%s: %lld KiB", name, (long long)least >> 10);
+	return least;
+}
+
+TEST_TIMEOUT(memory, "a batch needs no memory that grows with it: while the calls run, less is gone than half a copy of the array", 120)
+{
+	struct watcher *w = bk_shared(sizeof(*w));
+	struct bk_batches d;
+	pid_t pid;
+
+	bk_run_on_cpu(0);
+	bk_batches_begin(&d);
+	bk_batch_register(&d, BELAY_TRACKED);
+	pid = tap_spawn(watcher_run, w);
+	CHECK_GE(least_of(w, &d, 0, "with a copy"), COPY);
+	CHECK_LT(least_of(w, &d, BELAY_CHECK, "CHECK"), NOISE);
+	CHECK_LT(least_of(w, &d, BELAY_COMMIT, "COMMIT"), NOISE);
+	CHECK_LT(least_of(w, &d, BELAY_CTL_RECALL, "RECALL"), NOISE);
+	CHECK_LT(least_of(w, &d, BELAY_CTL_RELEASE, "RELEASE"), NOISE);
+	CHECK_LT(least_of(w, &d, BELAY_REGISTER, "REGISTER"), NOISE);
+	bk_batch_unregister(&d);
+	CHECK_LT(least_of(w, &d, BELAY_UNREGISTER, "UNREGISTER"), NOISE);
+	w->stop = 1;
+	tap_join(pid);
+	bk_batches_end(&d);
+}
+
+TAP_MAIN()
