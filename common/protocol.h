@@ -178,6 +178,14 @@ enum bl_list_what {
 	BL_LIST_REGIONS = 3,
 };
 
+/* Of regions: in that place, over that file, older, for long or not. */
+#define BL_SELECT_NODE		(1U << 0)
+#define BL_SELECT_BLOCK		(1U << 1)	/* administrators only */
+#define BL_SELECT_FILE		(1U << 2)
+#define BL_SELECT_MADE_BEFORE	(1U << 3)
+#define BL_SELECT_LASTING	(1U << 4)
+#define BL_SELECT_TRANSIENT	(1U << 5)
+
 /*
  * Request; 0 in a selector: any. Each request has one answer, a page: ask
  * again with what it says in `after` until one comes with count 0. Everybody
@@ -192,6 +200,12 @@ struct bl_list {
 	uint64_t grant;
 	uint64_t after;		/* as the last row of the previous answer; 0 to begin */
 	uint64_t after_region;
+	uint32_t select;	/* BL_SELECT_* bits: all of them must fit; 0 but for regions */
+	uint32_t node;		/* NUMA node that some page lies on */
+	uint64_t block;		/* memory block, as in /sys/devices/system/memory, that some page lies in */
+	uint64_t device;	/* of the file, as stat(2) has it */
+	uint64_t inode;
+	uint64_t made_before;	/* CLOCK_BOOTTIME, ns */
 };
 
 struct bl_account_row {
@@ -224,6 +238,7 @@ struct bl_grant_row {
 	char user[BL_NAME_MAX];
 	char command[BL_NAME_MAX];	/* of the process */
 	char label[BL_NAME_MAX];	/* as the program calls itself */
+	uint64_t user_locked_bytes;	/* of its user, as io_uring counts them */
 };
 
 struct bl_region_row {
@@ -246,6 +261,12 @@ struct bl_region_row {
 	uint64_t device;
 	uint64_t inode;
 	char command[BL_NAME_MAX];
+	char user[BL_NAME_MAX];
+	uint64_t lost_addr;	/* 0, 0: nothing is lost */
+	uint64_t lost_len;
+	uint64_t nodes;		/* bit n: pages on NUMA node n; bit 63: on that or a higher one */
+	uint64_t held_bytes;	/* by the module or another driver */
+	uint64_t selected_bytes;	/* of those, in the place selected; without one: all */
 };
 
 /* Answer; rows of the kind asked for follow. */

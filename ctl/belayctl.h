@@ -73,6 +73,7 @@ struct ctl {
 	/* For tests: 0 and NULL mean the real ones. */
 	uint64_t fixed_now;	/* ns of CLOCK_BOOTTIME */
 	const char *vmstat;	/* path of /proc/vmstat */
+	const char *sysfs;	/* path of /sys/class/misc/belay */
 };
 
 /* command.c */
@@ -131,10 +132,14 @@ const char *ctl_duration(uint64_t nsec, char buf[CTL_CELL]);
 const char *ctl_age(const struct ctl *c, uint64_t since, char buf[CTL_CELL]);
 const char *ctl_percent(uint64_t usage, uint64_t limit, char buf[CTL_CELL]);
 void ctl_bar(FILE *out, uint64_t usage, uint64_t limit, int width);
+const char *ctl_region(uint64_t session, uint64_t region, char buf[CTL_CELL]);
+const char *ctl_nodes(uint64_t nodes, char buf[CTL_CELL]);
 const char *ctl_state(uint32_t state, char buf[CTL_CELL]);
 const char *ctl_plural(uint64_t n, const char *one, const char *many);
 
 /* parse.c: what people type */
+int ctl_parse_number(struct ctl *c, const char *what, const char *text, uint64_t *ret);
+int ctl_parse_age(struct ctl *c, const char *text, uint64_t *ret_usec);
 int ctl_parse_u64(struct ctl *c, const char *what, const char *text, uint64_t *ret);
 int ctl_parse_pid(struct ctl *c, const char *text, int32_t *ret);
 int ctl_parse_user(struct ctl *c, const char *text, uint32_t *ret);
@@ -171,6 +176,13 @@ int ctl_rows_each(struct ctl *c, struct bl_list *request,
 
 /* vmstat.c */
 int ctl_pinned_by_kernel(const struct ctl *c, uint64_t *ret_bytes);
+int ctl_module_number(const struct ctl *c, const char *name, uint64_t *ret);
+
+/* Announcements about regions: all; that change no page; verified; regions lost. */
+struct ctl_events {
+	uint64_t seen, filtered, same, lost;
+};
+int ctl_module_events(const struct ctl *c, struct ctl_events *ret);
 
 /* one per subcommand */
 int ctl_status(struct ctl *c, int argc, char **argv);

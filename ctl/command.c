@@ -18,7 +18,14 @@ static const struct ctl_command commands[] = {
 	{ "list", ctl_list, "who holds what",
 	  " [accounts|grants|regions] [OPTION]...\n\n"
 	  "Lists grants unless told otherwise.\n\n"
-	  FILTER_OPTIONS },
+	  FILTER_OPTIONS
+	  "\nOf regions, which it then lists:\n"
+	  "  --node NODE       only what has pages on this NUMA node\n"
+	  "  --block BLOCK     only what has pages in this memory block\n"
+	  "  --file PATH       only what maps this file\n"
+	  "  --older TIME      only what was registered longer ago (10s, 5min, 2h)\n"
+	  "  --lasting         only what its owner did not declare transient\n"
+	  "  --transient       only what it did\n\n" },
 	{ "limit", ctl_limit, "show limits, or set one until belayd ends",
 	  " show [ACCOUNT]\n"
 	  "   or: belayctl limit set ACCOUNT [SIZE|unlimited] [--regions N|unlimited]\n\n"

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <libsmartcols.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -102,16 +103,21 @@ static void pid_cell(struct ctl_table *t, int32_t pid)
 		ctl_table_cell(t, "-");
 }
 
+static void user_cell(struct ctl_table *t, const char *user, uint32_t uid)
+{
+	if (*user)
+		ctl_table_cell(t, "%s", user);
+	else
+		ctl_table_cell(t, "%u", uid);
+}
+
 static void grant_line(struct ctl *c, struct ctl_table *t, const void *row)
 {
 	const struct bl_grant_row *g = row;
 	char buf[CTL_CELL];
 
 	ctl_table_cell(t, "%" PRIu64, g->grant);
-	if (g->user[0])
-		ctl_table_cell(t, "%s", g->user);
-	else
-		ctl_table_cell(t, "%u", g->uid);
+	user_cell(t, g->user, g->uid);
 	pid_cell(t, g->pid);
 	ctl_table_cell(t, "%s", or_dash(g->command));
 	ctl_table_cell(t, "%s", or_dash(g->label));
@@ -145,19 +151,22 @@ static json_t *grant_json(struct ctl *c, const void *row)
 		"tracked_bytes", ctl_json_u64(g->tracked_bytes),
 		"usage_regions", ctl_json_u64(g->usage_regions),
 		"sessions", json_integer(g->sessions),
-		"connected", json_integer(g->connected), NULL);
+		"connected", json_integer(g->connected),
+		"user_locked_bytes", ctl_json_u64(g->user_locked_bytes), NULL);
 }
 
 static const struct ctl_column region_columns[] = {
 	{ "REGION", SCOLS_FL_RIGHT },
 	{ "GRANT", SCOLS_FL_RIGHT },
+	{ "USER", 0 },
 	{ "PID", SCOLS_FL_RIGHT },
 	{ "COMMAND", 0 },
 	{ "KIND", 0 },
 	{ "ACCESS", 0 },
 	{ "SIZE", SCOLS_FL_RIGHT },
+	{ "HELD", SCOLS_FL_RIGHT },
 	{ "ADDRESS", SCOLS_FL_RIGHT },
-	{ "NODE", SCOLS_FL_RIGHT },
+	{ "NODES", SCOLS_FL_RIGHT },
 	{ "FILE", 0 },
 	{ "STATE", 0 },
 	{ "AGE", SCOLS_FL_RIGHT },
@@ -184,28 +193,40 @@ static void request_cell(struct ctl *c, struct ctl_table *t, const struct bl_reg
 			       ctl_duration(now - r->deadline, buf));
 }
 
+/* Of a region that is lost in part, how much of it is. */
+static void state_cell(struct ctl *c, struct ctl_table *t, const struct bl_region_row *r)
+{
+	char state[CTL_CELL], lost[CTL_CELL];
+
+	if (r->lost_len && r->lost_len < r->len)
+		ctl_table_cell(t, "%s (%s)", ctl_state(r->state, state),
+			       ctl_bytes(c, r->lost_len, lost));
+	else
+		ctl_table_cell(t, "%s", ctl_state(r->state, state));
+}
+
 static void region_line(struct ctl *c, struct ctl_table *t, const void *row)
 {
 	const struct bl_region_row *r = row;
 	char buf[CTL_CELL];
 
-	ctl_table_cell(t, "%" PRIu64 ":%" PRIu64, r->session, r->region);
+	ctl_table_cell(t, "%s", ctl_region(r->session, r->region, buf));
 	ctl_table_cell(t, "%" PRIu64, r->grant);
+	user_cell(t, r->user, r->uid);
 	pid_cell(t, r->pid);
 	ctl_table_cell(t, "%s", or_dash(r->command));
-	ctl_table_cell(t, "%s", bl_kind_name(r->kind));
+	ctl_table_cell(t, "%s%s", bl_kind_name(r->kind),
+		       r->flags & BELAY_REGION_TRANSIENT ? ",transient" : "");
 	ctl_table_cell(t, "%s", r->flags & BELAY_REGION_WRITE ? "write" : "read");
 	ctl_table_cell(t, "%s", ctl_bytes(c, r->len, buf));
+	ctl_table_cell(t, "%s", ctl_bytes(c, r->selected_bytes, buf));
 	ctl_table_cell(t, "0x%" PRIx64, r->addr);
-	if (r->node < 0)
-		ctl_table_cell(t, "-");
-	else
-		ctl_table_cell(t, "%d", r->node);
+	ctl_table_cell(t, "%s", ctl_nodes(r->nodes, buf));
 	if (r->device || r->inode)
 		ctl_table_cell(t, "%u:%u/%" PRIu64, major(r->device), minor(r->device), r->inode);
 	else
 		ctl_table_cell(t, "-");
-	ctl_table_cell(t, "%s", ctl_state(r->state, buf));
+	state_cell(c, t, r);
 	ctl_table_cell(t, "%s", ctl_age(c, r->made_at, buf));
 	request_cell(c, t, r);
 }
@@ -221,26 +242,43 @@ static json_t *request_json(const struct bl_region_row *r)
 		"deadline_ns", r->deadline ? ctl_json_u64(r->deadline) : json_null(), NULL);
 }
 
+static json_t *nodes_json(uint64_t nodes)
+{
+	json_t *array = json_array();
+	int i;
+
+	for (i = 0; i < 64; i++)
+		if (nodes >> i & 1)
+			json_array_append_new(array, json_integer(i));
+	return array;
+}
+
 static json_t *region_json(struct ctl *c, const void *row)
 {
 	const struct bl_region_row *r = row;
 	char id[CTL_CELL], state[CTL_CELL];
 
-	snprintf(id, sizeof(id), "%" PRIu64 ":%" PRIu64, r->session, r->region);
 	return ctl_json_object(
-		"id", json_string(id),
+		"id", json_string(ctl_region(r->session, r->region, id)),
 		"session", ctl_json_u64(r->session),
 		"region", ctl_json_u64(r->region),
 		"grant", ctl_json_u64(r->grant),
 		"pid", json_integer(r->pid),
 		"uid", json_integer(r->uid),
+		"user", ctl_json_text(r->user),
 		"command", ctl_json_text(r->command),
 		"kind", json_string(bl_kind_name(r->kind)),
 		"write", json_boolean(r->flags & BELAY_REGION_WRITE),
+		"transient", json_boolean(r->flags & BELAY_REGION_TRANSIENT),
 		"address", ctl_json_u64(r->addr),
 		"length_bytes", ctl_json_u64(r->len),
+		"held_bytes", ctl_json_u64(r->held_bytes),
+		"selected_bytes", ctl_json_u64(r->selected_bytes),
 		"state", json_string(ctl_state(r->state, state)),
+		"lost_address", r->lost_len ? ctl_json_u64(r->lost_addr) : json_null(),
+		"lost_bytes", ctl_json_u64(r->lost_len),
 		"node", r->node < 0 ? json_null() : json_integer(r->node),
+		"nodes", nodes_json(r->nodes),
 		"device", r->device || r->inode ? ctl_json_u64(r->device) : json_null(),
 		"inode", r->device || r->inode ? ctl_json_u64(r->inode) : json_null(),
 		"made_at_ns", ctl_json_u64(r->made_at),
@@ -300,7 +338,7 @@ static int print_list(struct ctl *c, const struct kind *kind, struct bl_list *re
 		return ctl_json_print(c, ctl_json_object(kind->name, p.array, NULL));
 	if (!p.rows && c->headings)
 		fprintf(c->err, "%s%s\n", kind->nothing,
-			request->pid || request->has_uid || request->grant ?
+			request->pid || request->has_uid || request->grant || request->select ?
 			" (Of those that were asked for.)" : "");
 	return ctl_table_print(c, p.table);
 }
@@ -309,6 +347,12 @@ enum {
 	OPT_USER = CTL_OPT_OWN,
 	OPT_PID,
 	OPT_GRANT,
+	OPT_NODE,
+	OPT_BLOCK,
+	OPT_FILE,
+	OPT_OLDER,
+	OPT_LASTING,
+	OPT_TRANSIENT,
 };
 
 static const struct option list_options[] = {
@@ -316,8 +360,54 @@ static const struct option list_options[] = {
 	{ "user", required_argument, NULL, OPT_USER },
 	{ "pid", required_argument, NULL, OPT_PID },
 	{ "grant", required_argument, NULL, OPT_GRANT },
+	{ "node", required_argument, NULL, OPT_NODE },
+	{ "block", required_argument, NULL, OPT_BLOCK },
+	{ "file", required_argument, NULL, OPT_FILE },
+	{ "older", required_argument, NULL, OPT_OLDER },
+	{ "lasting", no_argument, NULL, OPT_LASTING },
+	{ "transient", no_argument, NULL, OPT_TRANSIENT },
 	{ NULL, 0, NULL, 0 },
 };
+
+static int take_node(struct ctl *c, struct bl_list *request)
+{
+	uint64_t node;
+	int status = ctl_parse_number(c, "the number of a NUMA node", optarg, &node);
+
+	if (status)
+		return status;
+	if (node > INT32_MAX)
+		return ctl_usage(c, "there is no NUMA node %s", optarg);
+	request->node = (uint32_t)node;
+	request->select |= BL_SELECT_NODE;
+	return CTL_OK;
+}
+
+static int take_file(struct ctl *c, struct bl_list *request)
+{
+	struct stat st;
+
+	if (stat(optarg, &st))
+		return ctl_fail(c, CTL_NOT_FOUND, "%s: %m", optarg);
+	if (!S_ISREG(st.st_mode))
+		return ctl_usage(c, "%s is no file that could be mapped", optarg);
+	request->device = st.st_dev;
+	request->inode = st.st_ino;
+	request->select |= BL_SELECT_FILE;
+	return CTL_OK;
+}
+
+static int take_age(struct ctl *c, struct bl_list *request)
+{
+	uint64_t usec, now = ctl_now(c);
+	int status = ctl_parse_age(c, optarg, &usec);
+
+	if (status)
+		return status;
+	request->made_before = usec < now / 1000 ? now - usec * 1000 : 0;
+	request->select |= BL_SELECT_MADE_BEFORE;
+	return CTL_OK;
+}
 
 static int take_option(struct ctl *c, int opt, struct bl_list *request)
 {
@@ -330,6 +420,22 @@ static int take_option(struct ctl *c, int opt, struct bl_list *request)
 		return status;
 	case OPT_PID:
 		return ctl_parse_pid(c, optarg, &request->pid);
+	case OPT_NODE:
+		return take_node(c, request);
+	case OPT_BLOCK:
+		request->select |= BL_SELECT_BLOCK;
+		return ctl_parse_number(c, "the number of a memory block", optarg,
+					&request->block);
+	case OPT_FILE:
+		return take_file(c, request);
+	case OPT_OLDER:
+		return take_age(c, request);
+	case OPT_LASTING:
+		request->select |= BL_SELECT_LASTING;
+		return CTL_OK;
+	case OPT_TRANSIENT:
+		request->select |= BL_SELECT_TRANSIENT;
+		return CTL_OK;
 	case OPT_GRANT:
 	default:
 		return ctl_parse_u64(c, "the number of a grant", optarg, &request->grant);
@@ -338,7 +444,7 @@ static int take_option(struct ctl *c, int opt, struct bl_list *request)
 
 int ctl_list(struct ctl *c, int argc, char **argv)
 {
-	const struct kind *kind = &kinds[0];
+	const struct kind *kind;
 	struct bl_list request = { 0 };
 	int opt, status;
 
@@ -351,13 +457,18 @@ int ctl_list(struct ctl *c, int argc, char **argv)
 		return c->status;
 	if (argc - optind > 1)
 		return ctl_usage(c, "one list at a time: \"%s\" is too much", argv[optind + 1]);
-	if (optind < argc)
-		kind = find_kind(argv[optind]);
+	/* Only regions lie somewhere: whoever asks for a place means those. */
+	kind = find_kind(optind < argc ? argv[optind] : request.select ? "regions" : "grants");
 	if (!kind)
 		return ctl_usage(c, "there is no list of \"%s\": accounts, grants or regions",
 				 argv[optind]);
 	if (kind->what == BL_LIST_ACCOUNTS && (request.pid || request.grant))
 		return ctl_usage(c, "--pid and --grant choose among grants and regions, not accounts");
+	if (kind->what != BL_LIST_REGIONS && request.select)
+		return ctl_usage(c, "--node, --block, --file, --older, --lasting and --transient "
+				 "choose among regions, not %s", kind->name);
+	if (request.select & BL_SELECT_LASTING && request.select & BL_SELECT_TRANSIENT)
+		return ctl_usage(c, "--lasting and --transient exclude each other");
 	status = ctl_connect(c);
 	return status ? status : print_list(c, kind, &request);
 }

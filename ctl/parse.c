@@ -24,6 +24,16 @@ static bool digits(const char *text, const char **ret_end, uint64_t *ret)
 	return p > text;
 }
 
+/* 0, too. */
+int ctl_parse_number(struct ctl *c, const char *what, const char *text, uint64_t *ret)
+{
+	const char *end;
+
+	if (!digits(text, &end, ret) || *end)
+		return ctl_usage(c, "\"%s\" is not %s", text, what);
+	return CTL_OK;
+}
+
 int ctl_parse_u64(struct ctl *c, const char *what, const char *text, uint64_t *ret)
 {
 	const char *end;
@@ -70,12 +80,23 @@ int ctl_parse_region(struct ctl *c, const char *text, uint64_t *ret_session,
 		     uint64_t *ret_region)
 {
 	const char *p;
+	uint64_t uses;
 
 	if (!digits(text, &p, ret_session) || *p != ':' || !*ret_session ||
-	    !digits(p + 1, &p, ret_region) || *p || !*ret_region)
-		return ctl_usage(c, "\"%s\" is not a region: give SESSION:REGION, for example 3:17, "
-				 "as belayctl list regions shows it", text);
-	return CTL_OK;
+	    !digits(p + 1, &p, ret_region))
+		goto bad;
+	/* "3:17.2" is how people see it; the whole id is what programs have. */
+	if (*p == '.') {
+		if (!digits(p + 1, &p, &uses) || !uses || uses > UINT32_MAX ||
+		    *ret_region > UINT32_MAX)
+			goto bad;
+		*ret_region |= uses << 32;
+	}
+	if (!*p && *ret_region)
+		return CTL_OK;
+bad:
+	return ctl_usage(c, "\"%s\" is not a region: give it as belayctl list regions shows it, "
+			 "for example 3:17.1", text);
 }
 
 int ctl_parse_limit(struct ctl *c, const char *text, uint64_t *ret)
@@ -103,6 +124,19 @@ int ctl_parse_deadline(struct ctl *c, const char *text, uint64_t *ret_usec)
 	/* 0 means "as configured" to the daemon. */
 	if (!*ret_usec)
 		return ctl_usage(c, "a deadline must be longer than nothing: give 10s, 500ms, ...");
+	return CTL_OK;
+}
+
+int ctl_parse_age(struct ctl *c, const char *text, uint64_t *ret_usec)
+{
+	uint64_t nsec;
+	int err = bl_time_parse(text, &nsec);
+
+	if (err == -ERANGE)
+		return ctl_usage(c, "\"%s\" is too long", text);
+	if (err)
+		return ctl_usage(c, "\"%s\" is no time: give 10s, 5min, 2h, ...", text);
+	*ret_usec = nsec / 1000;
 	return CTL_OK;
 }
 

@@ -39,6 +39,7 @@ static int each_row(struct ctl *c, uint32_t what,
 			break;
 		case BL_LIST_REGIONS:
 			row.region.command[BL_NAME_MAX - 1] = '\0';
+			row.region.user[BL_NAME_MAX - 1] = '\0';
 			break;
 		}
 		status = each(c, &row, arg);

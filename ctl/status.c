@@ -9,9 +9,11 @@
 
 #define BAR_WIDTH	30
 
-/* What is pinned in the kernel by others than belay's module. */
+/* What the kernel itself says, beside belayd. */
 struct others {
-	bool known;		/* the kernel could be asked */
+	bool events_known;
+	struct ctl_events events;
+	bool known;		/* how much is pinned by others than belay's module */
 	uint64_t total_bytes;	/* all pins */
 	uint64_t bytes;		/* not the module's */
 	uint64_t unknown_bytes;	/* nor tracked by it */
@@ -24,12 +26,31 @@ static uint64_t less(uint64_t a, uint64_t b)
 
 static void get_others(const struct ctl *c, const struct bl_status *s, struct others *o)
 {
+	uint64_t held;
+
 	*o = (struct others){ 0 };
+	o->events_known = !ctl_module_events(c, &o->events);
 	if (ctl_pinned_by_kernel(c, &o->total_bytes))
 		return;
 	o->known = true;
-	o->bytes = less(o->total_bytes, s->pinned_bytes);
+	/* Of tracked regions the module holds what is not yet committed. */
+	if (ctl_module_number(c, "held_bytes", &held))
+		held = s->pinned_bytes;
+	o->bytes = less(o->total_bytes, held);
 	o->unknown_bytes = less(o->bytes, s->tracked_bytes);
+}
+
+static json_t *events_json(const struct others *o)
+{
+	const struct ctl_events *e = &o->events;
+
+	if (!o->events_known)
+		return json_null();
+	return ctl_json_object(
+		"seen", ctl_json_u64(e->seen),
+		"filtered", ctl_json_u64(e->filtered),
+		"verified_same", ctl_json_u64(e->same),
+		"lost", ctl_json_u64(e->lost), NULL);
 }
 
 static int print_json(struct ctl *c, const struct bl_status *s, const struct others *o)
@@ -56,7 +77,7 @@ static int print_json(struct ctl *c, const struct bl_status *s, const struct oth
 		"kernel_pinned_bytes", o->known ? ctl_json_u64(o->total_bytes) : json_null(),
 		"others_pinned_bytes", o->known ? ctl_json_u64(o->bytes) : json_null(),
 		"unknown_pinned_bytes", o->known ? ctl_json_u64(o->unknown_bytes) : json_null(),
-		NULL);
+		"events", events_json(o), NULL);
 
 	return ctl_json_print(c, json);
 }
@@ -109,6 +130,11 @@ static void print_text(struct ctl *c, const struct bl_status *s, const struct ot
 	fprintf(c->out, "Requests  %" PRIu64 " open, %" PRIu64 " overdue\n", s->open_requests,
 		s->overdue_requests);
 	fprintf(c->out, "Refusals  %" PRIu64 " since the module was loaded\n", s->refusals);
+	if (o->events_known)
+		fprintf(c->out, "Changes   %" PRIu64 " announced to regions since then: %" PRIu64
+			" of no matter, %" PRIu64 " verified unchanged; %" PRIu64 " %s lost\n",
+			o->events.seen, o->events.filtered, o->events.same, o->events.lost,
+			ctl_plural(o->events.lost, "region", "regions"));
 }
 
 int ctl_status(struct ctl *c, int argc, char **argv)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* vmstat.c - how much memory is pinned in this kernel, by anybody */
+/* vmstat.c - what the kernel counts: memory pinned by anybody, and belay's own numbers */
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
@@ -36,4 +36,48 @@ int ctl_pinned_by_kernel(const struct ctl *c, uint64_t *ret_bytes)
 	*ret_bytes = acquired > released ?
 		(acquired - released) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
 	return 0;
+}
+
+/* A number of the module, as "held_bytes" or "events/lost": 0 or -errno. */
+int ctl_module_number(const struct ctl *c, const char *name, uint64_t *ret)
+{
+	char path[256];
+	FILE *f;
+	int n;
+
+	snprintf(path, sizeof(path), "%s/%s", c->sysfs ? c->sysfs : "/sys/class/misc/belay", name);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	n = fscanf(f, "%" SCNu64, ret);
+	fclose(f);
+	return n == 1 ? 0 : -EIO;
+}
+
+/* What the kernel announced about regions, and what came of it: 0 or -errno. */
+int ctl_module_events(const struct ctl *c, struct ctl_events *ret)
+{
+	static const char *const seen[] = {
+		"unmap", "clear", "protection", "soft_dirty", "release", "migrate",
+		"exclusive", "other",
+	};
+	char name[64];
+	uint64_t n;
+	size_t i;
+	int err;
+
+	*ret = (struct ctl_events){ 0 };
+	for (i = 0; i < sizeof(seen) / sizeof(*seen); i++) {
+		snprintf(name, sizeof(name), "events/seen_%s", seen[i]);
+		err = ctl_module_number(c, name, &n);
+		if (err)
+			return err;
+		ret->seen += n;
+	}
+	err = ctl_module_number(c, "events/filtered", &ret->filtered);
+	if (!err)
+		err = ctl_module_number(c, "events/verified_same", &ret->same);
+	if (!err)
+		err = ctl_module_number(c, "events/lost", &ret->lost);
+	return err;
 }

@@ -6,8 +6,12 @@
  * listing of 100,000 regions, of which one is wanted, holds nobody up. Whoever
  * is no administrator sees its own uid's rows, and the account "system".
  */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/message.h"
 #include "common/proc.h"
@@ -111,6 +115,7 @@ static bool put_grant(struct bl_manager *m, struct listing *l,
 		.usage_regions = in->usage_regions,
 		.sessions = in->sessions,
 		.connected = g ? g->connected : 0,
+		.user_locked_bytes = in->user_locked_bytes,
 	};
 	if (a) {
 		memcpy(out->account_name, a->name, sizeof(a->name));
@@ -149,6 +154,11 @@ static bool put_region(struct bl_manager *m, struct listing *l,
 		.made_at = in->made_at,
 		.device = in->device,
 		.inode = in->inode,
+		.lost_addr = in->lost_addr,
+		.lost_len = in->lost_len,
+		.nodes = in->nodes,
+		.held_bytes = in->held_bytes,
+		.selected_bytes = in->selected_bytes,
 	};
 	if (r) {
 		out->request = r->id;
@@ -156,8 +166,11 @@ static bool put_region(struct bl_manager *m, struct listing *l,
 		out->reason = r->reason;
 		out->escalation = r->escalation;
 	}
-	if (g)
-		strcpy(out->command, command_of(l, g->pid));
+	if (!g)
+		return true;
+	strcpy(out->command, command_of(l, g->pid));
+	if (g->account->kind == BL_ACCOUNT_USER)
+		strcpy(out->user, g->account->name + strlen("user/"));
 	return true;
 }
 
@@ -238,9 +251,87 @@ static void fini(struct bl_manager *m, struct bl_task *task)
 	free(task);
 }
 
+#define MEMORY_BLOCKS	"/sys/devices/system/memory/"
+
+/* Where a memory block lies: 0, or -errno. */
+static int block_range(uint64_t block, uint64_t *ret_addr, uint64_t *ret_len)
+{
+	char path[sizeof(MEMORY_BLOCKS) + 32];
+	FILE *f = fopen(MEMORY_BLOCKS "block_size_bytes", "re");
+	int n;
+
+	if (!f)
+		return -errno;
+	n = fscanf(f, "%" SCNx64, ret_len);
+	fclose(f);
+	snprintf(path, sizeof(path), MEMORY_BLOCKS "memory%" PRIu64, block);
+	if (access(path, F_OK))
+		return -errno;
+	if (n != 1 || __builtin_mul_overflow(block, *ret_len, ret_addr))
+		return -ERANGE;
+	return 0;
+}
+
+/* What the module is to choose; false: refused, the client has been told. */
+static bool fill_select(struct bl_conn *c, const struct bl_list *ask,
+			struct belay_select *s)
+{
+	static const struct {
+		uint32_t wire, module;
+	} bits[] = {
+		{ BL_SELECT_NODE, BELAY_SELECT_NODE },
+		{ BL_SELECT_BLOCK, BELAY_SELECT_PHYS },
+		{ BL_SELECT_FILE, BELAY_SELECT_FILE },
+		{ BL_SELECT_MADE_BEFORE, BELAY_SELECT_MADE_BEFORE },
+		{ BL_SELECT_LASTING, BELAY_SELECT_LASTING },
+		{ BL_SELECT_TRANSIENT, BELAY_SELECT_TRANSIENT },
+	};
+	uint32_t unknown = ask->select;
+	uint64_t addr = 0, len = 0;
+	size_t i;
+	int err;
+
+	*s = (struct belay_select){
+		.by = ask->grant ? BELAY_SELECT_GRANT : 0,
+		.grant = ask->grant,
+		.node = (int32_t)ask->node,
+		.device = ask->device,
+		.inode = ask->inode,
+		.made_before = ask->made_before,
+	};
+	for (i = 0; i < sizeof(bits) / sizeof(*bits); i++) {
+		if (ask->select & bits[i].wire)
+			s->by |= bits[i].module;
+		unknown &= ~bits[i].wire;
+	}
+	if (unknown || ask->node > INT32_MAX ||
+	    (ask->select & BL_SELECT_LASTING && ask->select & BL_SELECT_TRANSIENT)) {
+		bl_conn_error(c, ask->msg.serial, EINVAL, NULL,
+			      "BL_LIST: unknown or impossible selection 0x%x", ask->select);
+		return false;
+	}
+	if (!(ask->select & BL_SELECT_BLOCK))
+		return true;
+	if (!bl_admin_allowed(c)) {
+		bl_conn_error(c, ask->msg.serial, EACCES, NULL,
+			      "what lies in a memory block is for root and the members of the group %s",
+			      BL_ADMIN_GROUP);
+		return false;
+	}
+	err = block_range(ask->block, &addr, &len);
+	s->phys_addr = addr;
+	s->phys_len = len;
+	if (err)
+		bl_conn_error(c, ask->msg.serial, ENOENT, NULL,
+			      "there is no memory block %" PRIu64 ": see " MEMORY_BLOCKS " (%s)",
+			      ask->block, strerror(-err));
+	return !err;
+}
+
 void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg, int fd)
 {
 	const struct bl_list *ask = (const struct bl_list *)msg;
+	struct belay_select select;
 	struct listing *l;
 
 	if (!bl_row_size(ask->what) || ask->has_uid > 1) {
@@ -254,6 +345,13 @@ void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg, int fd)
 			      BL_ADMIN_GROUP);
 		return;
 	}
+	if (ask->select && ask->what != BL_LIST_REGIONS) {
+		bl_conn_error(c, msg->serial, EINVAL, NULL,
+			      "BL_LIST: only regions have a place, a file and a duration");
+		return;
+	}
+	if (!fill_select(c, ask, &select))
+		return;
 	l = calloc(1, sizeof(*l));
 	if (!l) {
 		bl_conn_error(c, msg->serial, ENOMEM, NULL, "belayd is out of memory");
@@ -274,10 +372,8 @@ void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg, int fd)
 		.after = ask->after,
 		.after_region = ask->after_region,
 	};
-	if (ask->what == BL_LIST_REGIONS && ask->grant) {
-		l->walk.select.by = BELAY_SELECT_GRANT;
-		l->walk.select.grant = ask->grant;
-	}
+	if (ask->what == BL_LIST_REGIONS)
+		l->walk.select = select;
 	l->page.head.what = ask->what;
 	l->page.head.row_size = (uint32_t)bl_row_size(ask->what);
 	l->page.head.after = ask->after;

@@ -46,6 +46,7 @@ union fake_msg {
 
 static TAP_UNUSED struct fake fake;
 static TAP_UNUSED const char *fake_vmstat = "/nonexistent";
+static TAP_UNUSED const char *fake_sysfs = "/nonexistent";
 
 /* Receives a request, which must be well-formed. */
 static TAP_UNUSED void fake_recv(int fd, union fake_msg *m, uint16_t type)
@@ -157,6 +158,7 @@ static TAP_UNUSED struct run *run(const char *line)
 		c.socket = fake.path;
 	c.fixed_now = NOW_NS;
 	c.vmstat = fake_vmstat;
+	c.sysfs = fake_sysfs;
 	c.timeout_msec = 300;
 	return run_with(&c, line);
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 /* Tables and JSON, whole, as belayctl prints them. */
+#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <linux/belay.h>
@@ -58,6 +59,53 @@ static void write_vmstat(void)
 		"nr_dirty 3\n", pages + 1000);
 	fclose(f);
 	fake_vmstat = path;
+}
+
+/* The module holds 16 MiB more than are pinned regions: prepared ones. */
+static void write_sysfs(void)
+{
+	static const char *const zeroes[] = { "soft_dirty", "release", "migrate", "exclusive",
+					      "other" };
+	static char dir[64];
+	char command[512];
+	size_t i;
+
+	snprintf(dir, sizeof(dir), "/tmp/belayctl-sysfs.%d", getpid());
+	snprintf(command, sizeof(command), "mkdir -p %s/events && cd %s && echo %llu > held_bytes && "
+		 "cd events && echo 10 > seen_unmap && echo 20 > seen_clear && "
+		 "echo 12 > seen_protection && echo 12 > filtered && echo 18 > verified_same && "
+		 "echo 1 > lost", dir, dir, (unsigned long long)(GIB + 16 * MIB));
+	CHECK_EQ(system(command), 0);
+	for (i = 0; i < sizeof(zeroes) / sizeof(*zeroes); i++) {
+		snprintf(command, sizeof(command), "echo 0 > %s/events/seen_%s", dir, zeroes[i]);
+		CHECK_EQ(system(command), 0);
+	}
+	fake_sysfs = dir;
+}
+
+static void remove_sysfs(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -r %s", fake_sysfs);
+	CHECK_EQ(system(command), 0);
+}
+
+TEST(status_module, "status: what the module holds and has seen comes from the module itself")
+{
+	struct run *r;
+
+	write_vmstat();
+	write_sysfs();
+	r = run_against(status_daemon, "");
+	CHECK(strstr(r->out, "Unknown   about 128 MiB pinned by others"));
+	CHECK(strstr(r->out, "Changes   42 announced to regions since then: 12 of no matter, "
+			     "18 verified unchanged; 1 region lost\n"));
+	r = run_against(status_daemon, "status --json");
+	CHECK(strstr(r->out, "  \"events\": {\n    \"seen\": 42,\n    \"filtered\": 12,\n"
+			     "    \"verified_same\": 18,\n    \"lost\": 1\n  }\n"));
+	remove_sysfs();
+	unlink(fake_vmstat);
 }
 
 TEST(status, "status: one screen")
@@ -122,7 +170,8 @@ TEST(status_json, "status --json")
 		"  \"refusals\": 5,\n"
 		"  \"kernel_pinned_bytes\": 1493172224,\n"
 		"  \"others_pinned_bytes\": 419430400,\n"
-		"  \"unknown_pinned_bytes\": 150994944\n"
+		"  \"unknown_pinned_bytes\": 150994944,\n"
+		"  \"events\": null\n"
 		"}\n");
 }
 
@@ -218,7 +267,7 @@ static void grants_daemon(int fd)
 				 .made_at = NOW_NS - 5 * SEC, .limit_bytes = 1280 * MIB,
 				 .usage_bytes = 1280 * MIB, .pinned_bytes = GIB,
 				 .tracked_bytes = 256 * MIB, .usage_regions = 12, .sessions = 2,
-				 .connected = 1, .account_name = "user/alice", .user = "alice",
+				 .connected = 1, .user_locked_bytes = 8192, .account_name = "user/alice", .user = "alice",
 				 .command = "rdma-server", .label = "storage" } },
 		{ .row.grant = { .grant = 10, .account = 2, .pid = 77, .uid = 1001,
 				 .made_at = NOW_NS - 90 * SEC, .limit_bytes = BELAY_UNLIMITED,
@@ -235,18 +284,24 @@ static void regions_daemon(int fd)
 	const struct page pages[] = {
 		{ .row.region = { .session = 3, .region = 1, .grant = 3, .addr = 0x7f0000000000,
 				  .len = 64 * MIB, .pid = 1234, .uid = 1000, .kind = BELAY_PINNED,
-				  .flags = BELAY_REGION_WRITE, .node = 0,
-				  .made_at = NOW_NS - 5 * SEC, .command = "rdma-server" } },
+				  .flags = BELAY_REGION_WRITE, .node = 0, .nodes = 0xb,
+				  .held_bytes = 64 * MIB, .selected_bytes = 64 * MIB,
+				  .made_at = NOW_NS - 5 * SEC, .command = "rdma-server",
+				  .user = "alice" } },
 		{ .row.region = { .session = 3, .region = 17, .grant = 3, .addr = 0x7f0010000000,
 				  .len = 4096, .pid = 1234, .uid = 1000, .kind = BELAY_TRACKED,
 				  .state = BELAY_WORD_RECALLED, .node = -1,
+				  .flags = BELAY_REGION_TRANSIENT, .held_bytes = 4096,
+				  .selected_bytes = 4096, .user = "alice",
 				  .made_at = NOW_NS - 4 * SEC, .request = 9,
 				  .deadline = NOW_NS + 7 * SEC, .reason = BELAY_REASON_ADMIN,
 				  .escalation = BL_KILL, .device = makedev(8, 1), .inode = 99,
 				  .command = "rdma-server" } },
 		{ .row.region = { .session = 4, .region = 1, .grant = 3, .addr = 0x7f0020000000,
-				  .len = 4096, .pid = 1234, .uid = 1000, .kind = BELAY_PINNED,
-				  .state = BELAY_WORD_LOST, .node = 1,
+				  .len = 16384, .pid = 1234, .uid = 1000, .kind = BELAY_PINNED,
+				  .state = BELAY_WORD_LOST, .node = 1, .nodes = 2,
+				  .lost_addr = 0x7f0020001000, .lost_len = 4096,
+				  .held_bytes = 12288, .selected_bytes = 8192,
 				  .made_at = NOW_NS - 3 * SEC, .request = 10,
 				  .deadline = NOW_NS - 3 * SEC, .reason = BELAY_REASON_UNMAPPED,
 				  .escalation = BL_KEEP, .command = "rdma-server" } },
@@ -337,7 +392,8 @@ TEST(grants_json, "list --json keeps grants apart from what they hold")
 		"      \"tracked_bytes\": 268435456,\n"
 		"      \"usage_regions\": 12,\n"
 		"      \"sessions\": 2,\n"
-		"      \"connected\": 1\n"
+		"      \"connected\": 1,\n"
+		"      \"user_locked_bytes\": 8192\n"
 		"    },\n"
 		"    {\n"
 		"      \"grant\": 10,\n"
@@ -355,7 +411,8 @@ TEST(grants_json, "list --json keeps grants apart from what they hold")
 		"      \"tracked_bytes\": 0,\n"
 		"      \"usage_regions\": 0,\n"
 		"      \"sessions\": 1,\n"
-		"      \"connected\": 0\n"
+		"      \"connected\": 0,\n"
+		"      \"user_locked_bytes\": 0\n"
 		"    }\n"
 		"  ]\n"
 		"}\n");
@@ -366,10 +423,10 @@ TEST(regions, "list regions: names to recall by, state, and the open request")
 	struct run *r = run_against(regions_daemon, "list regions");
 
 	CHECK_OUTPUT(r,
-		"REGION GRANT  PID COMMAND     KIND    ACCESS   SIZE        ADDRESS NODE FILE   STATE    AGE REQUEST\n"
-		"   3:1     3 1234 rdma-server pinned  write  64 MiB 0x7f0000000000    0 -      valid     5s -\n"
-		"  3:17     3 1234 rdma-server tracked read    4 KiB 0x7f0010000000    - 8:1/99 recalled  4s admin, kill in 7s\n"
-		"   4:1     3 1234 rdma-server pinned  read    4 KiB 0x7f0020000000    1 -      lost      3s unmapped, overdue for 3s\n");
+		"REGION GRANT USER   PID COMMAND     KIND              ACCESS   SIZE   HELD        ADDRESS NODES FILE   STATE        AGE REQUEST\n"
+		"   3:1     3 alice 1234 rdma-server pinned            write  64 MiB 64 MiB 0x7f0000000000 0-1,3 -      valid         5s -\n"
+		"  3:17     3 alice 1234 rdma-server tracked,transient read    4 KiB  4 KiB 0x7f0010000000     - 8:1/99 recalled      4s admin, kill in 7s\n"
+		"   4:1     3 1000  1234 rdma-server pinned            read   16 KiB  8 KiB 0x7f0020000000     1 -      lost (4 KiB)  3s unmapped, overdue for 3s\n");
 }
 
 TEST(regions_json, "list regions --json")
@@ -384,13 +441,20 @@ TEST(regions_json, "list regions --json")
 		"      \"grant\": 3,\n"
 		"      \"pid\": 1234,\n"
 		"      \"uid\": 1000,\n"
+		"      \"user\": \"alice\",\n"
 		"      \"command\": \"rdma-server\",\n"
 		"      \"kind\": \"tracked\",\n"
 		"      \"write\": false,\n"
+		"      \"transient\": true,\n"
 		"      \"address\": 139638245163008,\n"
 		"      \"length_bytes\": 4096,\n"
+		"      \"held_bytes\": 4096,\n"
+		"      \"selected_bytes\": 4096,\n"
 		"      \"state\": \"recalled\",\n"
+		"      \"lost_address\": null,\n"
+		"      \"lost_bytes\": 0,\n"
 		"      \"node\": null,\n"
+		"      \"nodes\": [],\n"
 		"      \"device\": 2049,\n"
 		"      \"inode\": 99,\n"
 		"      \"made_at_ns\": 96000000000,\n"
@@ -464,6 +528,49 @@ TEST(filters, "--user, --pid and --grant go to the daemon; uid 0 is a user")
 {
 	CHECK_RUN(run_against(filter_daemon, "list regions --user root --pid 77 --grant 5"),
 		  CTL_OK, "No memory is registered. (Of those that were asked for.)");
+}
+
+static struct bl_list wanted;
+
+static void select_daemon(int fd)
+{
+	union fake_msg m;
+
+	fake_hello(fd);
+	fake_recv(fd, &m, BL_LIST);
+	CHECK_EQ(m.list.what, BL_LIST_REGIONS);
+	CHECK_EQ(m.list.select, wanted.select);
+	CHECK_EQ(m.list.node, wanted.node);
+	CHECK_EQ(m.list.block, wanted.block);
+	CHECK_EQ(m.list.device, wanted.device);
+	CHECK_EQ(m.list.inode, wanted.inode);
+	CHECK_EQ(m.list.made_before, wanted.made_before);
+	send_end(fd, BL_LIST_REGIONS, m.msg.serial);
+}
+
+TEST(selections, "a place, a file, an age or a duration chooses regions, and lists those unless told otherwise")
+{
+	struct stat st;
+
+	wanted = (struct bl_list){ .select = BL_SELECT_NODE | BL_SELECT_TRANSIENT };
+	CHECK_RUN(run_against(select_daemon, "list --node 0 --transient"), CTL_OK,
+		  "(Of those that were asked for.)");
+	wanted = (struct bl_list){ .select = BL_SELECT_BLOCK | BL_SELECT_LASTING, .block = 32 };
+	CHECK_RUN(run_against(select_daemon, "list regions --block 32 --lasting"), CTL_OK,
+		  "(Of those that were asked for.)");
+	CHECK_EQ(stat("/proc/self/exe", &st), 0);
+	wanted = (struct bl_list){ .select = BL_SELECT_FILE | BL_SELECT_MADE_BEFORE,
+				   .device = st.st_dev, .inode = st.st_ino,
+				   .made_before = NOW_NS - 2 * SEC };
+	CHECK_RUN(run_against(select_daemon, "list --file /proc/self/exe --older 2s"), CTL_OK,
+		  "(Of those that were asked for.)");
+	CHECK_RUN(run("list grants --node 0"), CTL_USAGE, "choose among regions, not grants");
+	CHECK_RUN(run("list --lasting --transient"), CTL_USAGE, "exclude each other");
+	CHECK_RUN(run("list --node x"), CTL_USAGE, "not the number of a NUMA node");
+	CHECK_RUN(run("list --block -1"), CTL_USAGE, "not the number of a memory block");
+	CHECK_RUN(run("list --file /nonexistent"), CTL_NOT_FOUND, "/nonexistent");
+	CHECK_RUN(run("list --file /"), CTL_USAGE, "no file that could be mapped");
+	CHECK_RUN(run("list --older soon"), CTL_USAGE, "no time");
 }
 
 static void limit_show_daemon(int fd)
@@ -564,6 +671,10 @@ TEST(recall_wait, "recall waits, and tells what became of the regions")
 	CHECK_OUTPUT(r,
 		"1 region (64 MiB) recalled\n"
 		"  1 let go by its holder in time\n");
+	want_recall.region = 17 | 2ULL << 32;
+	recalled = (struct bl_recalled){ .regions = 1, .bytes = 4096, .let_go = 1 };
+	r = run_against(recall_daemon, "recall --region 3:17.2 --deadline 10s --escalate kill");
+	CHECK_EQ(r->status, CTL_OK);
 	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_USER,
 					  .uid = 0 };
 	recalled = (struct bl_recalled){ .regions = 4, .bytes = 64 * MIB, .let_go = 2,

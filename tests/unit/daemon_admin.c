@@ -297,6 +297,77 @@ TEST(admin_only, "who is no administrator changes nothing, and sees its own rows
 	stop();
 }
 
+static uint32_t count_selected(int fd, struct bl_list l, uint64_t *ret_region)
+{
+	uint32_t n = 0;
+
+	l.what = BL_LIST_REGIONS;
+	*ret_region = 0;
+	while (ASK(fd, l, BL_LIST) == BL_LIST && in.rows.count) {
+		n += in.rows.count;
+		*ret_region = ((const struct bl_region_row *)(&in.rows + 1))->region;
+		l.after = in.rows.after;
+		l.after_region = in.rows.after_region;
+	}
+	return n;
+}
+
+TEST(selections, "regions are listed by node, file, age and duration; what is unknown or not one's own is refused")
+{
+	struct belay_region_row *row;
+	uint64_t session, ids[4], got;
+	struct bl_list l = { 0 };
+	int admin, fd, i;
+
+	start();
+	client(1000, &session, NULL);
+	for (i = 0; i < 4; i++) {
+		ids[i] = fake_register(&fake, session, BELAY_PINNED, 4096);
+		row = fake_region(&fake, session, ids[i]);
+		row->made_at = 1000 * (uint64_t)(i + 1);
+		row->nodes = 1;
+	}
+	fake_region(&fake, session, ids[0])->nodes = 3;
+	row = fake_region(&fake, session, ids[1]);
+	row->device = 5;
+	row->inode = 6;
+	fake_region(&fake, session, ids[2])->flags = BELAY_REGION_TRANSIENT;
+	admin = hello();
+	CHECK_EQ(count_selected(admin, l, &got), 4);
+	l = (struct bl_list){ .select = BL_SELECT_NODE, .node = 1 };
+	CHECK_EQ(count_selected(admin, l, &got), 1);
+	CHECK_EQ(got, ids[0]);
+	l = (struct bl_list){ .select = BL_SELECT_FILE, .device = 5, .inode = 6 };
+	CHECK_EQ(count_selected(admin, l, &got), 1);
+	CHECK_EQ(got, ids[1]);
+	l = (struct bl_list){ .select = BL_SELECT_TRANSIENT };
+	CHECK_EQ(count_selected(admin, l, &got), 1);
+	CHECK_EQ(got, ids[2]);
+	l = (struct bl_list){ .select = BL_SELECT_LASTING | BL_SELECT_MADE_BEFORE,
+			      .made_before = 3500 };
+	CHECK_EQ(count_selected(admin, l, &got), 2);
+	l = (struct bl_list){ .what = BL_LIST_REGIONS, .select = BL_SELECT_BLOCK,
+			      .block = 1ULL << 50 };
+	CHECK_EQ(ASK(admin, l, BL_LIST), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOENT);
+	l = (struct bl_list){ .what = BL_LIST_REGIONS, .select = 1U << 20 };
+	CHECK_EQ(ASK(admin, l, BL_LIST), BL_ERROR);
+	CHECK_EQ(in.error.error, EINVAL);
+	l = (struct bl_list){ .what = BL_LIST_GRANTS, .select = BL_SELECT_NODE };
+	CHECK_EQ(ASK(admin, l, BL_LIST), BL_ERROR);
+	CHECK_EQ(in.error.error, EINVAL);
+
+	m->admin_gid = (gid_t)-1;
+	fd = hello();
+	newest()->peer.uid = 1000;
+	l = (struct bl_list){ .select = BL_SELECT_NODE, .node = 0 };
+	CHECK_EQ(count_selected(fd, l, &got), 4);
+	l = (struct bl_list){ .what = BL_LIST_REGIONS, .select = BL_SELECT_BLOCK };
+	CHECK_EQ(ASK(fd, l, BL_LIST), BL_ERROR);
+	CHECK_EQ(in.error.error, EACCES);
+	stop();
+}
+
 TEST(paging, "a list comes in pages, each row once, and ends with an empty one")
 {
 	struct bl_list l = { .what = BL_LIST_REGIONS };

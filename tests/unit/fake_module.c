@@ -409,6 +409,19 @@ static int recall(struct fake_module *f, struct belay_ctl_recall *arg, bool rele
 	return 0;
 }
 
+/* By place and so on; a physical range is everywhere. */
+static bool is_selected(const struct belay_region_row *r, const struct belay_select *s)
+{
+	bool transient = r->flags & BELAY_REGION_TRANSIENT;
+
+	return (!(s->by & BELAY_SELECT_NODE) || r->nodes >> s->node & 1) &&
+	       (!(s->by & BELAY_SELECT_FILE) ||
+		(r->device == s->device && r->inode == s->inode)) &&
+	       (!(s->by & BELAY_SELECT_MADE_BEFORE) || r->made_at < s->made_before) &&
+	       (!(s->by & BELAY_SELECT_LASTING) || !transient) &&
+	       (!(s->by & BELAY_SELECT_TRANSIENT) || transient);
+}
+
 /* Rows in the order of their ids; ids are given in the order of the arrays only roughly. */
 static int list(struct fake_module *f, struct belay_ctl_list *arg)
 {
@@ -436,6 +449,7 @@ static int list(struct fake_module *f, struct belay_ctl_list *arg)
 			if (!xr->used || xr->gone ||
 			    (arg->select.by & BELAY_SELECT_SESSION &&
 			     xr->row.session != arg->select.session) ||
+			    !is_selected(&xr->row, &arg->select) ||
 			    (arg->select.by & BELAY_SELECT_REGION &&
 			     xr->row.region != arg->select.region) ||
 			    (arg->select.by & BELAY_SELECT_GRANT &&
