@@ -62,6 +62,9 @@
 
 #include "extent.h"
 
+struct file;
+struct seq_file;
+
 /*
  * A limit and what is charged against it. Accounts and grants have one each;
  * charging walks from a grant to the root.
@@ -260,6 +263,10 @@ extern struct xarray belay_accounts, belay_grants, belay_sessions;
 extern const struct file_operations belay_control_fops;
 extern const struct file_operations belay_session_fops;
 
+/* fdinfo.c */
+void belay_session_show_fdinfo(struct seq_file *m, struct file *file);
+void belay_control_show_fdinfo(struct seq_file *m, struct file *file);
+
 /* account.c */
 int belay_account_create(struct belay_ctl_account *arg);
 int belay_account_remove(u64 id);
@@ -388,7 +395,7 @@ void belay_word_set(struct belay_region *r, u32 bits);
 void belay_event_init(struct belay_event_source *src, bool is_grant);
 void belay_event_raise(struct belay_event_source *src, u32 bit);
 void belay_event_region_gone(struct belay_region *r);
-bool belay_event_pending(void);
+unsigned long belay_events_pending(void);
 void belay_events_forget(void);
 extern struct wait_queue_head belay_event_wait;
 int belay_events_read(struct belay_ctl_events *arg);
@@ -432,6 +439,7 @@ struct belay_region *belay_select_region(const struct belay_selection *sel,
 void belay_cursor_end(struct belay_cursor *c);
 void belay_look_at_held(struct belay_region *r, const struct belay_selection *sel,
 			struct belay_held *held);
+unsigned long belay_pages_held(const struct belay_region *r);
 bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel);
 
 /* wait.c */

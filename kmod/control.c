@@ -43,7 +43,7 @@ static int control_release(struct inode *inode, struct file *file)
 static __poll_t control_poll(struct file *file, poll_table *wait)
 {
 	poll_wait(file, &belay_event_wait, wait);
-	return belay_event_pending() ? EPOLLIN | EPOLLRDNORM : 0;
+	return belay_events_pending() ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
 static int do_account(struct belay_call *call)
@@ -213,5 +213,6 @@ const struct file_operations belay_control_fops = {
 	.poll = control_poll,
 	.unlocked_ioctl = control_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
+	.show_fdinfo = belay_control_show_fdinfo,
 	.llseek = noop_llseek,
 };

@@ -105,7 +105,7 @@ void belay_event_region_gone(struct belay_region *r)
 		belay_region_put(r);
 }
 
-bool belay_event_pending(void)
+unsigned long belay_events_pending(void)
 {
 	return READ_ONCE(nr_pending);
 }

@@ -324,6 +324,16 @@ static bool holds_but(const struct belay_region *r, unsigned long *gone_start,
 	}
 }
 
+unsigned long belay_pages_held(const struct belay_region *r)
+{
+	unsigned long gone_start, gone_last;
+
+	if (!holds_but(r, &gone_start, &gone_last))
+		return 0;
+	return belay_region_pages(r) -
+		(gone_start > gone_last ? 0 : gone_last - gone_start + 1);
+}
+
 /*
  * How much of @r is held, by whomever, and how much of that lies in the place
  * selected. With @any it ends with the first page that does. Cut short by a

@@ -10,7 +10,6 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/seq_file.h>
 
 #include "belay.h"
 #include "ioctl.h"
@@ -279,25 +278,12 @@ static int session_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static void session_show_fdinfo(struct seq_file *m, struct file *file)
-{
-	struct belay_session *s = file->private_data;
-	struct belay_grant *g = s->grant;
-
-	seq_printf(m, "belay-session:\t%u\n", s->id);
-	seq_printf(m, "belay-grant:\t%u\n", g->id);
-	seq_printf(m, "belay-regions:\t%d\n", atomic_read(&s->nr_regions));
-	seq_printf(m, "belay-charged-kB:\t%lu\n",
-		   atomic_long_read(&g->node.pages) << (PAGE_SHIFT - 10));
-	seq_printf(m, "belay-ended:\t%d\n", READ_ONCE(g->dead));
-}
-
 const struct file_operations belay_session_fops = {
 	.owner = THIS_MODULE,
 	.release = session_release,
 	.unlocked_ioctl = session_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = session_mmap,
-	.show_fdinfo = session_show_fdinfo,
+	.show_fdinfo = belay_session_show_fdinfo,
 	.llseek = noop_llseek,
 };
