@@ -351,7 +351,7 @@ TRACE_EVENT(belay_refuse,
 		  __entry->usage, __entry->limit, __entry->needed)
 );
 
-TRACE_EVENT(belay_commit,
+DECLARE_EVENT_CLASS(belay_region_done,
 	TP_PROTO(const struct belay_region *r, int err),
 	TP_ARGS(r, err),
 	TP_STRUCT__entry(
@@ -374,6 +374,14 @@ TRACE_EVENT(belay_commit,
 		  __entry->session, __entry->region, __entry->grant, __entry->pid,
 		  belay_show_kind(__entry->kind), __entry->err)
 );
+
+DEFINE_EVENT(belay_region_done, belay_commit,
+	TP_PROTO(const struct belay_region *r, int err), TP_ARGS(r, err));
+/* Somebody waits for this region to hold nothing; and no longer. */
+DEFINE_EVENT(belay_region_done, belay_wait_begin,
+	TP_PROTO(const struct belay_region *r, int err), TP_ARGS(r, err));
+DEFINE_EVENT(belay_region_done, belay_wait_end,
+	TP_PROTO(const struct belay_region *r, int err), TP_ARGS(r, err));
 
 /* @region, of which @addr and @len go, goes on as @before and @after (0: none). */
 TRACE_EVENT(belay_trim,

@@ -26,6 +26,7 @@
 #include <linux/wait.h>
 
 #include "belay.h"
+#include "trace.h"
 
 /*
  * @link, @sel: under waiters_sem
@@ -135,7 +136,9 @@ static int walk(struct waiter *w, unsigned long end, struct belay_ctl_wait *arg)
 	while (!ret && (w->region = belay_select_region(&w->sel, &c))) {
 		if (belay_holds_any(w->region, &w->sel)) {
 			waited = true;
+			trace_belay_wait_begin(w->region, 0);
 			ret = wait_for_region(w, end);
+			trace_belay_wait_end(w->region, ret);
 			arg->session = w->region->session->id;
 			arg->region = w->region->id;
 		}

@@ -195,7 +195,7 @@ const char *bk_ext4(void);
 /* /sys/class/misc/belay/NAME, and the same under events/. */
 uint64_t bk_sysfs(const char *name);
 uint64_t bk_seen(const char *name);
-/* A line "name value" or "name: value kB" (then bytes) of a file. */
+/* A line "name value" or "name: value kB" or KiB (then bytes) of a file. */
 uint64_t bk_field(const char *path, const char *name);
 /* Of this process: VmPin in bytes. */
 uint64_t bk_vm_pin(void);

@@ -70,7 +70,7 @@ uint64_t bk_field(const char *path, const char *name)
 			continue;
 		p += len + (p[len] == ':');
 		if (sscanf(p, "%llu %3s", &v, unit) >= 1)
-			return !strcmp(unit, "kB") ? v << 10 : v;
+			return !strcmp(unit, "kB") || !strcmp(unit, "KiB") ? v << 10 : v;
 	}
 	FAIL("%s has no %s", path, name);
 }
