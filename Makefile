@@ -31,7 +31,8 @@
 #   $(call preload,NAME,SOURCES,LIBS)  build/lib/NAME.so, installed in lib/belay
 #   $(call unit_test,NAME,SOURCES,LIBS)           suite unit: a host program that
 #                                     prints TAP; built plain and with ASan+UBSan
-#   $(call host_script,SUITE,PATH,OPTIONS)        a script of suite lint, unit, harness, cross
+#   $(call host_script,SUITE,PATH,OPTIONS)        a script of suite lint, unit, harness, cross,
+#                                     debug
 #   $(call vm_test,SUITE,NAME,SOURCES,LIBS,OPTIONS)  a C program for the machine;
 #                                     SUITE is kernel, system or harness
 #   $(call vm_script,SUITE,PATH,OPTIONS)          the same for a script
@@ -84,7 +85,7 @@ MODLOADDIR ?= $(PREFIX)/lib/modules-load.d
 include scripts/rules.mk
 
 COMPONENTS := common kmod libclient daemon ctl systemd man examples bench \
-	tests/lint tests/unit tests/harness tests/cross tests/kernel tests/system
+	tests/lint tests/unit tests/harness tests/cross tests/debug tests/kernel tests/system
 -include $(addsuffix /build.mk,$(COMPONENTS))
 ifeq ($(EXAMPLE),1)
 include tests/lib/example.mk

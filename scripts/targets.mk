@@ -40,7 +40,7 @@ check:
 # The suite kernel on the debug kernel, which takes its time for everything.
 check-debug:
 	@scripts/setup
-	@SLOW=$${SLOW:-10} tests/run --kernel debug $(if $(TEST),--test $(TEST)) kernel
+	@SLOW=$${SLOW:-10} tests/run --kernel debug $(if $(TEST),--test $(TEST)) $(or $(SUITE),debug kernel)
 
 lint:
 	@scripts/setup
