@@ -34,7 +34,7 @@ is_gone() { ! kill -0 "$1"; }
 is_alive() { kill -0 "$1"; }
 ends() { wait_until 10 is_gone "$1"; }
 
-# The regions of a process, one SESSION:REGION per line.
+# The names of the regions of a process, one per line.
 regions_of()
 {
 	belayctl list regions --no-headings --pid "$1" | awk '{ print $1 }'
@@ -93,7 +93,7 @@ check_output "list names the holder: user, process, command, label, size" \
 check_output "list accounts has the user below the system" \
 	"^user/alice +3 MiB +64 MiB +4% +3 +unlimited +1 +0$" belayctl list accounts
 check_output "list regions has a line for each region" \
-	"^ *[0-9]+:[0-9]+ +[0-9]+ +$alice ctl_hold +pinned +write +1 MiB +0x[0-9a-f]+ +[0-9-]+ - +valid " \
+	"^ *[0-9]+:[0-9]+\.[0-9]+ +[0-9]+ alice +$alice ctl_hold +pinned +write +1 MiB +1 MiB +0x[0-9a-f]+ +[0-9,-]+ - +valid " \
 	belayctl list regions
 check "list regions has all of them" [ "$(regions_of "$alice" | wc -l)" = 3 ]
 check_output "--json has the same" "\"usage_bytes\": $((3 << 20))," belayctl list --json --user alice
