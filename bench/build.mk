@@ -4,13 +4,17 @@
 # from one run in the machine, for each kernel; they are good for ratios only.
 # Results: build/bench/results.json, and a table.
 
-$(call vm_helper,bench,pinbench,bench/pinbench.c \
-	$(addprefix tests/kernel/lib/,bk.c bk_memory.c bk_proc.c))
+BENCH_LIB := $(addprefix tests/kernel/lib/,bk.c bk_memory.c bk_proc.c)
+BENCHES := pinbench batchbench trackbench
+
+$(call vm_helper,bench,pinbench,bench/pinbench.c $(BENCH_LIB))
+$(call vm_helper,bench,batchbench,bench/batchbench.c tests/kernel/lib/bk_batch.c $(BENCH_LIB))
+$(call vm_helper,bench,trackbench,bench/trackbench.c $(BENCH_LIB))
 
 .PHONY: bench
 bench:
 	@scripts/setup
-	@$(SUB) build modules $(B)/tests/bench/helpers/pinbench \
+	@$(SUB) build modules $(addprefix $(B)/tests/bench/helpers/,$(BENCHES)) \
 		$(B)/tests/kernel/footprint $(B)/tests/system/daemon_wire
 	@bench/build-barepin $(if $(KERNEL),$(KERNEL),$(KERNELS))
 	@bench/run $(if $(KERNEL),$(KERNEL),$(KERNELS))

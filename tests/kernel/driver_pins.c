@@ -11,6 +11,7 @@
  */
 #include <pthread.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include "tests/kernel/lib/bk_driver.h"
@@ -414,6 +415,42 @@ TEST_TIMEOUT(order, "as documented: what is remembered means something while the
 	CHECK_EQ(late, 0);
 	CHECK_EQ(held, 0);
 	bk_driver_close(&d);
+	bk_end(&b);
+}
+
+static void limited_run(void *arg)
+{
+	const struct rlimit limit = { LEN, LEN };
+	const struct bk *b = arg;
+	struct bk_region r;
+	struct bk_driver d;
+	struct bk self;
+	char *p = bk_anon(LEN, 1);
+
+	bk_join(&self, b);
+	bk_driver_open(&d, BK_VERBS);
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &limit));
+	CHECK_SYS(setresuid(65534, 65534, 65534));
+	CHECK_OK(bk_register(self.fd, p, LEN, BELAY_PINNED, W, &r));
+	CHECK(!ibv_reg_mr(d.pd, p, LEN, IBV_ACCESS_LOCAL_WRITE));
+	CHECK_EQ(errno, ENOMEM);
+	CHECK_OK(bk_unregister(self.fd, r.id));
+	CHECK_OK(bk_register(self.fd, p, LEN, BELAY_TRACKED, W, &r));
+	d.mr = ibv_reg_mr(d.pd, p, LEN, IBV_ACCESS_LOCAL_WRITE);
+	CHECK(d.mr);
+	CHECK_OK(bk_commit(self.fd, r.id));
+	CHECK_OK(bk_unregister(self.fd, r.id));
+	CHECK_EQ(ibv_dereg_mr(d.mr), 0);
+	bk_driver_close(&d);
+	bk_leave(&self);
+}
+
+TEST(held_twice, "memory that belay holds counts twice against the driver's RLIMIT_MEMLOCK, memory that it tracks once")
+{
+	struct bk b;
+
+	bk_begin(&b);
+	tap_join(tap_spawn(limited_run, &b));
 	bk_end(&b);
 }
 

@@ -168,7 +168,7 @@ static void make(struct bk_memory *m, enum bk_kind kind, unsigned int node)
 
 static const enum bk_kind kinds[] = { BK_ANON, BK_THP, BK_MEMFD, BK_HUGE_MEMFD };
 
-/* 6.1 cannot move a hugetlb page out: whoever pins it gets ENOMEM, the log a warning. */
+/* 6.1 does not move a hugetlb page out: ENOMEM, and a warning in its log. */
 static unsigned int nr_kinds(void)
 {
 	struct utsname u;
