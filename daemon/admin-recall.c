@@ -215,21 +215,43 @@ static void finish(struct bl_manager *m, struct recalling *rc)
 	}
 }
 
+static bool selects(const struct bl_recall *ask, const struct bl_grant_record *g)
+{
+	switch (ask->what) {
+	case BL_RECALL_GRANT:
+		return g->id == ask->grant;
+	case BL_RECALL_USER:
+		return g->uid == ask->uid;
+	default:
+		return g->pid == ask->pid;
+	}
+}
+
+static void next_grant(struct recalling *rc)
+{
+	rc->at++;
+	rc->walk = (struct bl_walk){ .what = BELAY_LIST_REGIONS };
+}
+
 static bool step(struct bl_manager *m, struct bl_task *task)
 {
 	struct recalling *rc = (struct recalling *)task;
 	struct belay_region_row rows[STEP_ROWS];
+	const struct bl_grant_record *g;
 	uint32_t n = 0;
 
 	if (rc->at < rc->n_grants && !rc->err) {
+		g = bl_ledger_grant(&m->ledger, rc->grants[rc->at]);
+		if (!g || !selects(&rc->ask, g)) {	/* it has ended meanwhile */
+			next_grant(rc);
+			return false;
+		}
 		rc->walk.select.by = BELAY_SELECT_GRANT;
 		rc->walk.select.grant = rc->grants[rc->at];
 		rc->err = bl_device_list(m->dev, &rc->walk, rows, STEP_ROWS, &n);
 		recall_rows(m, rc, rows, n);
-		if (!n) {
-			rc->at++;
-			rc->walk = (struct bl_walk){ .what = BELAY_LIST_REGIONS };
-		}
+		if (!n)
+			next_grant(rc);
 		return false;
 	}
 	finish(m, rc);
@@ -248,18 +270,6 @@ static void fini(struct bl_manager *m, struct bl_task *task)
 
 /* ------------------------------------------------------------------------ */
 /* The request                                                               */
-
-static bool selects(const struct bl_recall *ask, const struct bl_grant_record *g)
-{
-	switch (ask->what) {
-	case BL_RECALL_GRANT:
-		return g->id == ask->grant;
-	case BL_RECALL_USER:
-		return g->uid == ask->uid;
-	default:
-		return g->pid == ask->pid;
-	}
-}
 
 static int select_grants(struct bl_manager *m, struct recalling *rc)
 {

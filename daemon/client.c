@@ -214,7 +214,7 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 	if (!err)
 		err = bl_conn_attach(c, arg.session, arg.grant);
 	if (err) {
-		close(arg.fd);
+		bl_close_later(&m->closer, arg.fd);
 		return err;
 	}
 	bl_memlock_raise(m, g);
@@ -321,14 +321,14 @@ void bl_client_resume(struct bl_conn *c, const struct bl_msg *msg, int fd)
 	int err;
 
 	if (c->session) {
-		close(fd);
+		bl_close_later(&c->m->closer, fd);
 		bl_conn_error(c, msg->serial, EBUSY, NULL,
 			      "this connection has session %llu",
 			      (unsigned long long)c->session);
 		return;
 	}
 	err = identify(c, fd, &session, &g);
-	close(fd);
+	bl_close_later(&c->m->closer, fd);
 	if (!err)
 		err = bl_conn_attach(c, session, g->id);
 	switch (err) {

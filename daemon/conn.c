@@ -6,6 +6,9 @@
  * nothing more is read from it, either) and the time that it does not read
  * them by STALL_SEC. Whoever crosses a line is dropped alone.
  *
+ * No descriptor that a client has had in hand is closed here, and no connection,
+ * as descriptors may be in it: see closer.c.
+ *
  * What the daemon sends of its own is not queued beyond OUT_MAX: see notice.c.
  */
 #include <errno.h>
@@ -28,7 +31,7 @@
 #define TURN_PACKETS	16
 #define OUT_MAX		65536	/* four of the longest messages */
 #define OUT_LOW		16384	/* so little left: more can be sent */
-#define DRAIN_PACKETS	256
+#define FDS_MAX		253	/* in one packet (SCM_MAX_FD of the kernel) */
 
 static const struct handler {
 	uint16_t type;
@@ -101,7 +104,7 @@ err_id:
 	bl_map_remove(&m->conn_ids, c->id, 0);
 err:
 	free(c);
-	close(fd);
+	bl_close_later(&m->closer, fd);
 	return NULL;
 }
 
@@ -128,24 +131,8 @@ static void free_out(struct bl_conn *c)
 
 	STAILQ_REMOVE_HEAD(&c->out, link);
 	c->out_bytes -= o->len;
-	if (o->fd >= 0)
-		close(o->fd);
+	bl_close_later(&c->m->closer, o->fd);
 	free(o);
-}
-
-/*
- * A peer that is closed on with unread packets gets ECONNRESET before it can
- * read what it was told: take them out first.
- */
-static void drain(int fd)
-{
-	char byte;
-	int i;
-
-	shutdown(fd, SHUT_RD);
-	for (i = 0; i < DRAIN_PACKETS; i++)
-		if (recv(fd, &byte, 1, MSG_DONTWAIT) <= 0)
-			break;
 }
 
 void bl_conn_drop(struct bl_conn *c, const char *why, ...)
@@ -171,8 +158,8 @@ void bl_conn_drop(struct bl_conn *c, const char *why, ...)
 	event_del(&c->ev_write);
 	while (!STAILQ_EMPTY(&c->out))
 		free_out(c);
-	drain(c->fd);
-	close(c->fd);
+	shutdown(c->fd, SHUT_RDWR);	/* what it was told it can still read */
+	bl_close_later(&m->closer, c->fd);
 	bl_map_remove(&m->conn_ids, c->id, 0);
 	if (n > 1)
 		bl_map_put(&m->uids, c->peer.uid, 0, (void *)(n - 1));
@@ -238,8 +225,7 @@ static void enqueue(struct bl_conn *c, const struct bl_msg *msg, int fd)
 	struct bl_out *o = malloc(sizeof(*o) + msg->size);
 
 	if (!o) {
-		if (fd >= 0)
-			close(fd);
+		bl_close_later(&c->m->closer, fd);
 		bl_conn_drop(c, "out of memory");
 		return;
 	}
@@ -261,8 +247,7 @@ void bl_conn_send(struct bl_conn *c, const struct bl_msg *msg, int fd)
 		enqueue(c, msg, fd);
 		return;
 	}
-	if (fd >= 0)
-		close(fd);
+	bl_close_later(&c->m->closer, fd);
 	if (err && !c->dead)
 		bl_conn_drop(c, err == -EPIPE || err == -ECONNRESET ? NULL :
 			     "cannot send: %s", strerror(-err));
@@ -340,7 +325,7 @@ void bl_conn_protocol_error(struct bl_conn *c, uint64_t serial, const char *fmt,
 /* Receiving                                                                 */
 
 /* Closes all but the first descriptor of a packet; -1: there was none. */
-static int take_fds(struct msghdr *mh, int *ret_count)
+static int take_fds(struct bl_conn *c, struct msghdr *mh, int *ret_count)
 {
 	struct cmsghdr *cmsg;
 	int first = -1, fd;
@@ -354,7 +339,7 @@ static int take_fds(struct msghdr *mh, int *ret_count)
 		for (i = 0; i < n; i++) {
 			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
 			if ((*ret_count)++)
-				close(fd);
+				bl_close_later(&c->m->closer, fd);
 			else
 				first = fd;
 		}
@@ -406,15 +391,15 @@ static void dispatch(struct bl_conn *c, size_t len, int fd)
 	handlers[i].handle(c, msg, fd);
 	return;
 out:
-	if (fd >= 0)
-		close(fd);
+	bl_close_later(&c->m->closer, fd);
 }
 
 /* Reads one packet; false: there is none, or the connection is gone. */
 static bool receive(struct bl_conn *c)
 {
 	union {
-		char buf[CMSG_SPACE(2 * sizeof(int))];
+		/* All of them: what finds no room the kernel closes, here and now. */
+		char buf[CMSG_SPACE(FDS_MAX * sizeof(int))];
 		struct cmsghdr align;
 	} control;
 	struct iovec iov = {
@@ -435,7 +420,7 @@ static bool receive(struct bl_conn *c)
 		bl_conn_drop(c, NULL);
 		return false;
 	}
-	fd = take_fds(&mh, &n_fds);
+	fd = take_fds(c, &mh, &n_fds);
 	if (mh.msg_flags & MSG_TRUNC) {
 		bl_conn_protocol_error(c, 0, "a packet of more than %d bytes",
 				       BL_MSG_MAX);
@@ -447,8 +432,7 @@ static bool receive(struct bl_conn *c)
 		dispatch(c, (size_t)n, fd);
 		return !c->dead;
 	}
-	if (fd >= 0)
-		close(fd);
+	bl_close_later(&c->m->closer, fd);
 	return false;
 }
 

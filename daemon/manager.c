@@ -154,6 +154,7 @@ struct bl_manager *bl_manager_new(struct bl_device *dev, struct bl_policy *polic
 	if (m->timer_fd < 0 || !m->base)
 		return bl_manager_free(m);
 	assign_events(m);
+	bl_closer_init(&m->closer, m->base);
 	return m;
 }
 
@@ -168,6 +169,8 @@ struct bl_manager *bl_manager_free(struct bl_manager *m)
 		bl_server_stop(m);
 	while ((c = TAILQ_FIRST(&m->conns)))
 		bl_conn_drop(c, NULL);
+	if (m->base)
+		bl_closer_fini(&m->closer);
 	on_dead(-1, 0, m);
 	while ((task = TAILQ_FIRST(&m->tasks))) {
 		TAILQ_REMOVE(&m->tasks, task, link);
@@ -190,8 +193,10 @@ struct bl_manager *bl_manager_free(struct bl_manager *m)
 int bl_manager_start(struct bl_manager *m)
 {
 	const struct timeval sweep = { .tv_sec = SWEEP_SEC };
-	int err = bl_adopt(m);
+	int err = bl_closer_start(&m->closer);
 
+	if (!err)
+		err = bl_adopt(m);
 	if (err)
 		return err;
 	if (event_add(&m->ev_device, NULL) || event_add(&m->ev_timer, NULL) ||

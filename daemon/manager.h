@@ -19,6 +19,7 @@
 
 #include "common/message.h"
 #include "common/protocol.h"
+#include "daemon/closer.h"
 #include "daemon/conn.h"
 #include "daemon/core/ledger.h"
 #include "daemon/core/map.h"
@@ -72,6 +73,8 @@ struct bl_manager {
 	struct bl_map conn_ids;	/* (id, 0): connection */
 	struct bl_map sessions;	/* (session, 0): its connection */
 	struct bl_map uids;	/* (uid, 0): number of its connections */
+
+	struct bl_closer closer;	/* of all that clients have had in hand */
 
 	struct bl_tasks tasks;
 	struct event ev_tasks;

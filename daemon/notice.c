@@ -87,8 +87,10 @@ static bool walk(struct bl_manager *m, struct bl_conn *c)
 
 	if (!bl_conn_has_room(c))
 		return true;
-	if (bl_device_list(m->dev, &w, rows, ROWS, &n))
-		return true;	/* the next thing to be told starts it again */
+	if (bl_device_list(m->dev, &w, rows, ROWS, &n)) {
+		bl_conn_drop(c, "its regions cannot be listed");	/* it will come back and ask */
+		return true;
+	}
 	for (i = 0; i < n && bl_conn_has_room(c); i++) {
 		if (is_news(&rows[i]))
 			tell(c, &rows[i]);

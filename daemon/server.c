@@ -50,8 +50,8 @@ static void on_connection(int fd, short what, void *arg)
 }
 
 /* Tells a socket that is no connection yet why it will not be one; takes fd. */
-__attribute__((format(printf, 3, 4)))
-static void refuse(int fd, int error, const char *fmt, ...)
+__attribute__((format(printf, 4, 5)))
+static void refuse(struct bl_manager *m, int fd, int error, const char *fmt, ...)
 {
 	struct bl_error e = { .error = error };
 	va_list ap;
@@ -60,11 +60,11 @@ static void refuse(int fd, int error, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(e.text, sizeof(e.text), fmt, ap);
 	va_end(ap);
-	shutdown(fd, SHUT_RD);
 	if (send(fd, &e, sizeof(e), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		bl_debug("a refused client is gone: %s", strerror(errno));
 	bl_log_client(LOG_NOTICE, "client refused: %s", e.text);
-	close(fd);
+	shutdown(fd, SHUT_RDWR);
+	bl_close_later(&m->closer, fd);
 }
 
 struct bl_conn *bl_server_admit(struct bl_manager *m, int fd)
@@ -76,18 +76,18 @@ struct bl_conn *bl_server_admit(struct bl_manager *m, int fd)
 
 	err = bl_process_peer(fd, &peer);
 	if (err) {
-		refuse(fd, EACCES, "your process cannot be seen from belayd, or has another user id than when it connected");
+		refuse(m, fd, EACCES, "your process cannot be seen from belayd, or has another user id than when it connected");
 		return NULL;
 	}
 	if (!peer.uid)
 		max += ROOT_RESERVE;
 	if (m->n_conns >= max) {
-		refuse(fd, EUSERS, "belayd has %u clients, its max_clients", m->n_conns);
+		refuse(m, fd, EUSERS, "belayd has %u clients, its max_clients", m->n_conns);
 		return NULL;
 	}
 	n = (uintptr_t)bl_map_get(&m->uids, peer.uid, 0);
 	if (n >= m->policy->max_clients_per_user && peer.uid) {
-		refuse(fd, EUSERS, "uid %u has %lu connections, max_clients_per_user",
+		refuse(m, fd, EUSERS, "uid %u has %lu connections, max_clients_per_user",
 		       peer.uid, (unsigned long)n);
 		return NULL;
 	}

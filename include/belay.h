@@ -286,7 +286,7 @@ int belay_check(const struct belay_region *r);
  * As belay_check(), and sets *addr and *len to the smallest range around all
  * that is lost; NULL and 0: nothing. Of a pinned region the kernel has let that
  * part go, and holds and charges the rest until it is trimmed, unregistered or
- * released.
+ * released; until then a hole in its middle is charged, too.
  */
 int belay_lost(const struct belay_region *r, void **addr, size_t *len);
 

@@ -65,14 +65,18 @@ int bl_map_put(struct bl_map *map, uint64_t a, uint64_t b, void *value)
 	struct bl_map_slot *slot;
 	int err;
 
+	/* Replacing needs no memory: callers rely on that. */
+	if (bl_map_get(map, a, b)) {
+		find(map, a, b)->value = value;
+		return 0;
+	}
 	if ((map->used + 1) * 4 > map->size * 3) {
 		err = grow(map);
 		if (err)
 			return err;
 	}
 	slot = find(map, a, b);
-	if (!slot->value)
-		map->used++;
+	map->used++;
 	*slot = (struct bl_map_slot){ a, b, value };
 	return 0;
 }

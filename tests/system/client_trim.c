@@ -166,8 +166,8 @@ TEST_TIMEOUT(trimmed, "munmap of a part is told exactly; trimmed, the rest is va
 	CHECK(info.deadline > boottime() && info.deadline < boottime() + DEADLINE * NSEC);
 	CHECK_EQ(belay_lost(r, &addr, &len), BELAY_LOST);
 	CHECK(addr == p + 4 * PAGE && len == 3 * PAGE);
-	CHECK_EQ(usage(b), 13);
 	CHECK_EQ(pinned(), 13);
+	CHECK_EQ(usage(b), 16);		/* a hole is charged until it is trimmed */
 	CHECK_EQ(open_requests(), 1);
 
 	CHECK_EQ(belay_trim(r, p, PAGE, &before, &after, NULL), -ESTALE);
@@ -523,7 +523,7 @@ TEST(trim_race, "of threads that trim one region one succeeds, whatever is unmap
 
 TEST(last, "the configuration is as it was before these tests")
 {
-	CHECK_SYS(unlink(CONFIG));
+	run("rm " CONFIG "; rmdir --ignore-fail-on-non-empty -p /etc/belay/belayd.conf.d");
 	run("systemctl reload belayd.service");
 }
 
