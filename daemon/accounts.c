@@ -41,12 +41,14 @@ struct bl_account *bl_accounts_user(struct bl_manager *m, uid_t uid,
 	uint8_t bytes[BELAY_TAG_BYTES];
 	char name[BL_NAME_MAX - 8];
 	struct bl_limits limits;
-	uint64_t id;
+	uint64_t id, before;
 
 	if (a) {
-		if (a->memlock_bytes < memlock_bytes) {
+		before = a->memlock_bytes;
+		if (before < memlock_bytes) {
 			a->memlock_bytes = memlock_bytes;
-			bl_accounts_apply(m);
+			if (bl_accounts_apply(m))	/* the next one tries again */
+				a->memlock_bytes = before;
 		}
 		return a;
 	}
@@ -133,12 +135,14 @@ int bl_accounts_apply(struct bl_manager *m)
 		want(&all, a->id, 0, &a->limits,
 		     bl_ledger_account_limits(&m->ledger, m->policy, a));
 	TAILQ_FOREACH(g, &m->ledger.grants, link)
-		want(&all, g->id, BELAY_LIMIT_GRANT, &g->limits,
-		     bl_ledger_grant_limits(m->policy, g));
+		if (!g->over)
+			want(&all, g->id, BELAY_LIMIT_GRANT, &g->limits,
+			     bl_ledger_grant_limits(m->policy, g));
 	err = set_all(m, &all);
 	if (!err && all.count)
 		TAILQ_FOREACH(g, &m->ledger.grants, link)
-			bl_memlock_raise(m, g);
+			if (!g->over)
+				bl_memlock_raise(m, g);
 out:
 	free(all.entries);
 	free(all.changes);

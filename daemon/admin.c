@@ -18,6 +18,7 @@
 #include "daemon/users.h"
 
 #define ROWS	64
+#define STATUS_NSEC	100000000ULL
 
 bool bl_admin_allowed(struct bl_conn *c)
 {
@@ -88,12 +89,32 @@ static int add_grants(struct bl_manager *m, struct bl_status *s)
 	return err;
 }
 
+/*
+ * Everybody may ask, as often as the bucket allows, and it takes a walk over all
+ * grants: so an answer is good for a while, but for what the daemon itself knows.
+ */
+static int current_status(struct bl_manager *m, struct bl_status *s)
+{
+	uint64_t now = bl_manager_now(m);
+	int err;
+
+	if (!m->status_at || now - m->status_at >= STATUS_NSEC) {
+		memset(&m->status, 0, sizeof(m->status));
+		err = add_accounts(m, &m->status);
+		if (!err)
+			err = add_grants(m, &m->status);
+		m->status_at = err ? 0 : now;
+		if (err)
+			return err;
+	}
+	*s = m->status;
+	return 0;
+}
+
 static int fill_status(struct bl_manager *m, struct bl_status *s)
 {
-	int err = add_accounts(m, s);
+	int err = current_status(m, s);
 
-	if (!err)
-		err = add_grants(m, s);
 	snprintf(s->version, sizeof(s->version), "%s", BELAY_VERSION);
 	s->abi_version = m->dev->info.abi_version;
 	s->pid = (uint32_t)getpid();
@@ -109,8 +130,8 @@ void bl_admin_status(struct bl_conn *c, const struct bl_msg *msg, int fd)
 	struct bl_status s = { 0 };
 	int err;
 
-	bl_msg_init(&s.msg, sizeof(s), BL_STATUS, msg->serial);
 	err = fill_status(c->m, &s);
+	bl_msg_init(&s.msg, sizeof(s), BL_STATUS, msg->serial);
 	if (err)
 		bl_conn_error(c, msg->serial, -err, NULL,
 			      "the kernel module cannot be asked: %s", strerror(-err));

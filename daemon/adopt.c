@@ -68,18 +68,26 @@ static int adopt_grant(struct bl_manager *m, const void *arg)
 	struct bl_grant_tag tag;
 	uint64_t allowed;
 
-	/* One that has ended is an event, with its tag, and only that. */
-	if (row->flags & (BELAY_GRANT_ENDED | BELAY_GRANT_DEAD) || !row->pid)
+	bool over = row->flags & (BELAY_GRANT_ENDED | BELAY_GRANT_DEAD);
+
+	/*
+	 * One that has ended is an event, with its tag, and only that; unless its
+	 * process lives on, which may ask for another before that event is read.
+	 */
+	if (!row->pid || (over && bl_ledger_process(&m->ledger, row->pid,
+						    row->start_time)))
 		return 0;
 	if (!a || bl_tag_get_grant(row->tag, &tag)) {
-		bl_warn("grant %llu was not made by belayd: it is left alone",
-			(unsigned long long)row->grant);
+		if (!over)
+			bl_warn("grant %llu was not made by belayd: it is left alone",
+				(unsigned long long)row->grant);
 		return 0;
 	}
 	g = bl_ledger_add_grant(&m->ledger, row->grant, a, row->pid,
 				row->start_time, &tag, &limits);
 	if (!g)
 		return -ENOMEM;
+	g->over = over;
 	/* What the limits of then have made of it, if they did. */
 	allowed = bl_ledger_allowed_bytes(&m->ledger, a, &g->limits, NULL);
 	if (allowed > g->memlock_soft)
@@ -136,7 +144,8 @@ static void raise_all(struct bl_manager *m)
 		    !bl_process_get_memlock(g->pid, g->start_time, &has) &&
 		    has.soft == g->memlock_soft)
 			g->memlock_raised = 0;
-		bl_memlock_raise(m, g);
+		if (!g->over)
+			bl_memlock_raise(m, g);
 	}
 }
 

@@ -156,6 +156,8 @@ static struct bl_grant_record *record_of(struct bl_conn *c,
 					 int *ret_err)
 {
 	struct bl_grant_record *g = bl_ledger_grant(&c->m->ledger, arg->grant);
+	struct bl_grant_record *older = bl_ledger_process(&c->m->ledger, c->peer.pid,
+							  c->peer.start_time);
 	const struct bl_limits limits = { arg->limit_bytes, arg->limit_regions };
 
 	if (g)
@@ -164,7 +166,28 @@ static struct bl_grant_record *record_of(struct bl_conn *c,
 				c->peer.start_time, tag, &limits);
 	if (!g)
 		*ret_err = -ENOMEM;
+	else if (older)
+		bl_memlock_hand_over(older, g);
 	return g;
+}
+
+/*
+ * A process that has no grant comes with its own limit, or with what belay made of
+ * its parent's, which it has inherited: then with what that was before.
+ */
+static void original_memlock(struct bl_manager *m, const struct bl_peer *peer,
+			     const struct bl_memlock *has, struct bl_grant_tag *ret)
+{
+	const struct bl_grant_record *g = bl_ledger_process(&m->ledger, peer->pid,
+							    peer->start_time);
+
+	if (!g)
+		TAILQ_FOREACH(g, &m->ledger.grants, link)
+			if (g->uid == peer->uid && g->memlock_raised &&
+			    g->memlock_raised == has->soft)
+				break;
+	ret->memlock_soft = g ? g->memlock_soft : has->soft;
+	ret->memlock_hard = g ? g->memlock_hard : has->hard;
 }
 
 /* From the peer's identity to its answer; -EAGAIN: the address space is busy. */
@@ -172,8 +195,7 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 		    const char **ret_what)
 {
 	struct bl_manager *m = c->m;
-	struct bl_grant_record *g = bl_ledger_process(&m->ledger, c->peer.pid,
-						      c->peer.start_time);
+	struct bl_grant_record *g = NULL;
 	struct belay_ctl_grant arg = {
 		.pid = c->peer.pid,
 		.start_time = c->peer.start_time,
@@ -188,9 +210,7 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 	err = bl_process_get_memlock(c->peer.pid, c->peer.start_time, &memlock);
 	if (err)
 		return err;
-	/* What it has now may be what it was raised to. */
-	tag.memlock_soft = g ? g->memlock_soft : memlock.soft;
-	tag.memlock_hard = g ? g->memlock_hard : memlock.hard;
+	original_memlock(m, &c->peer, &memlock, &tag);
 
 	*ret_what = "no account";
 	a = bl_accounts_user(m, c->peer.uid, tag.memlock_soft, &err);
@@ -340,6 +360,9 @@ void bl_client_resume(struct bl_conn *c, const struct bl_msg *msg, int fd)
 		bl_conn_error(c, msg->serial, EXDEV, NULL,
 			      "that session is of another process than %ld",
 			      (long)c->peer.pid);
+		break;
+	case -ENOMEM:
+		bl_conn_error(c, msg->serial, ENOMEM, NULL, "belayd is out of memory");
 		break;
 	case -ESHUTDOWN:
 		bl_conn_error(c, msg->serial, ESHUTDOWN, NULL,

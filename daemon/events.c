@@ -48,7 +48,7 @@ static void on_gone(struct bl_manager *m, const struct belay_event *e)
 }
 
 /* A grant that this daemon has no record of: what its tag says. */
-static void restore_by_tag(struct bl_manager *m, uint64_t grant)
+static int restore_by_tag(struct bl_manager *m, uint64_t grant)
 {
 	struct bl_grant_record g = { .id = grant };
 	struct belay_grant_row row;
@@ -56,28 +56,36 @@ static void restore_by_tag(struct bl_manager *m, uint64_t grant)
 
 	if (bl_device_grant_row(m->dev, grant, &row) || !row.pid ||
 	    bl_tag_get_grant(row.tag, &tag))
-		return;
+		return 0;
+	/* It has another grant, whose business this is now. */
+	if (bl_ledger_process(&m->ledger, row.pid, row.start_time))
+		return 0;
 	g.pid = row.pid;
 	g.start_time = row.start_time;
 	g.memlock_soft = tag.memlock_soft;
 	g.memlock_hard = tag.memlock_hard;
 	g.memlock_raised = 1;
-	bl_memlock_restore(m, &g);
+	return bl_memlock_restore(m, &g);
 }
 
-static void on_ended(struct bl_manager *m, const struct belay_event *e)
+static int on_ended(struct bl_manager *m, const struct belay_event *e)
 {
-	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, e->grant);
+	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, e->grant), *other;
+	int err;
 
 	bl_revoke_grant_ended(&m->revoke, e->grant);
-	if (!g) {
-		restore_by_tag(m, e->grant);
-		return;
-	}
+	if (!g)
+		return restore_by_tag(m, e->grant);
+	other = bl_ledger_process(&m->ledger, g->pid, g->start_time);
+	if (other && other != g)
+		bl_memlock_hand_over(g, other);
+	err = bl_memlock_restore(m, g);
+	if (err)
+		return err;
 	bl_debug("grant %llu of process %ld has ended",
 		 (unsigned long long)g->id, (long)g->pid);
-	bl_memlock_restore(m, g);
 	bl_ledger_remove_grant(&m->ledger, g);
+	return 0;
 }
 
 static int on_event(struct bl_manager *m, const struct belay_event *e)
@@ -88,8 +96,8 @@ static int on_event(struct bl_manager *m, const struct belay_event *e)
 		on_gone(m, e);
 	else if (e->events & BELAY_EVENT_LOST)
 		err = on_lost(m, e);
-	if (e->events & BELAY_EVENT_ENDED)
-		on_ended(m, e);
+	if (e->events & BELAY_EVENT_ENDED && !err)
+		err = on_ended(m, e);
 	return err;
 }
 

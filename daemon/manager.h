@@ -74,6 +74,9 @@ struct bl_manager {
 	struct bl_map sessions;	/* (session, 0): its connection */
 	struct bl_map uids;	/* (uid, 0): number of its connections */
 
+	struct bl_status status;	/* what the module had, at status_at; 0: never */
+	uint64_t status_at;
+
 	struct bl_closer closer;	/* of all that clients have had in hand */
 
 	struct bl_tasks tasks;
@@ -163,8 +166,10 @@ void bl_accounts_sweep(struct bl_manager *m);
 
 /* As much as the grant allows; what it was is in the record. */
 void bl_memlock_raise(struct bl_manager *m, struct bl_grant_record *g);
-/* As it was. */
-void bl_memlock_restore(struct bl_manager *m, struct bl_grant_record *g);
+/* What was done to the process for one grant has been done for the other. */
+void bl_memlock_hand_over(struct bl_grant_record *from, struct bl_grant_record *to);
+/* As it was. 0, or -errno: it may work another time. */
+int bl_memlock_restore(struct bl_manager *m, struct bl_grant_record *g);
 
 /* ---- events.c: what the module has to say ---- */
 

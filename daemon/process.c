@@ -96,8 +96,11 @@ bool bl_process_in_group(int fd, const struct bl_peer *peer, gid_t gid)
 int bl_process_check(pid_t pid, uint64_t start_time)
 {
 	uint64_t now;
+	int err = bl_proc_start_time(pid, &now);
 
-	return !bl_proc_start_time(pid, &now) && now == start_time ? 0 : -ESRCH;
+	if (err)
+		return err;
+	return now == start_time ? 0 : -ESRCH;
 }
 
 static uint64_t from_rlim(rlim_t v)
@@ -113,11 +116,13 @@ static rlim_t to_rlim(uint64_t v)
 int bl_process_get_memlock(pid_t pid, uint64_t start_time, struct bl_memlock *ret)
 {
 	struct rlimit rl;
+	int err;
 
 	if (prlimit(pid, RLIMIT_MEMLOCK, NULL, &rl))
 		return -errno;
-	if (bl_process_check(pid, start_time))
-		return -ESRCH;
+	err = bl_process_check(pid, start_time);
+	if (err)
+		return err;
 	ret->soft = from_rlim(rl.rlim_cur);
 	ret->hard = from_rlim(rl.rlim_max);
 	return 0;
@@ -127,16 +132,19 @@ int bl_process_set_memlock(pid_t pid, uint64_t start_time,
 			   const struct bl_memlock *want)
 {
 	struct rlimit rl = { to_rlim(want->soft), to_rlim(want->hard) }, old;
+	int err;
 
-	if (bl_process_check(pid, start_time))
-		return -ESRCH;
+	err = bl_process_check(pid, start_time);
+	if (err)
+		return err;
 	if (prlimit(pid, RLIMIT_MEMLOCK, &rl, &old))
 		return -errno;
-	if (!bl_process_check(pid, start_time))
+	err = bl_process_check(pid, start_time);
+	if (!err)
 		return 0;
-	/* Somebody else has the pid now; give back what was taken. */
+	/* Somebody else has the pid now, or may have: give back what was taken. */
 	prlimit(pid, RLIMIT_MEMLOCK, &old, NULL);
-	return -ESRCH;
+	return err;
 }
 
 int bl_process_kill(pid_t pid, uint64_t start_time)

@@ -108,8 +108,10 @@ struct belay_options {
  * allowed), -EDQUOT (want_bytes is more than a limit), -EPROTONOSUPPORT (no
  * common version, with belayd or with the kernel module), -EPROTO (something
  * else answers at the socket), -ETIMEDOUT (10 s without an answer), -EINVAL
- * (options), -EAGAIN (the address space was busy for 10 s), -EMFILE, -ENFILE
- * (descriptors; a handle needs four), -ENOMEM.
+ * (options), -EUSERS (belayd has as many clients as it may have, or as many of
+ * this user), -EAGAIN (the address space was busy for 10 s), -EMFILE, -ENFILE
+ * (descriptors; a handle needs four), -ESRCH (this process cannot be seen by
+ * belayd), -ENOMEM.
  */
 int belay_open(struct belay **ret, const struct belay_options *opt,
 	       struct belay_refusal *why);

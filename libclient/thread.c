@@ -47,14 +47,14 @@ int bl_thread_start(struct belay *b)
 	sigset_t all, old;
 	int err;
 
+	b->threaded = true;	/* before it runs, as it looks at this, too */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = pthread_create(&b->thread, NULL, run, b);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (err)
-		return -err;
-	b->threaded = true;
-	return 0;
+		b->threaded = false;
+	return -err;
 }
 
 void bl_thread_stop(struct belay *b)

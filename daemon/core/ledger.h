@@ -46,6 +46,7 @@ struct bl_grant_record {
 	uint64_t memlock_hard;
 	uint64_t memlock_raised;	/* what belay made of it; 0: it did not */
 	unsigned int connected;	/* sessions with a connection */
+	bool over;		/* it had ended before this daemon began */
 	char label[BL_NAME_MAX];	/* of the client that connected last */
 };
 

@@ -35,7 +35,7 @@
  *   LOOK_AGAIN_NSEC    after a kill, until the memory is free
  *   GIVE_UP_NSEC       after a kill, until it is called overdue: then somebody
  *                      else holds the driver's file, and no signal helps
- *   RETRY_NSEC         after a look that failed for want of memory
+ *   RETRY_NSEC         after a look or a kill that failed for want of memory
  *
  * After a restart the daemon asks again for everything that the module lists
  * as recalled or lost; a deadline that has passed meanwhile is due at once.
@@ -509,6 +509,10 @@ bool bl_revoke_result(struct bl_revocation *rv, struct bl_request *r,
 	case BL_DO_RELEASE:
 		return released(rv, r, result);
 	case BL_DO_KILL:
+		if (result == -EMFILE || result == -ENFILE || result == -ENOMEM) {
+			wake_at(rv, r, now + RETRY_NSEC);
+			return false;
+		}
 		if (result && result != -ESRCH) {
 			overdue(rv, r);
 			return false;

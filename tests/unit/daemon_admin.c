@@ -412,6 +412,30 @@ TEST(paging, "a list comes in pages, each row once, and ends with an empty one")
 	stop();
 }
 
+TEST(status_flood, "a flood of questions for the status is not a flood of questions to the module")
+{
+	struct bl_msg ask = { 0 };
+	unsigned int before, i;
+	int fd;
+
+	start();
+	client(1000, NULL, NULL);
+	fd = hello();
+	CHECK_EQ(ASK(fd, ask, BL_STATUS), BL_STATUS);
+	CHECK_EQ(in.status.grants, 1);
+	before = fake.calls;
+	for (i = 0; i < 100; i++) {
+		CHECK_EQ(ASK(fd, ask, BL_STATUS), BL_STATUS);
+		CHECK_EQ(in.status.grants, 1);
+		CHECK_EQ(in.status.clients, 2);
+	}
+	CHECK_EQ(fake.calls, before);
+	fake_now += SEC / 4;
+	CHECK_EQ(ASK(fd, ask, BL_STATUS), BL_STATUS);
+	CHECK_GT(fake.calls, before);
+	stop();
+}
+
 TEST(limits, "a limit is set at run time, also before the user comes, and survives a reload")
 {
 	struct bl_limit l = { .account = "user/1000", .set = BL_LIMIT_SET_BYTES,

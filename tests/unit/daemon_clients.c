@@ -390,6 +390,112 @@ TEST(memlock, "RLIMIT_MEMLOCK is raised to what the grant allows, and put back a
 	stop();
 }
 
+static uint64_t soft_limit(void)
+{
+	struct rlimit rl;
+
+	CHECK_SYS(getrlimit(RLIMIT_MEMLOCK, &rl));
+	return rl.rlim_cur;
+}
+
+/* A daemon that allows 512 KiB to processes that come with 64 KiB. */
+static void start_with_limits(void)
+{
+	start();
+	m->policy->fallback.has_bytes = true;
+	m->policy->fallback.user.bytes = 512 << 10;
+}
+
+TEST(memlock_again, "the late end of a first grant takes nothing from a second one, also after a restart")
+{
+	struct rlimit mine = { 65536, 1 << 20 };
+	uint64_t first, second;
+	int fd, round;
+
+	for (round = 0; round < 2; round++) {
+		CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
+		start_with_limits();
+		fd = client(1000, &first, NULL);
+		CHECK_EQ(soft_limit(), 512 << 10);
+		close(fd);
+		first = fake_grant_of(&fake, first)->grant;
+		/* It ends, and nobody reads of it yet. */
+		if (round) {
+			stop();
+			fake_end_grant(&fake, first);
+			start_with_limits();
+			CHECK_OK(bl_accounts_apply(m));
+		} else {
+			fake_end_grant(&fake, first);
+		}
+		event_del(&m->ev_device);
+		fd = client(1000, &second, NULL);
+		second = fake_grant_of(&fake, second)->grant;
+		CHECK_NE(first, second);
+		CHECK_EQ(bl_ledger_grant(&m->ledger, second)->memlock_soft, 65536);
+		event_add(&m->ev_device, NULL);
+		pump();
+		CHECK_EQ(fake_pending(&fake), 0);
+		CHECK_EQ(soft_limit(), 512 << 10);
+		CHECK(!bl_ledger_grant(&m->ledger, first));
+		fake_end_grant(&fake, second);
+		pump();
+		CHECK_EQ(soft_limit(), 65536);
+		CHECK_EQ(m->ledger.n_grants, 0);
+		stop();
+		close(fd);
+	}
+}
+
+TEST(memlock_lowered, "a lowered limit reaches a process that has changed its own a little")
+{
+	struct rlimit mine = { 65536, 1 << 20 }, rl;
+	int fd;
+
+	start_with_limits();
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
+	fd = client(1000, NULL, NULL);
+	CHECK_EQ(soft_limit(), 512 << 10);
+	mine.rlim_cur = (512 << 10) - 4096;
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
+	m->policy->fallback.user.bytes = 128 << 10;
+	CHECK_OK(bl_accounts_apply(m));
+	CHECK_SYS(getrlimit(RLIMIT_MEMLOCK, &rl));
+	CHECK_EQ(rl.rlim_cur, 128 << 10);
+	CHECK_EQ(rl.rlim_max, 1 << 20);		/* as it came */
+	/* Raised again: it is its own doing that it has less. */
+	mine.rlim_cur = 4096;
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
+	m->policy->fallback.user.bytes = 256 << 10;
+	CHECK_OK(bl_accounts_apply(m));
+	CHECK_EQ(soft_limit(), 4096);
+	stop();
+	close(fd);
+}
+
+TEST(memlock_inherited, "a child that has inherited a raised limit is known by what its parent came with")
+{
+	struct rlimit mine = { 65536, 1 << 20 };
+	struct bl_grant_record *g;
+	pid_t pid;
+	int i;
+
+	start_with_limits();
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
+	client(getuid(), NULL, NULL);
+	CHECK_EQ(soft_limit(), 512 << 10);
+	pid = tap_spawn(sleeper, NULL);
+	for (i = 0; i < 1000 && m->ledger.n_grants < 2; i++, usleep(1000))
+		pump();
+	CHECK_EQ(m->ledger.n_grants, 2);
+	g = TAILQ_LAST(&m->ledger.grants, bl_grants);
+	CHECK_EQ(g->pid, pid);
+	CHECK_EQ(g->memlock_soft, 65536);
+	CHECK_EQ(g->account->memlock_bytes, 65536);
+	kill(pid, SIGKILL);
+	stop();
+}
+
 TEST(restart, "a new daemon finds accounts, grants, limits and open requests, and their deadlines")
 {
 	struct rlimit rl, mine = { 65536, 1 << 20 };

@@ -43,6 +43,24 @@ TEST(map, "a map agrees with an array under 200,000 random changes")
 	CHECK(!bl_map_remove(&map, 1, 1));
 }
 
+TEST(map_replace, "replacing needs no memory, however full the map is")
+{
+	struct bl_map map = { 0 };
+	uint64_t i, n;
+
+	for (n = 1; n < 500; n++) {
+		CHECK_OK(bl_map_put(&map, n, 0, &map));
+		for (i = 1; i <= n; i++) {
+			size_t size = map.size, used = map.used;
+
+			CHECK_OK(bl_map_put(&map, i, 0, &n));
+			CHECK(bl_map_get(&map, i, 0) == &n);
+			CHECK(map.size == size && map.used == used);
+		}
+	}
+	bl_map_fini(&map);
+}
+
 TEST(bucket, "a bucket gives its burst at once, and then its rate")
 {
 	struct bl_bucket b;

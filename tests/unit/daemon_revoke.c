@@ -246,6 +246,23 @@ TEST(kill_refused, "kill: a process that is gone is waited for, one that may not
 	bl_revoke_fini(&rv);
 }
 
+TEST(kill_later, "kill: what fails for want of files or memory is tried again")
+{
+	struct bl_request *r = ask(7, BELAY_PINNED, BL_KILL, NULL);
+
+	now += 10 * SEC;
+	CHECK(!expect(r, BL_DO_LOOK, 0));
+	CHECK(!expect(r, BL_DO_KILL, -EMFILE));
+	expect_nothing();
+	CHECK_EQ(r->state, BL_DUE);
+	now += SEC;
+	CHECK(!expect(r, BL_DO_KILL, -ENOMEM));
+	now += SEC;
+	CHECK(!expect(r, BL_DO_KILL, 0));
+	CHECK_EQ(r->state, BL_KILLING);
+	bl_revoke_fini(&rv);
+}
+
 TEST(look_fails, "a look that fails for want of memory is repeated, and nobody is punished")
 {
 	struct bl_request *r = ask(7, BELAY_TRACKED, BL_KILL, NULL);
