@@ -86,6 +86,6 @@ int bl_proc_uids(pid_t pid, uid_t ret_uids[4])
 void bl_text_clean(char *text)
 {
 	for (; *text; text++)
-		if ((unsigned char)*text < ' ' || *text == 0x7f)
+		if ((unsigned char)*text < ' ' || (unsigned char)*text >= 0x7f)
 			*text = '?';
 }

@@ -26,7 +26,7 @@ int bl_proc_command(pid_t pid, char *buf, size_t len);
 /* bl_proc_uids - real, effective, saved and file system uid; 0 or -errno */
 int bl_proc_uids(pid_t pid, uid_t ret_uids[4]);
 
-/* bl_text_clean - replace what would upset a terminal or a log */
+/* bl_text_clean - replace what would upset a terminal or a log: all but printable ASCII */
 void bl_text_clean(char *text);
 
 #endif

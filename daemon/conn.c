@@ -60,20 +60,24 @@ static void rearm(struct bl_conn *c)
 {
 	const struct timeval hello = { .tv_sec = HELLO_SEC };
 	const struct timeval stall = { .tv_sec = STALL_SEC };
+	bool deaf = false;
 
 	if (c->dead)
 		return;
 	if (c->busy || c->out_bytes >= OUT_MAX)
 		event_del(&c->ev_read);
-	else
-		event_add(&c->ev_read, c->version ? NULL : &hello);
+	else if (event_add(&c->ev_read, c->version ? NULL : &hello))
+		deaf = true;
 	/* Adding without a time keeps the one that was set before. */
 	if (c->version)
 		event_remove_timer(&c->ev_read);
 	if (STAILQ_EMPTY(&c->out))
 		event_del(&c->ev_write);
-	else if (!event_pending(&c->ev_write, EV_WRITE, NULL))
-		event_add(&c->ev_write, &stall);
+	else if (!event_pending(&c->ev_write, EV_WRITE, NULL) &&
+		 event_add(&c->ev_write, &stall))
+		deaf = true;
+	if (deaf)
+		bl_conn_drop(c, "it cannot be listened to: %s", strerror(ENOMEM));
 }
 
 struct bl_conn *bl_conn_new(struct bl_manager *m, int fd, const struct bl_peer *peer)

@@ -49,8 +49,8 @@ static int release(struct bl_manager *m, const struct bl_request *r)
 	int err = bl_device_release(m->dev, r->session, r->region);
 
 	if (!err)
-		bl_notice("%s released by order: its deadline has passed",
-			  describe(r).text);
+		bl_log_client(LOG_NOTICE, "%s released by order: its deadline has passed",
+			      describe(r).text);
 	else if (err != -ENOENT)
 		bl_warn("%s cannot be released by order: %s", describe(r).text,
 			strerror(-err));
@@ -88,7 +88,7 @@ static void log_state(const struct bl_request *r, enum bl_request_state before)
 		bl_warn("%s is still held although its process was killed: somebody else has its driver's file open",
 			describe(r).text);
 	else
-		bl_notice("%s is overdue, and kept", describe(r).text);
+		bl_log_client(LOG_NOTICE, "%s is overdue, and kept", describe(r).text);
 }
 
 static int act(struct bl_manager *m, struct bl_request *r, enum bl_action action)

@@ -106,15 +106,28 @@ static void on_accept_again(int fd, short what, void *arg)
 /* ------------------------------------------------------------------------ */
 /* Beginning and end                                                         */
 
+/* Only the number is wanted, but there has to be room for all its members. */
 static void find_admin_group(struct bl_manager *m)
 {
 	struct group gr, *found = NULL;
-	char members[16384];
+	size_t room = 4096;
+	char *members = NULL, *more;
+	int err;
 
-	m->admin_gid = (gid_t)-1;
-	if (!getgrnam_r(BL_ADMIN_GROUP, &gr, members, sizeof(members), &found) &&
-	    found)
-		m->admin_gid = gr.gr_gid;
+	do {
+		room *= 4;
+		more = realloc(members, room);
+		err = more ? 0 : ENOMEM;
+		if (more) {
+			members = more;
+			err = getgrnam_r(BL_ADMIN_GROUP, &gr, members, room, &found);
+		}
+	} while (err == ERANGE);
+	if (err && err != ENOENT)
+		bl_warn("the group %s cannot be looked up: %s; only root is an administrator",
+			BL_ADMIN_GROUP, strerror(err));
+	m->admin_gid = !err && found ? gr.gr_gid : (gid_t)-1;
+	free(members);
 }
 
 static void assign_events(struct bl_manager *m)

@@ -247,7 +247,7 @@ long belay_unregister_many(struct belay *b, struct belay_range *ranges, size_t n
  *
  * So a region of which a part was lost becomes valid regions again.
  *
- * After success @r is over: belay_valid(r) is false, and belay_check(r) is
+ * After success @r is over: belay_valid(r) is false, and belay_check(r) has
  * BELAY_RELEASED, for every thread that still looks. Nothing is held by it; give
  * it to belay_unregister() when nobody uses it any more, which frees it. Revoke
  * requests for it are acknowledged, as by belay_unregister().
