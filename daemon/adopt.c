@@ -133,6 +133,22 @@ static int adopt_region(struct bl_manager *m, const void *row)
 	return bl_adopt_region(m, row);
 }
 
+/*
+ * The daemon before may have been killed between changing a limit and changing
+ * what that allows. What is more than it should be, and more than the process can
+ * have given itself, was belay's doing; what is less may be the process's own.
+ */
+static void compare(struct bl_grant_record *g, const struct bl_memlock *has)
+{
+	uint64_t should = g->memlock_raised ? g->memlock_raised : g->memlock_soft;
+
+	if (has->soft == g->memlock_soft)
+		g->memlock_raised = 0;
+	else if (has->soft > should &&
+		 (g->memlock_raised || has->hard > g->memlock_hard))
+		g->memlock_raised = has->soft;
+}
+
 /* A process whose limit was not raised yet, or not put where it belongs. */
 static void raise_all(struct bl_manager *m)
 {
@@ -140,10 +156,8 @@ static void raise_all(struct bl_manager *m)
 	struct bl_memlock has;
 
 	TAILQ_FOREACH(g, &m->ledger.grants, link) {
-		if (g->memlock_raised &&
-		    !bl_process_get_memlock(g->pid, g->start_time, &has) &&
-		    has.soft == g->memlock_soft)
-			g->memlock_raised = 0;
+		if (!bl_process_get_memlock(g->pid, g->start_time, &has))
+			compare(g, &has);
 		if (!g->over)
 			bl_memlock_raise(m, g);
 	}

@@ -15,7 +15,7 @@
 #define BACKLOG		1024
 #define TURN_ACCEPTS	32	/* in one turn of the loop */
 #define PAUSE_SEC	1	/* when there are no file descriptors left */
-#define ROOT_RESERVE	16	/* for an administrator who wants to see why it is full */
+#define ADMIN_RESERVE	16	/* for an administrator who wants to see why it is full */
 
 static void pause_accepting(struct bl_manager *m, int err)
 {
@@ -79,8 +79,9 @@ struct bl_conn *bl_server_admit(struct bl_manager *m, int fd)
 		refuse(m, fd, EACCES, "your process cannot be seen from belayd, or has another user id than when it connected");
 		return NULL;
 	}
-	if (!peer.uid)
-		max += ROOT_RESERVE;
+	if (m->n_conns >= max &&
+	    (!peer.uid || bl_process_in_group(fd, &peer, m->admin_gid)))
+		max += ADMIN_RESERVE;
 	if (m->n_conns >= max) {
 		refuse(m, fd, EUSERS, "belayd has %u clients, its max_clients", m->n_conns);
 		return NULL;

@@ -447,6 +447,27 @@ TEST(memlock_again, "the late end of a first grant takes nothing from a second o
 	}
 }
 
+TEST(memlock_halfway, "what a daemon that was killed while lowering limits has left is lowered by the next")
+{
+	struct rlimit mine = { 65536, 1 << 20 }, rl;
+	uint64_t session;
+	int fd;
+
+	start_with_limits();
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
+	fd = client(1000, &session, NULL);
+	CHECK_EQ(soft_limit(), 512 << 10);
+	stop();
+	fake_grant_of(&fake, session)->limit_bytes = 128 << 10;
+	fake_account(&fake, fake_grant_of(&fake, session)->account)->limit_bytes = 128 << 10;
+	start();
+	CHECK_SYS(getrlimit(RLIMIT_MEMLOCK, &rl));
+	CHECK_EQ(rl.rlim_cur, 65536);
+	CHECK_EQ(rl.rlim_max, 1 << 20);
+	stop();
+	close(fd);
+}
+
 TEST(memlock_lowered, "a lowered limit reaches a process that has changed its own a little")
 {
 	struct rlimit mine = { 65536, 1 << 20 }, rl;
