@@ -18,7 +18,6 @@
 #include "daemon/users.h"
 
 #define ROWS	64
-#define STATUS_NSEC	100000000ULL
 
 bool bl_admin_allowed(struct bl_conn *c)
 {
@@ -90,22 +89,22 @@ static int add_grants(struct bl_manager *m, struct bl_status *s)
 }
 
 /*
- * Everybody may ask, as often as the bucket allows, and it takes a walk over all
- * grants: so an answer is good for a while, but for what the daemon itself knows.
+ * Everybody may ask, as often as the buckets of connections allow, and it takes a
+ * walk over all grants. So only some answers a second are new, whoever gets them.
  */
 static int current_status(struct bl_manager *m, struct bl_status *s)
 {
-	uint64_t now = bl_manager_now(m);
+	struct bl_status now = { 0 };
 	int err;
 
-	if (!m->status_at || now - m->status_at >= STATUS_NSEC) {
-		memset(&m->status, 0, sizeof(m->status));
-		err = add_accounts(m, &m->status);
+	if (bl_bucket_take(&m->status_bucket, BL_STATUS_BURST, BL_STATUS_PER_SEC,
+			   bl_manager_now(m))) {
+		err = add_accounts(m, &now);
 		if (!err)
-			err = add_grants(m, &m->status);
-		m->status_at = err ? 0 : now;
+			err = add_grants(m, &now);
 		if (err)
 			return err;
+		m->status = now;
 	}
 	*s = m->status;
 	return 0;

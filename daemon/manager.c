@@ -157,6 +157,7 @@ struct bl_manager *bl_manager_new(struct bl_device *dev, struct bl_policy *polic
 	m->config_path = config_path;
 	m->clock = boottime;
 	m->started_at = boottime();
+	bl_bucket_init(&m->status_bucket, BL_STATUS_BURST, BL_STATUS_PER_SEC, m->started_at);
 	TAILQ_INIT(&m->conns);
 	TAILQ_INIT(&m->dead);
 	TAILQ_INIT(&m->tasks);

@@ -28,6 +28,8 @@
 #include "daemon/device.h"
 
 #define BL_LISTENERS_MAX	4
+#define BL_STATUS_BURST		20	/* new answers to BL_STATUS, for all who ask */
+#define BL_STATUS_PER_SEC	20
 #define BL_ADMIN_GROUP		"belay-admin"
 
 /* The id of the request for a loss: the region's, and this bit. */
@@ -74,8 +76,8 @@ struct bl_manager {
 	struct bl_map sessions;	/* (session, 0): its connection */
 	struct bl_map uids;	/* (uid, 0): number of its connections */
 
-	struct bl_status status;	/* what the module had, at status_at; 0: never */
-	uint64_t status_at;
+	struct bl_status status;	/* the last new one, as far as it is the module's */
+	struct bl_bucket status_bucket;
 
 	struct bl_closer closer;	/* of all that clients have had in hand */
 
