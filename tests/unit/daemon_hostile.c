@@ -88,7 +88,7 @@ TEST(fd_flood, "file descriptors that nobody asked for are closed, and cost the 
 /* A socket whose closing takes as long as its sender says. */
 static int lingering(int sink)
 {
-	struct linger l = { .l_onoff = 1, .l_linger = 20 };
+	struct linger l = { .l_onoff = 1, .l_linger = 60 };
 	struct sockaddr_in sa = { .sin_family = AF_INET };
 	int fd = CHECK_SYS(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
 	static char bytes[1 << 20];
@@ -121,7 +121,7 @@ static void *close_it(void *arg)
 	return NULL;
 }
 
-TEST_TIMEOUT(slow_to_close, "files whose closing takes 20 s hold up nobody, however they come", 60)
+TEST_TIMEOUT(slow_to_close, "files whose closing takes a minute hold up nobody, however they come", 60)
 {
 	enum { UNASKED, TWO, RESUME, UNREAD, HOWS };
 	struct bl_resume resume = { 0 };
