@@ -1,0 +1,6 @@
+# SPDX-License-Identifier: MIT
+#
+# Scripts for bpftrace that read the module's trace events (kmod/trace.h). Tested by
+# tests/kernel/tracing.sh.
+
+$(foreach f,$(wildcard tracing/*.bt),$(call install_file,$(f),$(PREFIX)/share/belay/$(f),0755))
