@@ -159,6 +159,10 @@ none_missing "every counter under /sys is in belay(4)" man/belay.4 \
 		sed 's/X(\(.*\))/\1/' | sort -u)"
 none_missing "every line of fdinfo is in belay(4)" man/belay.4 \
 	"$(grep -ohE '"belay-[a-zA-Z-]+:' kmod/*.c | tr -d '":')"
+none_missing "every trace event is in belay(4)" man/belay.4 \
+	"$(sed -nE 's/^(TRACE_EVENT\(|DEFINE_EVENT\([a-z_]+, )(belay_[a-z_]+),.*/\2/p' kmod/trace.h)"
+none_missing "every script for bpftrace is in belay(4)" man/belay.4 \
+	"$(basename -a tracing/*.bt)"
 check "every function of the library has a page in section 3" function_pages
 check "every name that a page of section 3 gives can be looked up" page_names
 check "every page of section 3 has its errors and an example" function_errors
