@@ -353,6 +353,8 @@ static void trace_begin(void)
 {
 	rmdir(INSTANCE);
 	CHECK_SYS(mkdir(INSTANCE, 0700));
+	/* Or the scheduler is traced, to know the names of all processes. */
+	bk_write(INSTANCE "/options/record-cmd", "0");
 	bk_write(INSTANCE "/events/belay/enable", "1");
 }
 

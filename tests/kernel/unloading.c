@@ -65,6 +65,13 @@ static bool is_refused(void)
 	return (err == -EWOULDBLOCK || err == -EBUSY) && is_loaded();
 }
 
+static void trace_all(void)
+{
+	/* Or the scheduler is traced, to know the names of all processes. */
+	bk_write("/sys/kernel/tracing/options/record-cmd", "0");
+	bk_write(EVENTS "/enable", "1");
+}
+
 /* The thread that an idle workqueue keeps has its name. */
 static bool has_thread(void)
 {
@@ -188,7 +195,7 @@ TEST(refused_by_perf, "an open perf event of it refuses unloading; events that t
 	fd = CHECK_SYS(syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC));
 	CHECK(is_refused());
 	close(fd);
-	bk_write(EVENTS "/enable", "1");
+	trace_all();
 	CHECK_SOON(unload() == 0, 5);
 	CHECK_EQ(traces_of_it(), 0);
 	load();
@@ -268,7 +275,7 @@ TEST_TIMEOUT(again_and_again, "loaded and unloaded 20 times, with accounts and u
 		load();
 		CHECK_EQ(traces_of_it(), ALL_TRACES);
 		if (i % 3 == 0)
-			bk_write(EVENTS "/enable", "1");
+			trace_all();
 		work(i);
 		CHECK_SOON(unload() == 0, 5);
 		CHECK_SOON(traces_of_it() == 0, 5);
