@@ -351,10 +351,10 @@ static char trace_text[1 << 20];
 /* An instance of its own: what others trace is not disturbed. */
 static void trace_begin(void)
 {
+	/* Or the scheduler is traced, to know the names of all processes. */
+	bk_write("/sys/kernel/tracing/options/record-cmd", "0");
 	rmdir(INSTANCE);
 	CHECK_SYS(mkdir(INSTANCE, 0700));
-	/* Or the scheduler is traced, to know the names of all processes. */
-	bk_write(INSTANCE "/options/record-cmd", "0");
 	bk_write(INSTANCE "/events/belay/enable", "1");
 }
 
