@@ -533,16 +533,20 @@ static bool is_over(const struct belay_region *r)
 static void drop_lost(struct belay_region *r)
 {
 	unsigned long start, last;
+	bool over, more;
 
 	spin_lock(&r->lock);
 	start = r->lost_start;
 	last = r->lost_last;
+	over = is_over(r);
 	spin_unlock(&r->lock);
-	if (start >= r->dropped_start && last <= r->dropped_last)
-		return;
-	belay_region_drop_part(r, start, last);
-	if (is_over(r))
+	more = start < r->dropped_start || last > r->dropped_last;
+	if (more)
+		belay_region_drop_part(r, start, last);
+	if (over)
 		belay_region_refund(r);
+	if (!more)
+		return;
 	trace_belay_drop_lost(r, start, last);
 	belay_event_raise(&r->event, BELAY_EVENT_LOST);
 }

@@ -167,7 +167,8 @@ static enum belay_fate mark(struct belay_region *r,
 		return BELAY_FATE_IGNORED;
 	if (range->event == MMU_NOTIFY_RELEASE)
 		r->exited = true;
-	if (belay_is_known_lost(r, start, last))
+	/* But for the end, with which goes what another driver holds. */
+	else if (belay_is_known_lost(r, start, last))
 		return BELAY_FATE_IGNORED;
 	if (certain)
 		mark_lost(r, start, last);

@@ -321,6 +321,7 @@ struct ending {
 	struct bk_steps *s;
 	uint32_t how;
 	bool exec;
+	bool lost;	/* before */
 };
 
 static void ending_run(void *arg)
@@ -337,6 +338,8 @@ static void ending_run(void *arg)
 	x->s->value[1] = me.session;
 	x->s->value[2] = me.grant;
 	x->s->value[3] = r.id;
+	if (x->lost)
+		CHECK_SYS(munmap(p, PAGES(8)));
 	bk_step(x->s, 1);
 	bk_await(x->s, 2);
 	if (!x->exec)
@@ -345,9 +348,9 @@ static void ending_run(void *arg)
 	FAIL("execl: %s", strerror(errno));
 }
 
-static void ending(uint32_t how, bool exec)
+static void ending(uint32_t how, bool exec, bool lost)
 {
-	struct ending x = { .how = how, .exec = exec, .s = bk_steps() };
+	struct ending x = { .how = how, .exec = exec, .lost = lost, .s = bk_steps() };
 	uint64_t session, grant, region, released = bk_seen("seen_release");
 	struct belay_account_row account;
 	struct belay_event e;
@@ -364,20 +367,24 @@ static void ending(uint32_t how, bool exec)
 	session = x.s->value[1];
 	grant = x.s->value[2];
 	region = x.s->value[3];
-	CHECK_EQ(bk_pins() - pins, how == BELAY_PINNED ? 8 : 0);
-	CHECK(!bk_any_lost(x.b.ctl, session));
+	if (lost)
+		CHECK_SOON(bk_any_lost(x.b.ctl, session), 5);
+	CHECK_EQ(bk_pins() - pins, how == BELAY_PINNED && !lost ? 8 : 0);
+	CHECK_EQ(bk_any_lost(x.b.ctl, session), lost);
+	CHECK_EQ(bk_sysfs("charged_bytes"), how == BELAY_TRACKED || !lost ? PAGES(8) : 0);
 	bk_step(x.s, 2);
 
 	CHECK_SOON(bk_find_event(x.b.ctl, session, region, BELAY_EVENT_LOST, &e), 5);
-	CHECK_EQ(e.reason, BELAY_REASON_EXITED);
+	if (!lost)
+		CHECK_EQ(e.reason, BELAY_REASON_EXITED);
 	CHECK_EQ(e.lost_len, PAGES(8));
 	CHECK_SOON(bk_find_ended(x.b.ctl, grant, NULL), 5);
-	CHECK_GT(bk_seen("seen_release"), released);
-	if (how == BELAY_PINNED) {
-		CHECK_SOON(bk_pins() == pins, 5);
-		CHECK_EQ(bk_sysfs("pinned_bytes"), 0);
-		CHECK_EQ(bk_sysfs("charged_bytes"), 0);
-	}
+	/* Of what nothing is left is not watched any more. */
+	if (!lost || how == BELAY_TRACKED)
+		CHECK_GT(bk_seen("seen_release"), released);
+	CHECK_SOON(bk_pins() == pins, 5);
+	CHECK_SOON(bk_sysfs("pinned_bytes") == 0, 5);
+	CHECK_SOON(bk_sysfs("charged_bytes") == 0, 5);
 	if (exec)
 		CHECK_EQ(waitpid(pid, NULL, WNOHANG), 0);
 	close(fd);
@@ -393,13 +400,21 @@ static void ending(uint32_t how, bool exec)
 TEST(exit, "a process that exits loses its regions, and pins go although somebody else holds the session")
 {
 	FOR_BOTH(how)
-		ending(how, false);
+		ending(how, false, false);
+}
+
+TEST(exit_lost, "with a process that exits goes the charge of what it had lost, too, although somebody else holds the session")
+{
+	FOR_BOTH(how) {
+		ending(how, false, true);
+		ending(how, true, true);
+	}
 }
 
 TEST(exec, "a process that execs loses its regions in the same way")
 {
 	FOR_BOTH(how)
-		ending(how, true);
+		ending(how, true, false);
 }
 
 TAP_MAIN()
