@@ -145,8 +145,10 @@ static void make_part_live(struct belay_region *p, const struct belay_region *r)
 	if (p->dirty_start <= p->dirty_last && !(p->kind == BELAY_WATCHED && p->prepared))
 		bits |= BELAY_WORD_SUSPECT;
 	belay_word_set(p, bits);
-	if (bits & BELAY_WORD_LOST)
+	if (bits & BELAY_WORD_LOST) {
+		belay_stat_inc(lost);
 		trace_belay_lost(p);
+	}
 	if (bits)
 		belay_queue(p);
 }
