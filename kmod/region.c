@@ -399,7 +399,7 @@ struct belay_region *belay_region_new_part(struct belay_region *r,
 	p->flags = r->flags;
 	p->cookie = r->cookie;
 	p->made_at = r->made_at;
-	p->prepared = READ_ONCE(r->prepared);
+	p->prepared = READ_ONCE(r->prepared);	/* until it is live */
 	ret = reserve(p);
 	if (!ret) {
 		ret = belay_note_file(p);

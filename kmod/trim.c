@@ -137,6 +137,8 @@ static void make_part_live(struct belay_region *p, const struct belay_region *r)
 
 	lockdep_assert_held(&p->lock);
 	p->state = BELAY_LIVE;
+	/* Another thread may have committed it since the part was made. */
+	p->prepared = r->prepared;
 	/* What a watched region not yet committed keeps for its commit. */
 	if (r->dirty_start <= p->last && r->dirty_last >= p->start)
 		belay_range_extend(&p->dirty_start, &p->dirty_last,
