@@ -432,6 +432,7 @@ struct belay_held {
 
 int belay_selection_read(struct belay_selection *sel, const struct belay_select *arg,
 			 u32 what);
+bool belay_selects_region(const struct belay_selection *sel, const struct belay_region *r);
 bool belay_selects_grant(const struct belay_selection *sel, const struct belay_grant *g);
 struct belay_session *belay_select_session(const struct belay_selection *sel, u64 *after);
 struct belay_region *belay_select_region(const struct belay_selection *sel,
@@ -445,6 +446,7 @@ bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel);
 /* wait.c */
 int belay_wait(struct belay_ctl_wait *arg);
 void belay_wait_wake(struct belay_region *r);
+void belay_wait_registered(struct belay_region *r);
 void belay_wait_hand_over_begin(struct belay_region *r);
 void belay_wait_hand_over_end(void);
 

@@ -27,7 +27,8 @@
 
 /* Times to look again because something was announced meanwhile. */
 #define COMMIT_TRIES	10
-#define STEP_PAGES	(PAGE_SIZE / sizeof(unsigned long))
+/* At a time: their frames fit into the smallest page. */
+#define STEP_PAGES	512UL
 
 /* Under the settle mutex. */
 static int commit_tracked(struct belay_region *r)

@@ -38,6 +38,9 @@ static void forget_accounts(void)
 	}
 }
 
+/* A run has a page frame's number and a count in 64 bits; words are single stores. */
+static_assert(BITS_PER_LONG == 64);
+
 static int __init belay_init(void)
 {
 	int ret;

@@ -373,7 +373,11 @@ int belay_region_register(struct belay_session *s, struct belay_register_entry *
 	e->expected = r->id & ~(u64)U32_MAX;
 	e->region = r->id;
 	trace_belay_register(r);
+	/* Another thread may let it go as soon as it can be found. */
+	kref_get(&r->ref);
 	belay_region_publish(r);
+	belay_wait_registered(r);
+	belay_region_put(r);
 	return 0;
 err_unreserve:
 	unreserve(r);

@@ -137,6 +137,12 @@ static bool fits_region(const struct belay_selection *sel, const struct belay_re
 	       fits_age(sel, r->made_at);
 }
 
+/* But for the place. */
+bool belay_selects_region(const struct belay_selection *sel, const struct belay_region *r)
+{
+	return fits_session(sel, r->session) && fits_region(sel, r);
+}
+
 bool belay_selects_grant(const struct belay_selection *sel, const struct belay_grant *g)
 {
 	return fits_grant(sel, g) && fits_age(sel, g->made_at);

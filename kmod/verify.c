@@ -54,7 +54,8 @@
 #include "compat/compat.h"
 #include "trace.h"
 
-#define STEP_PAGES	(PAGE_SIZE / sizeof(unsigned long))
+/* At a time: their frames fit into the smallest page, and an event spoils as many. */
+#define STEP_PAGES	512UL
 /* Looks at one step before saying "later": each is spoilt by a new event. */
 #define STEP_TRIES	8
 /* Times that a client's call looks before it says that it cannot tell. */

@@ -15,9 +15,10 @@
  * (select.c); it is stored after the pages have gone, before the queue is looked
  * at.
  *
- * A walk could miss pages that are handed over meanwhile, from a region that it
- * has yet to see to a part of it (trim.c) where it has been already. So who
- * hands over tells the waiters that mean such pages: their walk does not count.
+ * A walk could miss pages that change hands meanwhile, from a region that it has
+ * yet to see to one where it has been already: a part of it (trim.c), or one that
+ * its owner has registered before it lets the other go. So both tell the waiters
+ * that mean such pages: their walk does not count.
  */
 #include <linux/jiffies.h>
 #include <linux/rwsem.h>
@@ -30,7 +31,7 @@
 
 /*
  * @link, @sel: under waiters_sem
- * @again: cleared with it held for writing, set with it held for reading
+ * @again: cleared with it held for writing, set with it held
  */
 struct waiter {
 	struct list_head link;
@@ -39,6 +40,9 @@ struct waiter {
 	struct belay_region *region;
 	struct wait_queue_entry entry;
 };
+
+/* When the time is over: to find a region to name that has changed places. */
+#define LATE_WALKS	8
 
 static DECLARE_RWSEM(waiters_sem);
 static LIST_HEAD(waiters);
@@ -51,18 +55,35 @@ void belay_wait_wake(struct belay_region *r)
 		__wake_up(&let_go, TASK_NORMAL, 0, r);
 }
 
+static void spoil_walks(struct belay_region *r)
+{
+	struct waiter *w;
+
+	list_for_each_entry(w, &waiters, link)
+		if (belay_selects_region(&w->sel, r) && belay_holds_any(r, &w->sel))
+			WRITE_ONCE(w->again, true);
+}
+
+/* @r has been registered: it holds its pages and can be found. */
+void belay_wait_registered(struct belay_region *r)
+{
+	/* Can be found before this looks: with the barrier in walk_begins(). */
+	smp_mb();
+	if (list_empty(&waiters))
+		return;
+	down_read(&waiters_sem);
+	spoil_walks(r);
+	up_read(&waiters_sem);
+}
+
 /*
  * @r, which holds its pages still, hands some over: between these two calls,
  * after which its parts hold them and can be found. Under the settle mutex.
  */
 void belay_wait_hand_over_begin(struct belay_region *r)
 {
-	struct waiter *w;
-
 	down_read(&waiters_sem);
-	list_for_each_entry(w, &waiters, link)
-		if (belay_holds_any(r, &w->sel))
-			WRITE_ONCE(w->again, true);
+	spoil_walks(r);
 }
 
 void belay_wait_hand_over_end(void)
@@ -111,6 +132,8 @@ static void walk_begins(struct waiter *w)
 		list_add(&w->link, &waiters);
 	w->again = false;
 	up_write(&waiters_sem);
+	/* On the list before it looks. */
+	smp_mb();
 }
 
 /* Nothing that was to be seen has moved since the walk began. */
@@ -133,6 +156,7 @@ static int walk(struct waiter *w, unsigned long end, struct belay_ctl_wait *arg)
 	int ret = 0;
 
 	walk_begins(w);
+	arg->session = arg->region = 0;
 	while (!ret && (w->region = belay_select_region(&w->sel, &c))) {
 		if (belay_holds_any(w->region, &w->sel)) {
 			waited = true;
@@ -155,6 +179,7 @@ static int walk(struct waiter *w, unsigned long end, struct belay_ctl_wait *arg)
 int belay_wait(struct belay_ctl_wait *arg)
 {
 	struct waiter w = { .link = LIST_HEAD_INIT(w.link) };
+	unsigned int late_walks = 0;
 	unsigned long end;
 	int ret;
 
@@ -168,7 +193,9 @@ int belay_wait(struct belay_ctl_wait *arg)
 	end = jiffies + (arg->timeout ? nsecs_to_jiffies(arg->timeout) + 1 : 0);
 	do
 		ret = walk(&w, end, arg);
-	while (ret == -EAGAIN);
+	while (ret == -EAGAIN && (time_left(end) || late_walks++ < LATE_WALKS));
+	if (ret == -EAGAIN)
+		ret = -ETIMEDOUT;
 	down_write(&waiters_sem);
 	list_del(&w.link);
 	up_write(&waiters_sem);

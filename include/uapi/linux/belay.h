@@ -767,7 +767,7 @@ struct belay_ctl_list {
  * @timeout: nanoseconds, at most BELAY_WAIT_MAX_NS; 0 only looks
  * @session: out, after -ETIMEDOUT and -EINTR: of a region that still holds
  *	something
- * @region: out: that region
+ * @region: out: that region; 0: it has changed hands just then
  * @select: which regions
  *
  * A region holds something as long as the module or, for a tracked one,
