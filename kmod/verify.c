@@ -73,6 +73,7 @@ struct look {
 	unsigned long run_start;
 	unsigned long lost_start, lost_last;
 	unsigned long known_start, known_last;	/* lost before */
+	bool unmapped;			/* some page has no mapping any more */
 };
 
 static void rewind(struct look *l)
@@ -145,6 +146,9 @@ static int find_place(struct look *l, unsigned long page, struct place *place)
 		place->cache_order = belay_cache_order(vma);
 		if (vma->vm_file && vma->vm_flags & VM_MAYSHARE)
 			place->file = get_file(vma->vm_file);
+	} else {
+		/* munmap() has begun, and has yet to announce it. */
+		l->unmapped = true;
 	}
 	mmap_read_unlock(l->mm);
 	return 0;
@@ -402,7 +406,8 @@ static void set_lost(struct look *l)
 	spin_lock(&r->lock);
 	if (r->state == BELAY_LIVE) {
 		if (!(r->bits & BELAY_WORD_LOST)) {
-			r->lost_reason = BELAY_REASON_REPLACED;
+			r->lost_reason = l->unmapped ? BELAY_REASON_UNMAPPED :
+						       BELAY_REASON_REPLACED;
 			belay_stat_inc(lost);
 		}
 		belay_word_set(r, r->bits | BELAY_WORD_LOST);
@@ -413,6 +418,7 @@ static void set_lost(struct look *l)
 	spin_unlock(&r->lock);
 	l->lost_start = ULONG_MAX;
 	l->lost_last = 0;
+	l->unmapped = false;
 }
 
 static int look_at_suspects(struct look *l)
@@ -446,6 +452,7 @@ static int look_begin(struct look *l, struct belay_region *r)
 	l->mm = r->session->grant->mm;
 	l->lost_start = l->known_start = ULONG_MAX;
 	l->lost_last = l->known_last = 0;
+	l->unmapped = false;
 	rewind(l);
 	/* Not to wait: what else the worker has may be what the OOM killer needs. */
 	l->pfns = (unsigned long *)__get_free_page(GFP_NOWAIT | __GFP_NOWARN);
