@@ -6,7 +6,7 @@
  *
  *   control   /dev/belay. Opening needs CAP_IPC_LOCK. Opened for reading and
  *             writing it is the policy owner, of which there is one at a time
- *             (EBUSY); opened read-only it may only ask (INFO, LIST).
+ *             (EBUSY); opened read-only it may only ask (INFO, LIST, WAIT).
  *             Closing it drops nothing: accounts and grants belong to the
  *             module, and the next owner lists and adopts them.
  *   session   the fd that BELAY_CTL_GRANT returns: one asker's share of a
