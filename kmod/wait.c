@@ -21,6 +21,7 @@
  * that mean such pages: their walk does not count.
  */
 #include <linux/jiffies.h>
+#include <linux/ktime.h>
 #include <linux/rwsem.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
@@ -99,16 +100,22 @@ static int wake_if_region(struct wait_queue_entry *entry, unsigned int mode, int
 	return key == w->region ? woken_wake_function(entry, mode, sync, key) : 0;
 }
 
-static unsigned long time_left(unsigned long end)
+/*
+ * In jiffies, never too few. @end is by the clock, because jiffies lag behind when a
+ * tick is late, and "now" in jiffies is then in the past.
+ */
+static long time_left(ktime_t end)
 {
-	return time_before(jiffies, end) ? end - jiffies : 0;
+	s64 ns = ktime_to_ns(ktime_sub(end, ktime_get()));
+
+	return ns > 0 ? nsecs_to_jiffies(ns) + 1 : 0;
 }
 
 /* Until w->region holds nothing: 0, -ETIMEDOUT or -EINTR. */
-static int wait_for_region(struct waiter *w, unsigned long end)
+static int wait_for_region(struct waiter *w, ktime_t end)
 {
-	long left = time_left(end);
 	bool holds;
+	long left;
 
 	init_waitqueue_func_entry(&w->entry, wake_if_region);
 	w->entry.private = current;
@@ -116,9 +123,13 @@ static int wait_for_region(struct waiter *w, unsigned long end)
 	add_wait_queue(&let_go, &w->entry);
 	/* Queued before looking: with the barrier in wq_has_sleeper(). */
 	smp_mb();
-	while ((holds = belay_holds_any(w->region, &w->sel)) && left &&
-	       !fatal_signal_pending(current))
-		left = wait_woken(&w->entry, TASK_KILLABLE | TASK_FREEZABLE, left);
+	for (;;) {
+		holds = belay_holds_any(w->region, &w->sel);
+		left = time_left(end);
+		if (!holds || !left || fatal_signal_pending(current))
+			break;
+		wait_woken(&w->entry, TASK_KILLABLE | TASK_FREEZABLE, left);
+	}
 	remove_wait_queue(&let_go, &w->entry);
 	if (fatal_signal_pending(current))
 		return -EINTR;
@@ -149,7 +160,7 @@ static bool walk_counts(struct waiter *w)
 }
 
 /* One walk: 0, -EAGAIN (there was something), -ETIMEDOUT or -EINTR. */
-static int walk(struct waiter *w, unsigned long end, struct belay_ctl_wait *arg)
+static int walk(struct waiter *w, ktime_t end, struct belay_ctl_wait *arg)
 {
 	struct belay_cursor c = {};
 	bool waited = false;
@@ -180,7 +191,7 @@ int belay_wait(struct belay_ctl_wait *arg)
 {
 	struct waiter w = { .link = LIST_HEAD_INIT(w.link) };
 	unsigned int late_walks = 0;
-	unsigned long end;
+	ktime_t end;
 	int ret;
 
 	if (arg->flags)
@@ -190,7 +201,7 @@ int belay_wait(struct belay_ctl_wait *arg)
 		return ret;
 	if (arg->timeout > BELAY_WAIT_MAX_NS)
 		return -EINVAL;
-	end = jiffies + (arg->timeout ? nsecs_to_jiffies(arg->timeout) + 1 : 0);
+	end = ktime_add_ns(ktime_get(), arg->timeout);
 	do
 		ret = walk(&w, end, arg);
 	while (ret == -EAGAIN && (time_left(end) || late_walks++ < LATE_WALKS));
