@@ -8,7 +8,8 @@
 #                            KERNEL=6.12 one kernel, TEST=name one program
 #   make demo                the demonstration, in a virtual machine
 #   make vm KERNEL=6.12      a shell in the machine, with belay installed
-#   make check-debug         suite kernel on a kernel with KASAN, lockdep, kmemleak
+#   make check-debug         suites kernel and stress on a kernel with KASAN, lockdep,
+#                            kmemleak; MINUTES=10 is how long the stress goes on
 #   make lint                shellcheck, sparse and W=1 for the module, mandoc
 #   make install             DESTDIR= PREFIX=/usr/local; undone by uninstall
 #   make install-dkms        the module's sources, for dkms; undone by uninstall
@@ -34,7 +35,7 @@
 #   $(call host_script,SUITE,PATH,OPTIONS)        a script of suite lint, unit, harness, cross,
 #                                     debug
 #   $(call vm_test,SUITE,NAME,SOURCES,LIBS,OPTIONS)  a C program for the machine;
-#                                     SUITE is kernel, system or harness
+#                                     SUITE is kernel, stress, system or harness
 #   $(call vm_script,SUITE,PATH,OPTIONS)          the same for a script
 #   $(call vm_helper,SUITE,NAME,SOURCES,LIBS)     a program that tests call; found
 #                                     through PATH, not run as a test
@@ -53,6 +54,7 @@
 # memory, or with bpftrace, in a boot of their own); own (needs a freshly booted machine); kernel=6.12 (only
 # there); timeout=SECONDS (default 60; the program is killed and has failed);
 # measures (what it measures means nothing on the debug kernel: left out there);
+# minutes (goes on for $MINUTES, which is added twice to its time limit);
 # leaky (holds pins or regions on purpose at its end: the leak check is left out).
 #
 # Every object lies in build/obj (sanitized: build/san/obj) under the name of its
@@ -85,7 +87,7 @@ MODLOADDIR ?= $(PREFIX)/lib/modules-load.d
 include scripts/rules.mk
 
 COMPONENTS := common kmod libclient daemon ctl systemd man tracing examples bench \
-	tests/lint tests/unit tests/harness tests/cross tests/debug tests/kernel tests/system
+	tests/lint tests/unit tests/harness tests/cross tests/debug tests/kernel tests/stress tests/system
 -include $(addsuffix /build.mk,$(COMPONENTS))
 ifeq ($(EXAMPLE),1)
 include tests/lib/example.mk

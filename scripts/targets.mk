@@ -37,10 +37,10 @@ check:
 	@scripts/setup
 	@tests/run $(if $(KERNEL),--kernel $(KERNEL)) $(if $(TEST),--test $(TEST)) $(SUITE)
 
-# The suite kernel on the debug kernel, which takes its time for everything.
+# On the debug kernel, which takes its time for everything.
 check-debug:
 	@scripts/setup
-	@SLOW=$${SLOW:-10} tests/run --kernel debug $(if $(TEST),--test $(TEST)) $(or $(SUITE),debug kernel)
+	@MINUTES=$(or $(MINUTES),10) SLOW=$${SLOW:-10} tests/run --kernel debug $(if $(TEST),--test $(TEST)) $(or $(SUITE),debug kernel stress)
 
 lint:
 	@scripts/setup
