@@ -500,7 +500,7 @@ TEST(timeout, "it ends with ETIMEDOUT when the time is over, and names a region 
 	CHECK_EQ(w.region, r.id);
 	start = tap_now();
 	CHECK_EQ(wait_for(b.ctl, BY(0), 0, &w), -ETIMEDOUT);
-	CHECK(tap_now() - start < 1);
+	CHECK(tap_now() - start < 5);
 	CHECK_EQ(w.region, r.id);
 	CHECK_EQ(wait_for(b.ctl, BY(0), 1, &w), -ETIMEDOUT);
 	bk_end(&b);

@@ -127,6 +127,20 @@ static TAP_UNUSED int get(int fd, int *ret_fd)
 	return in.msg.type;
 }
 
+/* The same, but lets the daemon work, by the clock, until there is something. */
+static TAP_UNUSED int get_soon(int fd)
+{
+	int type, i;
+
+	for (i = 0; i < 5000; i++, usleep(2000)) {
+		pump();
+		type = get(fd, NULL);
+		if (type)
+			return type;
+	}
+	return 0;
+}
+
 static TAP_UNUSED void put_fd(int fd, void *msg, size_t size, uint16_t type, int send_fd)
 {
 	union {

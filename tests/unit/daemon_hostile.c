@@ -76,7 +76,7 @@ TEST(fd_flood, "file descriptors that nobody asked for are closed, and cost the 
 		CHECK_EQ(in.error.error, EPROTO);
 		CHECK_EQ(get(fd, NULL), -1);
 		close(fd);
-		for (i = 0; i < 200 && open_fds() != before; i++) {
+		for (i = 0; i < 2000 && open_fds() != before; i++) {
 			pump();		/* the helper takes some at a time */
 			usleep(10000);
 		}
@@ -158,7 +158,7 @@ TEST_TIMEOUT(slow_to_close, "files whose closing takes a minute hold up nobody, 
 		close(slow);
 		pump();
 		CHECK_EQ(get(fds[i], NULL), BL_ERROR);
-		CHECK_LT(tap_now() - begin, 2);
+		CHECK_LT(tap_now() - begin, 10);	/* not a minute */
 	}
 	/* All the threads of the first helper hang, and others are served. */
 	for (i = 0; i < 200; i++) {
@@ -188,7 +188,7 @@ TEST(closers, "when a helper's threads all hang, another takes its place; when i
 	}
 	CHECK_EQ(m->closer.helpers, 1);
 	CHECK_GT(m->closer.n_waiting, 0);
-	for (i = 0; i < 500 && m->closer.n_waiting; i++) {
+	for (i = 0; i < 5000 && m->closer.n_waiting; i++) {
 		pump();
 		usleep(10000);
 	}
@@ -340,9 +340,7 @@ TEST(caps, "connections are capped, and who is refused learns why")
 	strcpy(sa.sun_path, path);
 	CHECK_SYS(connect(fd, (struct sockaddr *)&sa, sizeof(sa)));
 	PUT(fd, h, BL_HELLO);
-	pump();
-	usleep(100000);		/* the helper has closed it */
-	CHECK_EQ(get(fd, NULL), BL_ERROR);
+	CHECK_EQ(get_soon(fd), BL_ERROR);
 	CHECK_EQ(in.error.error, EUSERS);
 	CHECK_EQ(get(fd, NULL), -1);
 	stop();
@@ -368,7 +366,7 @@ TEST(no_files, "when file descriptors run out, nobody is dropped, and who waits 
 	CHECK_EQ(get(fd, NULL), 0);
 	CHECK_EQ(ASK(good, s, BL_STATUS), BL_STATUS);
 	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &rl));
-	for (i = 0; i < 200 && m->n_conns < 2; i++, usleep(10000))
+	for (i = 0; i < 2000 && m->n_conns < 2; i++, usleep(10000))
 		pump();
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_HELLO);
