@@ -300,8 +300,7 @@ static int64_t least_of(struct watcher *w, struct bk_batches *d, unsigned long c
 	int i;
 
 	for (i = 0; i < RUNS; i++) {
-		if (cmd)
-			bk_batch_fill(d, cmd);
+		bk_batch_fill(d, cmd);
 		/* Nothing is to remain of it. */
 		if (cmd == BELAY_REGISTER) {
 			unsigned int j;
@@ -326,7 +325,8 @@ TEST_TIMEOUT(memory, "a batch needs no memory that grows with it: while the call
 	bk_batches_begin(&d);
 	bk_batch_register(&d, BELAY_TRACKED);
 	pid = tap_spawn(watcher_run, w);
-	CHECK_GE(least_of(w, &d, 0, "with a copy"), COPY);
+	/* One is there for a much shorter time than any of the calls, and may be missed. */
+	CHECK_SOON(most_gone(w, &d, 0) >= (int64_t)COPY, 10);
 	CHECK_LT(least_of(w, &d, BELAY_CHECK, "CHECK"), NOISE);
 	CHECK_LT(least_of(w, &d, BELAY_COMMIT, "COMMIT"), NOISE);
 	CHECK_LT(least_of(w, &d, BELAY_CTL_RECALL, "RECALL"), NOISE);
