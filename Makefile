@@ -54,6 +54,7 @@
 # memory, or with bpftrace, in a boot of their own); own (needs a freshly booted machine); kernel=6.12 (only
 # there); timeout=SECONDS (default 60; the program is killed and has failed);
 # measures (what it measures means nothing on the debug kernel: left out there);
+# long (takes a quarter of an hour on the debug kernel: left out there);
 # minutes (goes on for $MINUTES, which is added twice to its time limit);
 # leaky (holds pins or regions on purpose at its end: the leak check is left out).
 #

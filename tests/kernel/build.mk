@@ -8,6 +8,7 @@ K_LIB := $(addprefix $(K)/lib/,bk.c bk_memory.c bk_proc.c)
 
 $(call vm_test,kernel,charging,$(K)/charging.c $(K_LIB),,timeout=120)
 $(call vm_test,kernel,limits,$(K)/limits.c $(K_LIB),,timeout=180)
+$(call vm_test,kernel,region_cap,$(K)/region_cap.c $(K_LIB),,long timeout=180)
 $(call vm_test,kernel,stale,$(K)/stale.c $(K_LIB),,timeout=600)
 $(call vm_test,kernel,spurious,$(K)/spurious.c $(K_LIB),,timeout=180)
 $(call vm_test,kernel,lost,$(K)/lost.c $(K_LIB),,timeout=120)
