@@ -394,4 +394,28 @@ TEST(release_tracked, "release by order of what another driver holds is EBUSY, a
 	bk_end(&b);
 }
 
+TEST(generations, "an id and a word of a region that is gone never mean the next one in its place")
+{
+	struct bk_region old, next;
+	struct bk b;
+	char *p;
+	int i;
+
+	bk_begin(&b);
+	p = bk_anon(PAGES(1), 1);
+	for (i = 0; i < 5; i++) {
+		old = bk_hold(&b, p, PAGES(1), BELAY_PINNED, W);
+		CHECK_OK(bk_unregister(b.fd, old.id));
+		CHECK(!bk_valid(&b, &old));
+		next = bk_hold(&b, p, PAGES(1), BELAY_PINNED, W);
+		CHECK_EQ(next.word, old.word);
+		CHECK(!bk_valid(&b, &old));
+		CHECK_EQ(bk_check(b.fd, old.id), -ENOENT);
+		CHECK_EQ(bk_unregister(b.fd, old.id), -ENOENT);
+		CHECK(bk_valid(&b, &next));
+		CHECK_OK(bk_unregister(b.fd, next.id));
+	}
+	bk_end(&b);
+}
+
 TAP_MAIN()

@@ -6,7 +6,7 @@
 #
 #   build/vm/root/     root.sqfs
 #   build/vm/SERIES/   (6.1, 6.12, debug) vmlinuz, initramfs, modules.sqfs, config
-#   build/vm/bpftrace/ bpftrace.sqfs, only where it is asked for
+#   build/vm/bpftrace/, build/vm/stress-ng/ a tool, only where it is asked for
 #   build/vm/log/      what the guests' kernels said
 #
 # Each image folder has a stamp: the hash of the recipe it was made from, and the
@@ -27,7 +27,7 @@ vm_recipe()
 		echo "format 1"
 		case $what in
 		root) cat "$VM_SRC/tests/vm/make-root" "$VM_SRC/tests/vm/customize" ;;
-		bpftrace) cat "$VM_SRC/tests/vm/make-bpftrace" ;;
+		bpftrace | stress-ng) cat "$VM_SRC/tests/vm/make-tool" ;;
 		*)
 			"$VM_SRC/scripts/kernel-version" -p "$what"
 			cat "$VM_SRC/tests/vm/make-kernel" "$VM_SRC/tests/vm/guest/initramfs"
