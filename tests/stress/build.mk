@@ -3,3 +3,8 @@
 # Suite stress: the module under everything at once. It is run on the debug kernel
 # ("make check-debug"), whose reports are what it is after, and by hand on the others.
 # The programs speak the module's ABI as those of suite kernel do, with the same lib/.
+
+S := tests/stress
+S_RACES := $(addprefix $(S)/,world.c acts.c meet.c) $(K_LIB)
+
+$(call vm_test,stress,races,$(S)/races.c $(S_RACES),,timeout=600)
