@@ -332,7 +332,6 @@ static inline bool belay_is_known_lost(const struct belay_region *r,
 int belay_watch(struct belay_region *r);
 void belay_unwatch(struct belay_region *r);
 void belay_queue(struct belay_region *r);
-void belay_hand_to_worker(struct belay_region *r);
 void belay_worker(struct work_struct *work);
 void belay_settle_grant(struct belay_grant *g);
 

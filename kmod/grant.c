@@ -263,8 +263,6 @@ static void grant_end(struct belay_grant *g)
 	WRITE_ONCE(g->closing, true);
 	mmu_notifier_unregister(&g->mn, g->mm);
 	cancel_delayed_work_sync(&g->work);
-	/* What was released by order and still waits for the worker. */
-	belay_settle_grant(g);
 
 	mutex_lock(&belay_tree_lock);
 	g->account->grants--;

@@ -455,8 +455,12 @@ static void unlist(struct belay_region *r)
 		belay_region_put(r);
 }
 
-/* The word says so before anything is let go. Returns whether it was live. */
-static bool make_dead(struct belay_region *r)
+/*
+ * The word says so before anything is let go. Returns whether it was live. What the
+ * worker is to finish is listed here and nowhere later: whoever closes the session
+ * comes after this, and takes it off the list again before the grant can end.
+ */
+static bool make_dead(struct belay_region *r, bool for_worker)
 {
 	bool first;
 
@@ -465,6 +469,8 @@ static bool make_dead(struct belay_region *r)
 	r->state = BELAY_DEAD;
 	if (first)
 		belay_word_set(r, r->bits | BELAY_WORD_RELEASED);
+	if (first && for_worker)
+		belay_queue(r);
 	spin_unlock(&r->lock);
 	return first;
 }
@@ -492,7 +498,7 @@ void belay_region_let_go(struct belay_region *r)
 {
 	bool mine;
 
-	make_dead(r);
+	make_dead(r, false);
 	mutex_lock(&r->settle);
 	let_go_of_pages(r);
 	mine = !r->finished;
@@ -512,7 +518,7 @@ void belay_region_let_go(struct belay_region *r)
  */
 int belay_region_order_release(struct belay_region *r)
 {
-	if (!make_dead(r))
+	if (!make_dead(r, true))
 		return -ENOENT;
 	trace_belay_release(r);
 	if (mutex_trylock(&r->settle)) {
@@ -520,7 +526,6 @@ int belay_region_order_release(struct belay_region *r)
 		mutex_unlock(&r->settle);
 	}
 	belay_stat_inc(released);
-	belay_hand_to_worker(r);
 	return 0;
 }
 

@@ -224,14 +224,6 @@ void belay_unwatch(struct belay_region *r)
 		mmu_interval_notifier_remove(&r->mni);
 }
 
-/* A dead region that its worker is to finish. */
-void belay_hand_to_worker(struct belay_region *r)
-{
-	spin_lock(&r->lock);
-	belay_queue(r);
-	spin_unlock(&r->lock);
-}
-
 /* Off the list before it is looked at: a new event lists it again. */
 static struct belay_region *take(struct belay_grant *g, struct list_head *list)
 {
@@ -298,9 +290,8 @@ static void wait_for_later(struct belay_grant *g, bool told)
 }
 
 /*
- * Look at all that is listed now. Called by the worker, by a registration that
- * would otherwise be refused for room that is about to become free, and by the
- * last close.
+ * Look at all that is listed now. Called by the worker, and by a registration that
+ * would otherwise be refused for room that is about to become free.
  */
 void belay_settle_grant(struct belay_grant *g)
 {
