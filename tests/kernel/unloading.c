@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -36,31 +35,9 @@ static bool is_loaded(void)
 	return exists("/sys/module/belay");
 }
 
-static void load(void)
-{
-	struct utsname name;
-	char path[128];
-	int fd;
-
-	if (is_loaded())
-		return;
-	CHECK_SYS(uname(&name));
-	snprintf(path, sizeof(path), "build/kmod/%.64s/belay.ko", name.release);
-	fd = CHECK_SYS(open(path, O_RDONLY | O_CLOEXEC));
-	CHECK_SYS(syscall(SYS_finit_module, fd, "", 0));
-	close(fd);
-	CHECK_SOON(exists("/dev/belay"), 5);
-}
-
-/* 0, or -errno at once. */
-static int unload(void)
-{
-	return syscall(SYS_delete_module, "belay", O_NONBLOCK) ? -errno : 0;
-}
-
 static bool is_refused(void)
 {
-	int err = unload();
+	int err = bk_unload();
 
 	return (err == -EWOULDBLOCK || err == -EBUSY) && is_loaded();
 }
@@ -113,7 +90,7 @@ TEST(refused_while_used, "unloading is refused while a control file, a session o
 	struct bk b;
 	int reader;
 
-	load();
+	bk_load();
 	bk_begin(&b);
 	r = bk_hold(&b, bk_anon(PAGES(4), 1), PAGES(4), BELAY_PINNED, W);
 	CHECK(is_refused());
@@ -136,8 +113,8 @@ TEST(refused_while_used, "unloading is refused while a control file, a session o
 	b.ctl = bk_open_control();
 	CHECK(is_refused());
 	close(b.ctl);
-	CHECK_OK(unload());
-	load();
+	CHECK_OK(bk_unload());
+	bk_load();
 }
 
 static void holder_run(void *arg)
@@ -160,7 +137,7 @@ TEST(refused_after_death, "a session whose process is dead, open elsewhere, stil
 	int fd, status;
 	pid_t pid;
 
-	load();
+	bk_load();
 	pid = tap_spawn(holder_run, s);
 	bk_await(s, 1);
 	fd = bk_steal_fd(pid, s->value[0]);
@@ -172,9 +149,9 @@ TEST(refused_after_death, "a session whose process is dead, open elsewhere, stil
 	CHECK_EQ(bk_sysfs("regions"), 1);
 	CHECK(is_refused());
 	close(fd);
-	CHECK_SOON(unload() == 0, 5);
+	CHECK_SOON(bk_unload() == 0, 5);
 	CHECK_EQ(traces_of_it(), 0);
-	load();
+	bk_load();
 }
 
 static int event_id(const char *event)
@@ -190,15 +167,15 @@ TEST(refused_by_perf, "an open perf event of it refuses unloading; events that t
 	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT, .size = sizeof(attr) };
 	int fd;
 
-	load();
+	bk_load();
 	attr.config = event_id("belay_register");
 	fd = CHECK_SYS(syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC));
 	CHECK(is_refused());
 	close(fd);
 	trace_all();
-	CHECK_SOON(unload() == 0, 5);
+	CHECK_SOON(bk_unload() == 0, 5);
 	CHECK_EQ(traces_of_it(), 0);
-	load();
+	bk_load();
 }
 
 TEST(open_sysfs, "an open file of sysfs does not refuse it, and reads ENODEV afterwards")
@@ -206,13 +183,13 @@ TEST(open_sysfs, "an open file of sysfs does not refuse it, and reads ENODEV aft
 	char text[32];
 	int fd;
 
-	load();
+	bk_load();
 	fd = CHECK_SYS(open("/sys/class/misc/belay/regions", O_RDONLY | O_CLOEXEC));
 	CHECK_GT(CHECK_SYS(read(fd, text, sizeof(text))), 0);
-	CHECK_OK(unload());
+	CHECK_OK(bk_unload());
 	CHECK_ERRNO(pread(fd, text, sizeof(text), 0), ENODEV);
 	close(fd);
-	load();
+	bk_load();
 }
 
 /* ---- clean ---------------------------------------------------------------------- */
@@ -267,21 +244,21 @@ TEST_TIMEOUT(again_and_again, "loaded and unloaded 20 times, with accounts and u
 	unsigned int i;
 	int64_t pins;
 
-	load();
+	bk_load();
 	CHECK_EQ(traces_of_it(), ALL_TRACES);
-	CHECK_SOON(unload() == 0, 5);
+	CHECK_SOON(bk_unload() == 0, 5);
 	pins = bk_pins();
 	for (i = 0; i < CYCLES; i++) {
-		load();
+		bk_load();
 		CHECK_EQ(traces_of_it(), ALL_TRACES);
 		if (i % 3 == 0)
 			trace_all();
 		work(i);
-		CHECK_SOON(unload() == 0, 5);
+		CHECK_SOON(bk_unload() == 0, 5);
 		CHECK_SOON(traces_of_it() == 0, 5);
 		CHECK_EQ(bk_pins(), pins);
 	}
-	load();
+	bk_load();
 }
 
 static void look_run(void *arg)
@@ -318,14 +295,14 @@ TEST_TIMEOUT(while_looked_at, "unloaded and loaded while another process opens e
 	unsigned int i, tries = 0;
 	pid_t pid;
 
-	load();
+	bk_load();
 	pid = tap_spawn(look_run, s);
 	for (i = 0; i < CYCLES; i++) {
 		while (s->value[0] <= i * 3)
 			usleep(1000);
-		while (unload())
+		while (bk_unload())
 			tries++;
-		load();
+		bk_load();
 	}
 	tap_diag("%llu opened, %llu read, %u times refused", (unsigned long long)s->value[0],
 		 (unsigned long long)s->value[1], tries);

@@ -8,3 +8,4 @@ S := tests/stress
 S_RACES := $(addprefix $(S)/,world.c acts.c meet.c) $(K_LIB)
 
 $(call vm_test,stress,races,$(S)/races.c $(S_RACES),,timeout=600)
+$(call vm_test,stress,races_ends,$(S)/races_ends.c $(S)/meet.c $(K_LIB),,timeout=600)

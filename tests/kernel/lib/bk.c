@@ -84,8 +84,11 @@ uint64_t bk_start_time(pid_t pid)
 		return 0;
 	p = fgets(line, sizeof(line), f);
 	fclose(f);
+	/* It has ended since the file was opened. */
+	if (!p)
+		return 0;
 	/* The name in brackets may contain anything: count from its end. */
-	p = p ? strrchr(line, ')') : NULL;
+	p = strrchr(line, ')');
 	for (i = 2; p && i < 22; i++)
 		p = strchr(p + 1, ' ');
 	CHECK(p && sscanf(p, " %llu", &start) == 1);

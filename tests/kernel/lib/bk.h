@@ -205,6 +205,10 @@ void bk_write(const char *path, const char *text);
 uint64_t bk_read(const char *path);
 /* Exists and can be read. */
 bool bk_readable(const char *path);
+/* Loads the module built for this kernel unless it is there. */
+void bk_load(void);
+/* 0, or -errno at once. */
+int bk_unload(void);
 /* Copies an fd of another process. */
 int bk_steal_fd(pid_t pid, int fd);
 unsigned int bk_nodes(void);

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 
 #include "tests/kernel/lib/bk.h"
 #include "tests/lib/tap.h"
@@ -98,6 +99,27 @@ void bk_write(const char *path, const char *text)
 	if (write(fd, text, strlen(text)) < 0)
 		FAIL("%s into %s: %s", text, path, strerror(errno));
 	close(fd);
+}
+
+void bk_load(void)
+{
+	struct utsname name;
+	char path[128];
+	int fd;
+
+	if (bk_readable("/sys/module/belay"))
+		return;
+	CHECK_SYS(uname(&name));
+	snprintf(path, sizeof(path), "build/kmod/%.64s/belay.ko", name.release);
+	fd = CHECK_SYS(open(path, O_RDONLY | O_CLOEXEC));
+	CHECK_SYS(syscall(SYS_finit_module, fd, "", 0));
+	close(fd);
+	CHECK_SOON(bk_readable("/dev/belay"), 5);
+}
+
+int bk_unload(void)
+{
+	return syscall(SYS_delete_module, "belay", O_NONBLOCK) ? -errno : 0;
 }
 
 int bk_steal_fd(pid_t pid, int fd)
