@@ -10,7 +10,7 @@
 /* From the arrival of the last one to the start: they must have seen it by then. */
 #define LEAD		20000
 #define TOOK_MIN	2000
-#define TOOK_MAX	20000000
+#define TOOK_MAX	2000000000
 
 int64_t meet_now(void)
 {
@@ -182,13 +182,13 @@ static void adapt(struct meet *m)
 
 	for (i = 0; i < m->n; i++) {
 		at = &m->at[i];
-		at->took += (at->ended - at->began - at->took) / 8;
+		at->took += (at->ended - at->began - at->took) / (m->rounds == 1 ? 1 : 8);
 		at->took = at->took < TOOK_MIN ? TOOK_MIN : at->took;
 		at->took = at->took > TOOK_MAX ? TOOK_MAX : at->took;
 	}
-	if (m->aim != MEET_ENDING)
-		return;
-	for (i = 1; i < m->n; i++)
+	for (i = 1; m->rounds == 1 && i < m->n; i++)
+		m->at[i].centre = took(m, 0) - took(m, i);
+	for (i = 1; m->aim == MEET_ENDING && i < m->n; i++)
 		m->at[i].centre += (is_before(&m->at[0], &m->at[i]) ? -1 : 1) *
 			(took(m, 0) + took(m, i)) / 16;
 }
