@@ -163,7 +163,8 @@ struct belay_region {
  * With BELAY_WATCH nothing is held, and no byte is charged; the region counts as
  * one. It is lost when its range is unmapped or moved: what a device needs to
  * know that faults pages in by itself. After a belay_commit() it is lost, too,
- * when a page is replaced: what a cache of registrations needs to know.
+ * when a page is replaced, or is out of the page table and nobody has pinned it:
+ * what a cache of registrations needs to know.
  *
  * Errors: -EINVAL (flags, alignment, empty), -EFAULT (not wholly mapped with
  * that access), -EMEDIUMTYPE (a kind of memory that cannot be held),

@@ -21,6 +21,10 @@
  *		page out of the cache; it holds the inode's lock all the time,
  *		so the cache is looked at under that lock, shared (for
  *		ordinary file systems look_in_disk_file() asks for more).
+ *		Nothing announces that reclaim takes a page out of the cache
+ *		which no page table maps. It does not take one that is pinned:
+ *		by the region, or else by whoever the region is for. If
+ *		nobody has pinned it, it is as good as lost.
  *   private	an anonymous page is lost, unless a migration is being tried:
  *		then the entry is only away for a moment, and the folio is
  *		locked for all of it. So: no entry, folio not locked, still no
@@ -125,6 +129,7 @@ static int snapshot(struct look *l, unsigned long page, unsigned long nr,
 struct place {
 	bool is_unreadable;
 	bool is_hugetlb;
+	bool needs_pin;		/* somebody else's, as the region has none */
 	struct file *file;	/* of a shared mapping, with a reference */
 	pgoff_t index;
 	unsigned int cache_order;
@@ -142,6 +147,7 @@ static int find_place(struct look *l, unsigned long page, struct place *place)
 	if (vma && vma->vm_start <= addr) {
 		place->is_unreadable = !(vma->vm_flags & VM_READ);
 		place->is_hugetlb = is_vm_hugetlb_page(vma);
+		place->needs_pin = !l->r->held;
 		place->index = vma->vm_pgoff + page - (vma->vm_start >> PAGE_SHIFT);
 		place->cache_order = belay_cache_order(vma);
 		if (vma->vm_file && vma->vm_flags & VM_MAYSHARE)
@@ -177,20 +183,24 @@ static int maps_now(struct look *l, unsigned long page, unsigned long pfn)
 	return same;
 }
 
-static bool in_page_cache(struct address_space *mapping, pgoff_t index,
-			  unsigned int order, unsigned long pfn)
+static bool in_page_cache(const struct place *place, unsigned long pfn)
 {
-	struct page *page = pagecache_get_page(mapping, index >> order, 0, 0);
+	unsigned int order = place->cache_order;
+	struct page *page;
 	unsigned long found;
+	bool same;
 
+	page = pagecache_get_page(place->file->f_mapping, place->index >> order, 0, 0);
 	if (!page)
 		return false;
 	found = PageHWPoison(page) ? 0 : page_to_pfn(page);
 	/* Where the cache counts huge pages, it gives the first small one. */
 	if (order)
-		found += index & ((1UL << order) - 1);
+		found += place->index & ((1UL << order) - 1);
+	same = found == pfn &&
+	       (!place->needs_pin || folio_maybe_dma_pinned(page_folio(page)));
 	put_page(page);
-	return found == pfn;
+	return same;
 }
 
 /*
@@ -199,14 +209,13 @@ static bool in_page_cache(struct address_space *mapping, pgoff_t index,
  */
 static int look_in_disk_file(const struct place *place, unsigned long pfn)
 {
-	struct address_space *mapping = place->file->f_mapping;
-	struct inode *inode = mapping->host;
+	struct inode *inode = place->file->f_mapping->host;
 	int ret = -EBUSY;
 
 	if (!inode_trylock(inode))
 		return -EBUSY;
 	if (!atomic_read(&inode->i_dio_count))
-		ret = in_page_cache(mapping, place->index, place->cache_order, pfn);
+		ret = in_page_cache(place, pfn);
 	inode_unlock(inode);
 	return ret;
 }
@@ -221,7 +230,7 @@ static int look_in_file(const struct place *place, unsigned long pfn)
 		return look_in_disk_file(place, pfn);
 	if (!inode_trylock_shared(mapping->host))
 		return -EBUSY;
-	ret = in_page_cache(mapping, place->index, place->cache_order, pfn);
+	ret = in_page_cache(place, pfn);
 	inode_unlock_shared(mapping->host);
 	return ret;
 }

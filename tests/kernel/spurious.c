@@ -33,6 +33,9 @@ static void bed_make(struct bed *d, enum bk_kind kind, uint32_t how)
 	bk_map(&d->m, kind, kind == BK_THP || bk_kind_unit(kind) == BK_HUGE ?
 	       2 * BK_HUGE : 16 * BK_PAGE);
 	d->r = bk_hold(&d->b, d->m.addr, d->m.len, how, d->m.flags);
+	/* The driver that a tracked region is for. */
+	if (how == BELAY_TRACKED)
+		bk_hold(&d->b, d->m.addr, d->m.len, BELAY_PINNED, d->m.flags);
 	d->first_pfn = bk_pfn(d->m.addr);
 	d->last_pfn = bk_pfn(d->m.addr + d->m.len - BK_PAGE);
 	CHECK(d->first_pfn && d->last_pfn);

@@ -127,7 +127,7 @@ TEST(mapping, "before the commit munmap, mremap and mmap over it are losses, wit
 
 TEST(pages, "after the commit a replaced page is a loss, and a page that is still the same is none")
 {
-	struct bk_region r;
+	struct bk_region r, pin;
 	struct bk_memory m;
 	uint64_t before, pfn;
 	struct bk b;
@@ -143,6 +143,8 @@ TEST(pages, "after the commit a replaced page is a loss, and a page that is stil
 	CHECK_OK(bk_unregister(b.fd, r.id));
 
 	bk_map(&m, BK_MEMFD, PAGES(8));
+	/* For somebody who has pinned them. */
+	pin = bk_hold(&b, m.addr, PAGES(8), BELAY_PINNED, W);
 	r = watch_pages(&b, m.addr, PAGES(8));
 	pfn = bk_pfn(m.addr);
 	before = bk_seen("verified_same");
@@ -156,7 +158,28 @@ TEST(pages, "after the commit a replaced page is a loss, and a page that is stil
 	CHECK_SYS(madvise(m.addr + PAGES(7), PAGES(1), MADV_REMOVE));
 	expect_lost(&b, &r, PAGES(7), PAGES(1), BELAY_REASON_REPLACED);
 	CHECK_OK(bk_unregister(b.fd, r.id));
+	CHECK_OK(bk_unregister(b.fd, pin.id));
 	bk_unmap(&m);
+	bk_end(&b);
+}
+
+TEST(unmapped_unpinned, "a page that is out of the page table and pinned by nobody is a loss: it may be taken from the page cache and nothing would tell")
+{
+	static const enum bk_kind kinds[] = { BK_MEMFD, BK_SHARED_ANON, BK_TMPFS };
+	struct bk_memory m;
+	struct bk_region r;
+	unsigned int i;
+	struct bk b;
+
+	bk_begin(&b);
+	for (i = 0; i < 3; i++) {
+		bk_map(&m, kinds[i], PAGES(4));
+		r = watch_pages(&b, m.addr, m.len);
+		CHECK_SYS(madvise(m.addr, m.unit, MADV_DONTNEED));
+		expect_lost(&b, &r, 0, m.unit, BELAY_REASON_REPLACED);
+		CHECK_OK(bk_unregister(b.fd, r.id));
+		bk_unmap(&m);
+	}
 	bk_end(&b);
 }
 

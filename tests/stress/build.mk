@@ -3,9 +3,11 @@
 # Suite stress: the module under everything at once. It is run on the debug kernel
 # ("make check-debug"), whose reports are what it is after, and by hand on the others.
 # The programs speak the module's ABI as those of suite kernel do, with the same lib/.
+# MINUTES is how long those with the option "minutes" go on.
 
 S := tests/stress
 S_RACES := $(addprefix $(S)/,world.c acts.c meet.c) $(K_LIB)
 
 $(call vm_test,stress,races,$(S)/races.c $(S_RACES),,timeout=600)
 $(call vm_test,stress,races_ends,$(S)/races_ends.c $(S)/meet.c $(K_LIB),,timeout=600)
+$(call vm_test,stress,storm,$(S)/storm.c $(S)/storm_client.c $(K_LIB),static:belay static:belay-common -pthread,stress-ng minutes timeout=300)

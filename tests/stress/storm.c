@@ -1,0 +1,420 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Everything at once, for $MINUTES: belayd and four clients of it (storm_client.c), which
+ * register, trim, lose and compare memory of all kinds; stress-ng, whose stressors map,
+ * unmap, move, fork, swap, migrate, split and collapse; khugepaged and ksmd at full
+ * speed; limits and recalls that change at random; files truncated and pages migrated
+ * under the clients; clients and the daemon killed at any moment.
+ *
+ * It passes if no client ever sees a valid region whose pages have changed, nobody gets
+ * an error that is not documented, limits hold, and when all is over nothing is held;
+ * and if the kernel has not complained, which the test runner sees.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "tests/lib/tap.h"
+#include "tests/stress/storm.h"
+
+#define CLIENTS_MAX	4
+#define SOCKET		"/run/belay/belay.sock"
+#define CONFIG		"/tmp/storm.conf"
+/* What all clients may hold together; limits at random are below. */
+#define MAX_MIB		48
+
+#define THP "/sys/kernel/mm/transparent_hugepage/"
+#define KSM "/sys/kernel/mm/ksm/"
+
+/* Each with what keeps it from taking all the machine's memory. */
+static const char *const stressors[] = {
+	"--mmap 1 --mmap-bytes 16M", "--mremap 1 --mremap-bytes 8M", "--munmap 1",
+	"--mmapfork 1 --mmapfork-bytes 8M", "--mmapfixed 1", "--mmaphuge 1 --mmaphuge-mmaps 8",
+	"--madvise 1", "--mprotect 1", "--mlock 1", "--msync 1 --msync-bytes 8M",
+	"--brk 1 --brk-bytes 16M", "--shm 1 --shm-bytes 4M", "--memfd 1 --memfd-bytes 8M",
+	"--remap 1", "--pagemove 1 --pagemove-bytes 8M", "--pageswap 1", "--numa 1",
+	"--vm 1 --vm-bytes 16M --vm-madvise mergeable", "--vm-rw 1 --vm-rw-bytes 8M",
+	"--vm-splice 1 --vm-splice-bytes 1M", "--vm-segv 1", "--fork 1 --fork-max 2",
+	"--rmap 1", "--tlb-shootdown 1", "--mincore 1", "--userfaultfd 1 --userfaultfd-bytes 4M",
+};
+#define STRESSORS	(sizeof(stressors) / sizeof(stressors[0]))
+/* At a time, and for how long. */
+#define STRESS_AT_ONCE	2
+#define STRESS_SECONDS	8
+
+struct weather {
+	struct storm *s;
+	uint32_t seed;
+	pid_t daemon, clients[CLIENTS_MAX], stress;
+	double ends, stress_since;
+	bool stressed[STRESSORS];
+	uint64_t daemon_kills, client_kills, limits_set, recalls, truncations, migrations,
+		stress_good, stress_bad, over;
+	uint64_t ksm_sharing;	/* the most that was seen */
+};
+
+static uint32_t choose(struct weather *w, uint32_t n)
+{
+	return bk_random(&w->seed) % n;
+}
+
+/* Without a shell, which would take its time; -1: it could not be started. */
+static pid_t start(const char *const *words, bool quiet)
+{
+	pid_t pid = fork();
+	int null;
+
+	if (pid)
+		return pid;
+	setpgid(0, 0);
+	if (quiet) {
+		null = open("/dev/null", O_WRONLY);
+		dup2(null, 1);
+		dup2(null, 2);
+	}
+	execvp(words[0], (char **)words);
+	_exit(127);
+}
+
+static int run(const char *const *words)
+{
+	pid_t pid = start(words, true);
+	int status;
+
+	CHECK_SYS(waitpid(pid, &status, 0));
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+/* ---- the daemon ----------------------------------------------------------------- */
+
+static void start_daemon(struct weather *w)
+{
+	const char *const words[] = { "belayd", "-c", CONFIG, "-s", SOCKET, NULL };
+
+	w->daemon = CHECK_SYS(start(words, true));
+}
+
+static void kill_daemon(struct weather *w)
+{
+	kill(w->daemon, SIGKILL);
+	CHECK_SYS(waitpid(w->daemon, NULL, 0));
+	start_daemon(w);
+	w->daemon_kills++;
+}
+
+static void write_config(void)
+{
+	FILE *f = fopen(CONFIG, "w");
+
+	CHECK(f);
+	fprintf(f, "[system]\nmax = %uM\n[default]\nmax = %uM\n", MAX_MIB, MAX_MIB);
+	fclose(f);
+	mkdir("/run/belay", 0755);
+}
+
+/* Failing is part of it: the daemon may have been killed a moment ago. */
+static void set_limit(struct weather *w)
+{
+	static const char *const of[] = { "system", "user/root" };
+	char max[32];
+	const char *words[] = { "belayctl", "limit", "set", of[choose(w, 2)], max, NULL };
+
+	snprintf(max, sizeof(max), "%uM", 1 + choose(w, MAX_MIB));
+	w->limits_set += !run(words);
+}
+
+static void recall(struct weather *w)
+{
+	static const char *const escalations[] = { "keep", "release", "kill" };
+	char pid[16];
+	const char *words[] = { "belayctl", "recall", "--pid", pid, "--deadline", "1s",
+				"--escalate", escalations[choose(w, 3)], "--no-wait", NULL };
+
+	snprintf(pid, sizeof(pid), "%d", w->clients[choose(w, CLIENTS_MAX)]);
+	w->recalls += !run(words);
+}
+
+static void list(struct weather *w)
+{
+	const char *words[] = { "belayctl", "list", choose(w, 2) ? "regions" : "grants", NULL };
+
+	run(words);
+}
+
+/* ---- clients ---------------------------------------------------------------------- */
+
+static void start_client(struct weather *w, int n)
+{
+	uint32_t seed = bk_random(&w->seed);
+	pid_t parent = getpid();
+
+	w->clients[n] = CHECK_SYS(fork());
+	if (w->clients[n])
+		return;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() == parent)
+		storm_client(w->s, seed);
+	_exit(0);
+}
+
+/* A client ends by itself only if there was no daemon; a failed CHECK is 1, a crash a signal. */
+static void reap_clients(struct weather *w)
+{
+	int i, status;
+
+	for (i = 0; i < CLIENTS_MAX; i++) {
+		if (waitpid(w->clients[i], &status, WNOHANG) != w->clients[i])
+			continue;
+		if (WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL : WEXITSTATUS(status))
+			FAIL("a client ended with status %#x", status);
+		start_client(w, i);
+	}
+}
+
+static void kill_client(struct weather *w)
+{
+	kill(w->clients[choose(w, CLIENTS_MAX)], SIGKILL);
+	w->client_kills++;
+}
+
+/* ---- what others do to memory -------------------------------------------------------- */
+
+static void truncate_file(struct weather *w)
+{
+	int fd = w->s->files[choose(w, STORM_FILES)];
+	off_t at = choose(w, STORM_FILE_PAGES) * BK_PAGE;
+
+	if (choose(w, 2)) {
+		CHECK_SYS(fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at, 4 * BK_PAGE));
+	} else {
+		CHECK_SYS(ftruncate(fd, at));
+		CHECK_SYS(ftruncate(fd, STORM_FILE_PAGES * BK_PAGE));
+	}
+	w->truncations++;
+}
+
+static void migrate(struct weather *w)
+{
+	unsigned long from = 1UL << choose(w, 2), to = from ^ 3;
+
+	if (syscall(SYS_migrate_pages, w->clients[choose(w, CLIENTS_MAX)], 3, &from, &to) >= 0)
+		w->migrations++;
+}
+
+static void compact(struct weather *w)
+{
+	bk_write("/proc/sys/vm/compact_memory", "1");
+}
+
+/* Two of them for a while, then others. */
+static void stress(struct weather *w)
+{
+	char seconds[16], text[STRESS_AT_ONCE][80];
+	const char *words[32] = { "stress-ng", "--quiet", "--oomable", "--timeout", seconds };
+	unsigned int n = 5, i, which;
+	int status;
+	char *rest;
+
+	if (w->stress > 0) {
+		if (waitpid(w->stress, &status, WNOHANG) != w->stress) {
+			/* One that hangs is the kernel's affair only if it cannot be killed. */
+			if (tap_now() - w->stress_since > 20 * STRESS_SECONDS)
+				kill(-w->stress, SIGKILL);
+			return;
+		}
+		if (WIFEXITED(status) && !WEXITSTATUS(status))
+			w->stress_good++;
+		else
+			w->stress_bad++;
+	}
+	snprintf(seconds, sizeof(seconds), "%d", STRESS_SECONDS);
+	for (i = 0; i < STRESS_AT_ONCE; i++) {
+		which = choose(w, STRESSORS);
+		w->stressed[which] = true;
+		snprintf(text[i], sizeof(text[i]), "%s", stressors[which]);
+		for (rest = text[i]; (words[n] = strtok(rest, " ")); rest = NULL)
+			n++;
+	}
+	w->stress = CHECK_SYS(start(words, true));
+	w->stress_since = tap_now();
+}
+
+/* ---- all of it ------------------------------------------------------------------------ */
+
+static void look_at_limit(struct weather *w)
+{
+	uint64_t sharing = bk_read(KSM "pages_sharing");
+
+	/* The highest that the limits ever are. */
+	if (bk_sysfs("charged_bytes") > (uint64_t)MAX_MIB << 20)
+		w->over++;
+	if (sharing > w->ksm_sharing)
+		w->ksm_sharing = sharing;
+}
+
+static void report(struct weather *w, double left)
+{
+	struct storm *s = w->s;
+
+	tap_diag("%4.0f s left; %llu pinned, %llu tracked, %llu watched, %llu trimmed, %llu lost, "
+		 "%llu compared, %llu requests; killed: %llu clients, %llu daemons; %llu stressors",
+		 left, (unsigned long long)s->count[PINNED], (unsigned long long)s->count[TRACKED],
+		 (unsigned long long)s->count[WATCHED], (unsigned long long)s->count[TRIMMED],
+		 (unsigned long long)(s->count[LOST] + s->count[LOST_AT_ONCE]),
+		 (unsigned long long)s->count[COMPARED], (unsigned long long)s->count[REQUESTS],
+		 (unsigned long long)w->client_kills, (unsigned long long)w->daemon_kills,
+		 (unsigned long long)w->stress_good);
+	fflush(stdout);
+}
+
+static void full_speed(void)
+{
+	bk_write(THP "enabled", "always");
+	bk_write(THP "khugepaged/scan_sleep_millisecs", "0");
+	bk_write(THP "khugepaged/alloc_sleep_millisecs", "0");
+	bk_write(KSM "sleep_millisecs", "0");
+	bk_write(KSM "pages_to_scan", "500");
+	bk_write(KSM "run", "1");
+	if (system("modprobe -q zram && echo 256M > /sys/block/zram0/disksize &&"
+		   "mkswap -q /dev/zram0 && swapon /dev/zram0"))
+		FAIL("no swap on zram");
+}
+
+static void calm(void)
+{
+	bk_write(KSM "run", "2");
+	bk_write(THP "enabled", "madvise");
+	if (system("swapoff /dev/zram0 && echo 1 > /sys/block/zram0/reset"))
+		FAIL("swap cannot be turned off");
+}
+
+static void begin(struct weather *w)
+{
+	int i;
+
+	w->s = mmap(NULL, sizeof(*w->s), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CHECK(w->s != MAP_FAILED);
+	for (i = 0; i < STORM_FILES; i++)
+		w->s->files[i] = bk_file(BK_MEMFD, STORM_FILE_PAGES * BK_PAGE);
+	bk_hugepages(24);
+	bk_ext4();
+	write_config();
+	full_speed();
+	start_daemon(w);
+	for (i = 0; i < CLIENTS_MAX; i++)
+		start_client(w, i);
+}
+
+static void go_on(struct weather *w)
+{
+	/* Those that start a program are dear. */
+	static void (*const acts[])(struct weather *) = {
+		truncate_file, truncate_file, truncate_file, truncate_file, migrate, migrate,
+		migrate, kill_client, look_at_limit, set_limit, recall, list,
+	};
+	double next = 0, now;
+
+	while ((now = tap_now()) < w->ends) {
+		if (now > next) {
+			report(w, w->ends - now);
+			next = now + 30;
+			compact(w);
+		}
+		acts[choose(w, sizeof(acts) / sizeof(acts[0]))](w);
+		if (!choose(w, 40))
+			kill_daemon(w);
+		reap_clients(w);
+		stress(w);
+		look_at_limit(w);
+		usleep(choose(w, 200000));
+	}
+	report(w, 0);
+}
+
+/* Clients first: the daemon is to hear of it, and forget them. */
+static void end(struct weather *w)
+{
+	int i, ctl;
+
+	for (i = 0; i < CLIENTS_MAX; i++) {
+		kill(w->clients[i], SIGKILL);
+		CHECK_SYS(waitpid(w->clients[i], NULL, 0));
+	}
+	if (w->stress > 0) {
+		kill(-w->stress, SIGKILL);
+		CHECK_SYS(waitpid(w->stress, NULL, 0));
+	}
+	CHECK_SOON(!bk_sysfs("regions") && !bk_sysfs("sessions") && !bk_sysfs("grants"), 60);
+	CHECK_EQ(bk_sysfs("pinned_bytes"), 0);
+	CHECK_EQ(bk_sysfs("charged_bytes"), 0);
+	kill(w->daemon, SIGTERM);
+	CHECK_SYS(waitpid(w->daemon, NULL, 0));
+	ctl = bk_open_control();
+	bk_sweep(ctl);
+	close(ctl);
+	calm();
+	for (i = 0; i < STORM_FILES; i++)
+		close(w->s->files[i]);
+}
+
+/* It was a storm: of everything, at least so much in a minute. */
+static void judge(struct weather *w, const uint64_t *before, unsigned int minutes)
+{
+	static const char *const events[] = { "thp_collapse_alloc", "pswpout", "pgmigrate_success" };
+	unsigned int i, stressed = 0, rounds = bk_rounds(100 * minutes);
+
+	for (i = 0; i < COUNTS; i++)
+		if (i != RELEASED && i != NOT_THERE && i != CLIENTS)
+			CHECK_GE(w->s->count[i], i == FORKED || i == OVER_LIMIT || i == COMMIT_AGAIN ?
+				 1 : i == REQUESTS ? rounds / 50 + 1 : rounds / 5);
+	for (i = 0; i < BK_KINDS; i++) {
+		tap_diag("%s: %llu registered", bk_kind_name(i), (unsigned long long)w->s->of_kind[i]);
+		CHECK_GE(w->s->of_kind[i], 1);
+	}
+	CHECK_EQ(w->over, 0);
+	CHECK_GE(w->daemon_kills, minutes);
+	CHECK_GE(w->client_kills, minutes);
+	CHECK_GE(w->limits_set, minutes);
+	CHECK_GE(w->recalls, 1);
+	CHECK_GE(w->truncations, 2 * minutes);
+	CHECK_GE(w->migrations, minutes);
+	for (i = 0; i < 3; i++) {
+		tap_diag("%s: %llu", events[i],
+			 (unsigned long long)(bk_field("/proc/vmstat", events[i]) - before[i]));
+		CHECK_GT(bk_field("/proc/vmstat", events[i]), before[i]);
+	}
+	CHECK_GT(w->ksm_sharing, 0);
+	for (i = 0; i < STRESSORS; i++)
+		stressed += w->stressed[i];
+	tap_diag("%u of %zu stressors; %llu runs, %llu of them failed", stressed, STRESSORS,
+		 (unsigned long long)(w->stress_good + w->stress_bad),
+		 (unsigned long long)w->stress_bad);
+	CHECK_GE(w->stress_good, minutes);
+}
+
+TEST_TIMEOUT(storm, "registrations hold their promise while all else happens at once, and nothing is left", 7 * 24 * 3600)
+{
+	const char *text = getenv("MINUTES");
+	unsigned int minutes = text ? atoi(text) : 2;
+	struct weather w = { .seed = bk_seed() };
+	uint64_t before[] = {
+		bk_field("/proc/vmstat", "thp_collapse_alloc"),
+		bk_field("/proc/vmstat", "pswpout"),
+		bk_field("/proc/vmstat", "pgmigrate_success"),
+	};
+
+	CHECK_GT(minutes, 0);
+	begin(&w);
+	w.ends = tap_now() + 60.0 * minutes;
+	go_on(&w);
+	end(&w);
+	judge(&w, before, minutes);
+}
+
+TAP_MAIN()
