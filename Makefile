@@ -10,6 +10,7 @@
 #   make vm KERNEL=6.12      a shell in the machine, with belay installed
 #   make check-debug         suites kernel and stress on a kernel with KASAN, lockdep,
 #                            kmemleak; MINUTES=10 is how long the stress goes on
+#   make check-mutants       breaks one promise of the module at a time: a test must notice
 #   make lint                shellcheck, sparse and W=1 for the module, mandoc
 #   make install             DESTDIR= PREFIX=/usr/local; undone by uninstall
 #   make install-dkms        the module's sources, for dkms; undone by uninstall

@@ -60,8 +60,10 @@ static void spoil_walks(struct belay_region *r)
 {
 	struct waiter *w;
 
+	/* A fatal signal of this task cuts the look short: then it may hold something. */
 	list_for_each_entry(w, &waiters, link)
-		if (belay_selects_region(&w->sel, r) && belay_holds_any(r, &w->sel))
+		if (belay_selects_region(&w->sel, r) &&
+		    (belay_holds_any(r, &w->sel) || fatal_signal_pending(current)))
 			WRITE_ONCE(w->again, true);
 }
 

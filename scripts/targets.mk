@@ -6,7 +6,7 @@
 
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: all build tests modules check check-debug lint demo vm images install install-dkms uninstall \
+.PHONY: all build tests modules check check-debug check-mutants lint demo vm images install install-dkms uninstall \
 	clean distclean setup lists FORCE
 
 all:
@@ -41,6 +41,11 @@ check:
 check-debug:
 	@scripts/setup
 	@MINUTES=$(or $(MINUTES),10) SLOW=$${SLOW:-10} tests/run --kernel debug $(if $(TEST),--test $(TEST)) $(or $(SUITE),debug kernel stress)
+
+# Needs the tests green; each mutant must make one of them red. MUTANT="name name".
+check-mutants:
+	@scripts/setup
+	@tests/mutants/run $(if $(KERNEL),--kernel $(KERNEL)) $(MUTANT)
 
 lint:
 	@scripts/setup
