@@ -35,9 +35,9 @@
 /* Each with what keeps it from taking all the machine's memory. */
 static const char *const stressors[] = {
 	"--mmap 1 --mmap-bytes 16M", "--mremap 1 --mremap-bytes 8M", "--munmap 1",
-	"--mmapfork 1 --mmapfork-bytes 8M", "--mmapfixed 1", "--mmaphuge 1 --mmaphuge-mmaps 8",
+	"--mmapfork 1", "--mmapfixed 1", "--mmaphuge 1 --mmaphuge-mmaps 8",
 	"--madvise 1", "--mprotect 1", "--mlock 1", "--msync 1 --msync-bytes 8M",
-	"--brk 1 --brk-bytes 16M", "--shm 1 --shm-bytes 4M", "--memfd 1 --memfd-bytes 8M",
+	"--stack 1", "--shm 1 --shm-bytes 4M", "--memfd 1 --memfd-bytes 8M",
 	"--remap 1", "--pagemove 1 --pagemove-bytes 8M", "--pageswap 1", "--numa 1",
 	"--vm 1 --vm-bytes 16M --vm-madvise mergeable", "--vm-rw 1 --vm-rw-bytes 8M",
 	"--vm-splice 1 --vm-splice-bytes 1M", "--vm-segv 1", "--fork 1 --fork-max 2",
@@ -53,7 +53,8 @@ struct weather {
 	uint32_t seed;
 	pid_t daemon, clients[CLIENTS_MAX], stress;
 	double ends, stress_since;
-	bool stressed[STRESSORS];
+	unsigned int at_work[STRESS_AT_ONCE];
+	bool stressed[STRESSORS];	/* and ended well */
 	uint64_t daemon_kills, client_kills, limits_set, recalls, truncations, migrations,
 		stress_good, stress_bad, over;
 	uint64_t ksm_sharing;	/* the most that was seen */
@@ -100,10 +101,22 @@ static void start_daemon(struct weather *w)
 	w->daemon = CHECK_SYS(start(words, true));
 }
 
+/* It ends when it is told to, and not otherwise. */
+static void end_daemon(struct weather *w, int sig)
+{
+	int status;
+
+	if (waitpid(w->daemon, &status, WNOHANG))
+		FAIL("belayd has ended by itself: status %#x", status);
+	kill(w->daemon, sig);
+	CHECK_SYS(waitpid(w->daemon, &status, 0));
+	if (sig == SIGKILL ? !WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL : status)
+		FAIL("belayd has ended with status %#x", status);
+}
+
 static void kill_daemon(struct weather *w)
 {
-	kill(w->daemon, SIGKILL);
-	CHECK_SYS(waitpid(w->daemon, NULL, 0));
+	end_daemon(w, SIGKILL);
 	start_daemon(w);
 	w->daemon_kills++;
 }
@@ -228,15 +241,18 @@ static void stress(struct weather *w)
 				kill(-w->stress, SIGKILL);
 			return;
 		}
-		if (WIFEXITED(status) && !WEXITSTATUS(status))
+		if (WIFEXITED(status) && !WEXITSTATUS(status)) {
 			w->stress_good++;
-		else
+			for (i = 0; i < STRESS_AT_ONCE; i++)
+				w->stressed[w->at_work[i]] = true;
+		} else {
 			w->stress_bad++;
+		}
 	}
 	snprintf(seconds, sizeof(seconds), "%d", STRESS_SECONDS);
 	for (i = 0; i < STRESS_AT_ONCE; i++) {
 		which = choose(w, STRESSORS);
-		w->stressed[which] = true;
+		w->at_work[i] = which;
 		snprintf(text[i], sizeof(text[i]), "%s", stressors[which]);
 		for (rest = text[i]; (words[n] = strtok(rest, " ")); rest = NULL)
 			n++;
@@ -289,7 +305,10 @@ static void full_speed(void)
 static void calm(void)
 {
 	bk_write(KSM "run", "2");
-	bk_write(THP "enabled", "madvise");
+	bk_write(KSM "run", "0");
+	bk_write(THP "khugepaged/scan_sleep_millisecs", "10000");
+	bk_write(THP "khugepaged/alloc_sleep_millisecs", "60000");
+	bk_write(KSM "sleep_millisecs", "20");
 	if (system("swapoff /dev/zram0 && echo 1 > /sys/block/zram0/reset"))
 		FAIL("swap cannot be turned off");
 }
@@ -353,8 +372,7 @@ static void end(struct weather *w)
 	CHECK_SOON(!bk_sysfs("regions") && !bk_sysfs("sessions") && !bk_sysfs("grants"), 60);
 	CHECK_EQ(bk_sysfs("pinned_bytes"), 0);
 	CHECK_EQ(bk_sysfs("charged_bytes"), 0);
-	kill(w->daemon, SIGTERM);
-	CHECK_SYS(waitpid(w->daemon, NULL, 0));
+	end_daemon(w, SIGTERM);
 	ctl = bk_open_control();
 	bk_sweep(ctl);
 	close(ctl);
@@ -396,6 +414,8 @@ static void judge(struct weather *w, const uint64_t *before, unsigned int minute
 		 (unsigned long long)(w->stress_good + w->stress_bad),
 		 (unsigned long long)w->stress_bad);
 	CHECK_GE(w->stress_good, minutes);
+	/* Out of memory is to be expected now and then. */
+	CHECK_LE(w->stress_bad, w->stress_good / 2 + 1);
 }
 
 TEST_TIMEOUT(storm, "registrations hold their promise while all else happens at once, and nothing is left", 7 * 24 * 3600)
