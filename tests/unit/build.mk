@@ -38,3 +38,19 @@ DAEMON_WRAPS := $(addprefix -Xlinker --wrap=,malloc calloc realloc)
 $(call unit_test,daemon_nomem,tests/unit/daemon_nomem.c tests/unit/fake_module.c,$(DAEMON_LIBS) $(DAEMON_WRAPS))
 $(call unit_test,fuzz_config,tests/fuzz/fuzz_config.c,static:belayd static:belayd-core static:belay-common pkg:inih)
 $(call unit_test,fuzz_wire,tests/fuzz/fuzz_wire.c tests/unit/fake_module.c,static:belayd static:belayd-core static:belay-common pkg:libevent_core pkg:inih)
+
+# kmod: what of the module needs no kernel. These include the module's .c files as they
+# are, and get tests/unit/kernel.h for whatever header of the kernel's those ask for.
+KERNEL_HEADERS := $(addprefix $(B)/tests/unit/include/linux/,atomic.h gfp.h interval_tree.h \
+	kref.h list.h log2.h mm.h mm_types.h mmu_notifier.h mutex.h percpu.h sched.h \
+	sched/user.h slab.h spinlock.h uidgid.h workqueue.h xarray.h)
+$(KERNEL_HEADERS):
+	$(Q)mkdir -p $(@D); echo '#include "tests/unit/kernel.h"' > $@
+define bl_kmod_test
+CFLAGS_$(2) := -I$(B)/tests/unit/include -Wno-sign-compare
+$(call objs_of,$(2),$(B)) $(call objs_of,$(2),$(B)/san): | $(KERNEL_HEADERS)
+$(call unit_test,$(1),$(2))
+endef
+kmod_test = $(eval $(call bl_kmod_test,$(strip $(1)),$(strip $(2))))
+$(call kmod_test,kmod_coverage,tests/unit/kmod_coverage.c)
+$(call kmod_test,fuzz_coverage,tests/fuzz/fuzz_coverage.c)
