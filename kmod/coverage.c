@@ -15,12 +15,12 @@
  *
  * would hold a multiple of what is charged. Therefore each region lies in a
  * layer, and shares only within it. A new region joins the newest layer in
- * which a healthy region overlaps it and no unhealthy one does; else it opens
- * a new layer and is charged in full. That happens over a lost region that
- * another driver still holds (what the module holds is let go, and leaves the
- * tree, when it is lost), over what is left of a region that lost a part, until
- * that is trimmed, and over a suspect one that cannot be settled just now; the
- * new region's charge is then in full for as long as it lives.
+ * which a healthy region overlaps it, if no unhealthy one of that layer does;
+ * else it opens a new layer and is charged in full. That happens over a lost
+ * region that another driver still holds (what the module holds is let go, and
+ * leaves the tree, when it is lost), over what is left of a region that lost a
+ * part, until that is trimmed, and over a suspect one that cannot be settled
+ * just now; the new region's charge is then in full for as long as it lives.
  *
  * Watched regions hold nothing and are charged no page. They are in the tree,
  * in no layer, so that the limit on overlap counts them.
