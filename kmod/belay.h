@@ -61,6 +61,7 @@
 #include <uapi/linux/belay.h>
 
 #include "extent.h"
+#include "range.h"
 
 struct file;
 struct seq_file;
@@ -339,13 +340,6 @@ void belay_settle_grant(struct belay_grant *g);
 int belay_settle(struct belay_region *r);
 int belay_settle_now(struct belay_region *r);
 int belay_become_live(struct belay_region *r);
-static inline void belay_range_extend(unsigned long *start, unsigned long *last,
-				      unsigned long add_start,
-				      unsigned long add_last)
-{
-	*start = min(*start, add_start);
-	*last = max(*last, add_last);
-}
 
 /* region.c */
 int belay_region_register(struct belay_session *s,

@@ -56,18 +56,16 @@ void belay_region_free(struct kref *ref)
 	kmem_cache_free(region_cache, r);
 }
 
-static int check_entry(const struct belay_register_entry *e)
+static int check_entry(const struct belay_register_entry *e, unsigned long *ret_start,
+		       unsigned long *ret_last)
 {
 	if (e->reserved || e->flags & ~(BELAY_REGION_WRITE | BELAY_REGION_TRANSIENT))
 		return -EOPNOTSUPP;
 	if (e->kind != BELAY_PINNED && e->kind != BELAY_TRACKED &&
 	    e->kind != BELAY_WATCHED)
 		return -EOPNOTSUPP;
-	if (!e->len || !PAGE_ALIGNED(e->addr) || !PAGE_ALIGNED(e->len))
-		return -EINVAL;
-	if (e->addr > ULONG_MAX || e->len > TASK_SIZE || e->addr > TASK_SIZE - e->len)
-		return -EINVAL;
-	return 0;
+	return belay_range_read(e->addr, e->len, 0, (TASK_SIZE >> PAGE_SHIFT) - 1,
+				ret_start, ret_last);
 }
 
 static struct belay_region *region_alloc(struct belay_session *s, unsigned long start,
@@ -347,13 +345,14 @@ void belay_region_publish(struct belay_region *r)
 int belay_region_register(struct belay_session *s, struct belay_register_entry *e)
 {
 	struct belay_refusal why = {};
+	unsigned long start, last;
 	struct belay_region *r;
 	int ret;
 
-	ret = check_entry(e);
+	ret = check_entry(e, &start, &last);
 	if (ret)
 		return ret;
-	r = region_alloc(s, e->addr >> PAGE_SHIFT, ((e->addr + e->len) >> PAGE_SHIFT) - 1);
+	r = region_alloc(s, start, last);
 	if (!r)
 		return -ENOMEM;
 	r->kind = e->kind;

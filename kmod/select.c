@@ -37,6 +37,8 @@
 			 BELAY_SELECT_PHYS | BELAY_SELECT_FILE | \
 			 BELAY_SELECT_LASTING | BELAY_SELECT_TRANSIENT)
 
+/* Of the last frame that an address reaches. */
+#define PFN_MAX		((unsigned long)(U64_MAX >> PAGE_SHIFT))
 /* Pageblocks looked at before others get a turn. */
 #define STEPS		1024
 
@@ -59,11 +61,6 @@ static int check(const struct belay_select *arg, u32 what)
 	    (by & BELAY_SELECT_PID && arg->pid <= 0) ||
 	    (by & BELAY_SELECT_NODE && arg->node < 0))
 		return -EINVAL;
-	if (by & BELAY_SELECT_PHYS &&
-	    (!arg->phys_len || !PAGE_ALIGNED(arg->phys_addr) ||
-	     !PAGE_ALIGNED(arg->phys_len) ||
-	     arg->phys_addr + (arg->phys_len - 1) < arg->phys_addr))
-		return -EINVAL;
 	return 0;
 }
 
@@ -84,10 +81,9 @@ int belay_selection_read(struct belay_selection *sel, const struct belay_select 
 		sel->uid = make_kuid(current_user_ns(), arg->uid);
 	if (arg->by & BELAY_SELECT_NODE)
 		sel->node = arg->node;
-	if (arg->by & BELAY_SELECT_PHYS) {
-		sel->first_pfn = arg->phys_addr >> PAGE_SHIFT;
-		sel->last_pfn = (arg->phys_addr + (arg->phys_len - 1)) >> PAGE_SHIFT;
-	}
+	if (arg->by & BELAY_SELECT_PHYS)
+		return belay_range_read(arg->phys_addr, arg->phys_len, 0, PFN_MAX,
+					&sel->first_pfn, &sel->last_pfn);
 	return 0;
 }
 
@@ -359,8 +355,7 @@ static void look_at_held(struct belay_region *r, const struct belay_selection *s
 	belay_extent_start(&i, &r->extents);
 	for (; belay_extent_next(&i, &run); page = next) {
 		next = page + belay_run_pages(run);
-		before = min(next, max(page, gone_start)) - page;
-		after = gone_start > gone_last ? 0 : next - min(next, max(page, gone_last + 1));
+		belay_range_without(page, next - 1, gone_start, gone_last, &before, &after);
 		steps += add_frames(held, sel, belay_run_pfn(run), before);
 		steps += add_frames(held, sel,
 				    belay_run_pfn(run) + (next - page) - after, after);

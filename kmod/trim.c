@@ -49,13 +49,8 @@ static int check_range(struct trim *t, const struct belay_trim_entry *e)
 
 	if (e->reserved)
 		return -EOPNOTSUPP;
-	if (!e->len || !PAGE_ALIGNED(e->addr) || !PAGE_ALIGNED(e->len) ||
-	    e->addr >> PAGE_SHIFT > r->last)
+	if (belay_range_read(e->addr, e->len, r->start, r->last, &t->start, &t->last))
 		return -EINVAL;
-	t->start = e->addr >> PAGE_SHIFT;
-	if (t->start < r->start || e->len >> PAGE_SHIFT > r->last - t->start + 1)
-		return -EINVAL;
-	t->last = t->start + (e->len >> PAGE_SHIFT) - 1;
 	return t->start == r->start && t->last == r->last ? -EINVAL : 0;
 }
 

@@ -53,4 +53,7 @@ $(call unit_test,$(1),$(2))
 endef
 kmod_test = $(eval $(call bl_kmod_test,$(strip $(1)),$(strip $(2))))
 $(call kmod_test,kmod_coverage,tests/unit/kmod_coverage.c)
+$(call kmod_test,kmod_range,tests/unit/kmod_range.c)
+$(call kmod_test,kmod_range_64k,tests/unit/kmod_range_64k.c)
 $(call kmod_test,fuzz_coverage,tests/fuzz/fuzz_coverage.c)
+$(call kmod_test,fuzz_range,tests/fuzz/fuzz_range.c)

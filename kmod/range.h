@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * range.h - arithmetic on ranges of pages
+ *
+ * A range is its first and its last page, both in it, by number: so one may end
+ * where the numbers do. No page at all is ULONG_MAX and 0, which becomes, when
+ * it is extended, what it is extended by. Whoever reads the two without a lock
+ * may see only one of them changed: so any range that ends before it starts is
+ * none.
+ */
+#ifndef BELAY_RANGE_H
+#define BELAY_RANGE_H
+
+#include <linux/errno.h>
+#include <linux/mm.h>
+#include <linux/types.h>
+
+/*
+ * The pages of @len bytes at @addr: at least one, all of it whole pages, within
+ * the pages @first to @last, which have addresses; else -EINVAL.
+ */
+static inline int belay_range_read(u64 addr, u64 len, unsigned long first,
+				   unsigned long last, unsigned long *ret_start,
+				   unsigned long *ret_last)
+{
+	u64 start = addr >> PAGE_SHIFT, pages = len >> PAGE_SHIFT;
+
+	if (!len || !PAGE_ALIGNED(addr) || !PAGE_ALIGNED(len))
+		return -EINVAL;
+	if (start < first || start > last || pages - 1 > last - start)
+		return -EINVAL;
+	*ret_start = start;
+	*ret_last = start + (pages - 1);
+	return 0;
+}
+
+/* The smallest range around both. */
+static inline void belay_range_extend(unsigned long *start, unsigned long *last,
+				      unsigned long add_start,
+				      unsigned long add_last)
+{
+	*start = min(*start, add_start);
+	*last = max(*last, add_last);
+}
+
+/*
+ * How many pages of @start to @last come before those from @gone_start to
+ * @gone_last, and how many after; all come before if none is gone.
+ */
+static inline void belay_range_without(unsigned long start, unsigned long last,
+				       unsigned long gone_start,
+				       unsigned long gone_last,
+				       unsigned long *ret_before,
+				       unsigned long *ret_after)
+{
+	*ret_before = last - start + 1;
+	*ret_after = 0;
+	if (gone_start > gone_last || gone_start > last)
+		return;
+	*ret_before = gone_start > start ? gone_start - start : 0;
+	if (gone_last < last)
+		*ret_after = last - max(start, gone_last + 1) + 1;
+}
+
+#endif
