@@ -7,17 +7,18 @@
 #include "tests/unit/coverage_model.h"
 
 #define ROUND	400		/* operations, then all regions go */
+#define MANY	180		/* regions at a time */
 
 static bool crowded;		/* this round: hardly anything goes, all at one place */
 static unsigned int added, refused, too_deep, shrunk, trimmed, shared, apart;
 
 static struct covered *some_region(void)
 {
-	unsigned int i, start = fuzz_below(REGIONS);
+	unsigned int i, start = fuzz_below(MANY);
 
-	for (i = 0; i < REGIONS; i++)
-		if (regions[(start + i) % REGIONS].used)
-			return &regions[(start + i) % REGIONS];
+	for (i = 0; i < in_use; i++)
+		if (regions[(start + i) % in_use].used)
+			return &regions[(start + i) % in_use];
 	return NULL;
 }
 
@@ -82,11 +83,11 @@ static void step(void)
 	struct covered *c = some_region();
 	unsigned int first, last;
 
-	if (!c || (crowded && counted < REGIONS - 2 && fuzz_below(10))) {
+	if (!c || (crowded && counted < MANY && fuzz_below(10))) {
 		try_add();
 		return;
 	}
-	switch (counted < REGIONS - 2 ? fuzz_below(12) : 11) {
+	switch (counted < MANY ? fuzz_below(12) : 11) {
 	case 6:
 		some_range(&first, &last);
 		if (fuzz_below(3))

@@ -17,7 +17,7 @@
 #include "kmod/coverage.c"
 
 #define PAGES	96
-#define REGIONS	180
+#define REGIONS	300
 #define LAYERS	400
 
 struct covered {

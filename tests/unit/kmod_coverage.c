@@ -163,6 +163,20 @@ TEST(overlap, "a page is in BELAY_MAX_OVERLAP regions and in no more, whichever 
 	all_gone();
 }
 
+TEST(side_by_side, "regions that end before a page do not count for it")
+{
+	unsigned int i;
+	int err;
+
+	begin(1000);
+	for (i = 0; i < 2 * (BELAY_MAX_OVERLAP - 1); i++)
+		must_add(BELAY_PINNED, i % 2 ? 10 : 0, i % 2 ? 19 : 9);
+	must_add(BELAY_PINNED, 0, 19);
+	CHECK(!add(BELAY_PINNED, 0, 19, &err));
+	CHECK_EQ(err, -EMLINK);
+	all_gone();
+}
+
 TEST(refusal, "a charge that is refused, the n-th of a sequence for any n, changes nothing")
 {
 	static const unsigned int kinds[] = { BELAY_PINNED, BELAY_WATCHED, BELAY_TRACKED };
@@ -223,6 +237,10 @@ TEST(layers, "over a region that may hold other pages, a new one is charged in f
 	CHECK_EQ(grant.node.pages.n, 25);
 	must_add(BELAY_PINNED, 90, 95);		/* overlaps nothing */
 	CHECK_EQ(grant.node.pages.n, 31);
+	c = must_add(BELAY_PINNED, 12, 90);	/* two healthy ones, in two layers */
+	CHECK_EQ(c->r.layer, b->r.layer);
+	CHECK_EQ(grant.node.pages.n, 31 + 76);
+	must_take_back(c);
 	must_take_back(a);
 	CHECK_EQ(grant.node.pages.n, 21);
 	must_take_back(b);
