@@ -65,7 +65,7 @@ int belay_extents_add(struct belay_extents *x, unsigned long pfn,
 		*last += pages;
 		return 0;
 	}
-	return append(x, (u64)pfn << BELAY_EXTENT_COUNT_BITS | pages);
+	return append(x, belay_run(pfn, pages));
 }
 
 /* The largest piece of a power of two bytes that @nr runs fill. */
@@ -126,20 +126,13 @@ undo:
 int belay_extents_copy(struct belay_extents *to, struct belay_extents *from,
 		       unsigned long first, unsigned long pages)
 {
-	unsigned long at = 0, start, end;
 	struct belay_extent_iter i;
 	int ret = 0;
 	u64 run;
 
 	belay_extent_start(&i, from);
-	while (!ret && at < first + pages && belay_extent_next(&i, &run)) {
-		start = max(first, at);
-		end = min(first + pages, at + belay_run_pages(run));
-		if (start < end)
-			ret = belay_extents_add(to, belay_run_pfn(run) + (start - at),
-						end - start);
-		at += belay_run_pages(run);
-	}
+	while (!ret && belay_extent_next_in(&i, first, first + pages - 1, &run))
+		ret = belay_extents_add(to, belay_run_pfn(run), belay_run_pages(run));
 	return ret ? ret : belay_extents_pack(to);
 }
 
@@ -177,6 +170,7 @@ void belay_extent_start(struct belay_extent_iter *i, struct belay_extents *x)
 	i->at = 0;
 	i->page = NULL;
 	i->piece = x->pieces;
+	i->passed = 0;
 	i->where = BELAY_AT_INLINE;
 }
 
@@ -221,6 +215,30 @@ bool belay_extent_next(struct belay_extent_iter *i, u64 *ret_run)
 		}
 		i->piece = i->piece->next;
 		i->at = 0;
+	}
+	return false;
+}
+
+/*
+ * The next run, or the part of it, that lies in the pages @first to @last; the
+ * region's first one is 0. Ask with the same two each time.
+ */
+bool belay_extent_next_in(struct belay_extent_iter *i, unsigned long first,
+			  unsigned long last, u64 *ret_run)
+{
+	unsigned long at, start, end;
+	u64 run;
+
+	while (i->passed <= last && belay_extent_next(i, &run)) {
+		at = i->passed;
+		i->passed += belay_run_pages(run);
+		start = max(first, at);
+		end = min(last, i->passed - 1);
+		if (start <= end) {
+			*ret_run = belay_run(belay_run_pfn(run) + (start - at),
+					     end - start + 1);
+			return true;
+		}
 	}
 	return false;
 }

@@ -42,10 +42,16 @@ struct belay_extent_iter {
 	struct belay_extents *x;
 	struct page *page;
 	struct belay_extent_piece *piece;
+	unsigned long passed;	/* pages, by belay_extent_next_in() */
 	unsigned int at;
 	enum { BELAY_AT_FULL, BELAY_AT_FILLING, BELAY_AT_PIECE,
 	       BELAY_AT_INLINE, BELAY_AT_END } where;
 };
+
+static inline u64 belay_run(unsigned long pfn, unsigned long pages)
+{
+	return (u64)pfn << BELAY_EXTENT_COUNT_BITS | pages;
+}
 
 static inline unsigned long belay_run_pfn(u64 run)
 {
@@ -67,5 +73,7 @@ void belay_extents_move(struct belay_extents *to, struct belay_extents *from);
 void belay_extents_free(struct belay_extents *x);
 void belay_extent_start(struct belay_extent_iter *i, struct belay_extents *x);
 bool belay_extent_next(struct belay_extent_iter *i, u64 *ret_run);
+bool belay_extent_next_in(struct belay_extent_iter *i, unsigned long first,
+			  unsigned long last, u64 *ret_run);
 
 #endif

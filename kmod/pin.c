@@ -273,18 +273,12 @@ static void unpin_run(unsigned long pfn, unsigned long pages, bool dirty)
 static void unpin_pages(struct belay_region *r, unsigned long start,
 			unsigned long last, bool dirty)
 {
-	unsigned long at = r->start, first, end;
 	struct belay_extent_iter i;
 	u64 run;
 
 	belay_extent_start(&i, &r->extents);
-	while (at <= last && belay_extent_next(&i, &run)) {
-		first = max(start, at);
-		end = min(last + 1, at + belay_run_pages(run));
-		if (first < end)
-			unpin_run(belay_run_pfn(run) + (first - at), end - first, dirty);
-		at += belay_run_pages(run);
-	}
+	while (belay_extent_next_in(&i, start - r->start, last - r->start, &run))
+		unpin_run(belay_run_pfn(run), belay_run_pages(run), dirty);
 }
 
 /*
