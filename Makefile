@@ -11,6 +11,7 @@
 #   make check-debug         suites kernel and stress on a kernel with KASAN, lockdep,
 #                            kmemleak; MINUTES=10 is how long the stress goes on
 #   make check-mutants       breaks one promise of the module at a time: a test must notice
+#   make fuzz                each fuzzer for MINUTES minutes (1); TEST=fuzz_wire one
 #   make lint                shellcheck, sparse and W=1 for the module, mandoc
 #   make install             DESTDIR= PREFIX=/usr/local; undone by uninstall
 #   make install-dkms        the module's sources, for dkms; undone by uninstall

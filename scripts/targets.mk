@@ -6,7 +6,7 @@
 
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: all build tests modules check check-debug check-mutants lint demo vm images install install-dkms uninstall \
+.PHONY: all build tests modules check check-debug check-mutants fuzz lint demo vm images install install-dkms uninstall \
 	clean distclean setup lists FORCE
 
 all:
@@ -46,6 +46,12 @@ check-debug:
 check-mutants:
 	@scripts/setup
 	@tests/mutants/run $(if $(KERNEL),--kernel $(KERNEL)) $(MUTANT)
+
+# What suite unit does for a few seconds each.
+fuzz:
+	@scripts/setup
+	@$(SUB) tests
+	@MINUTES=$(or $(MINUTES),1) tests/fuzz/run $(TEST)
 
 lint:
 	@scripts/setup
