@@ -52,7 +52,7 @@
 # shared:NAME are libraries of this tree, anything else (-lm) goes to the linker.
 # A static library does not carry its needs with it: list them where you link.
 #
-# OPTIONS are words. For VM tests: nvdimm, movable, bpftrace, stress-ng (a machine with
+# OPTIONS are words. For VM tests: nvdimm, movable, cma, bpftrace, stress-ng (a machine with
 # such memory, or such a tool, in a boot of their own); own (needs a freshly booted machine); kernel=6.12 (only
 # there); timeout=SECONDS (default 60; the program is killed and has failed);
 # measures (what it measures means nothing on the debug kernel: left out there);

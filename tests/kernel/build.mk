@@ -35,6 +35,8 @@ $(call vm_test,kernel,batch_memory,$(K)/batch_memory.c $(K)/lib/bk_batch.c $(K_L
 $(call vm_test,kernel,batch_turns,$(K)/batch_turns.c $(K)/lib/bk_batch.c $(K_LIB),,timeout=300)
 $(call vm_test,kernel,driver_pins,$(K)/driver_pins.c $(K)/lib/bk_driver.c $(K_LIB),pkg:libibverbs pkg:liburing,timeout=300)
 $(call vm_test,kernel,movable,$(K)/movable.c $(K)/lib/bk_driver.c $(K_LIB),pkg:libibverbs pkg:liburing,movable timeout=240)
+$(call vm_test,kernel,cma,$(K)/cma.c $(K)/lib/bk_driver.c $(K_LIB),pkg:libibverbs pkg:liburing,cma kernel=debug timeout=240)
+$(call vm_test,kernel,device_memory,$(K)/device_memory.c $(K)/lib/bk_driver.c $(K)/lib/bk_mirror.c $(K_LIB),pkg:libibverbs pkg:liburing,kernel=debug timeout=240)
 
 $(call vm_helper,kernel,trace_act,$(K)/trace_act.c $(K_LIB))
 $(call vm_script,kernel,$(K)/tracing.sh,bpftrace measures timeout=400)
