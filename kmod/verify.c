@@ -32,6 +32,8 @@
  *		announced since before the first look. (A
  *		migration that began before the first look and has not put
  *		the entry back at the second one was holding the lock between.)
+ *		Or unless a device has borrowed the page: there is an entry that is
+ *		no page's then, until somebody wants the page back (is_borrowed()).
  *
  * The mmap lock and the inode's lock can be held for as long as a user likes (by
  * a write() from memory that a FUSE server or a userfaultfd never fills). Who
@@ -40,7 +42,8 @@
  *
  * The frames of a tracked region are only remembered, not held: they may have
  * been freed and used again. They are compared as numbers; struct page is
- * touched only through pfn_to_online_page() and only for the lock bit.
+ * touched only through pfn_to_online_page() and only for the lock bit, and for
+ * whether it is pinned.
  */
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -174,10 +177,52 @@ static int maps_now(struct look *l, unsigned long page, unsigned long pfn)
 
 	if (!mmap_read_trylock(l->mm))
 		return -EBUSY;
-	nr = belay_get_page_remote(l->mm, page << PAGE_SHIFT, &found);
+	nr = belay_get_page_remote(l->mm, page << PAGE_SHIFT, FOLL_NOFAULT, &found);
 	mmap_read_unlock(l->mm);
 	if (nr != 1)
 		return 0;
+	same = page_to_pfn(found) == pfn;
+	put_page(found);
+	return same;
+}
+
+static bool is_pinned(unsigned long pfn)
+{
+	struct page *page = pfn_to_online_page(pfn);
+
+	return page && folio_maybe_dma_pinned(page_folio(page));
+}
+
+/* Where there is no entry at all, FOLL_DUMP lets it fail; a file would be read. */
+static long bring_back(struct look *l, unsigned long addr, struct page **ret_page)
+{
+	struct vm_area_struct *vma = find_vma(l->mm, addr);
+
+	if (!vma || vma->vm_start > addr || !vma_is_anonymous(vma))
+		return -EFAULT;
+	return belay_get_page_remote(l->mm, addr, FOLL_DUMP | FOLL_NOWAIT, ret_page);
+}
+
+/*
+ * Of an entry that is no page's, nothing says which page it stands for but a fault,
+ * which is tried without waiting. A pinned page is neither swapped out nor taken by a
+ * device; so, unless it has been replaced already, what comes back is one that a device
+ * has borrowed. 1: it was that, 0: not, -EBUSY: cannot be told now.
+ */
+static int is_borrowed(struct look *l, unsigned long page, unsigned long pfn)
+{
+	struct page *found;
+	bool same;
+	long nr;
+
+	if (!IS_ENABLED(CONFIG_DEVICE_PRIVATE) || !is_pinned(pfn))
+		return 0;
+	if (!mmap_read_trylock(l->mm))
+		return -EBUSY;
+	nr = bring_back(l, page << PAGE_SHIFT, &found);
+	mmap_read_unlock(l->mm);
+	if (nr != 1)
+		return nr ? 0 : -EBUSY;
 	same = page_to_pfn(found) == pfn;
 	put_page(found);
 	return same;
@@ -262,8 +307,10 @@ static int look_at_private(struct look *l, unsigned long page, unsigned long pfn
 	if (is_locked(pfn))
 		return -EAGAIN;
 	/* 6.1 would fault a readable huge page in. */
-	if (!place->is_hugetlb || place->is_unreadable)
-		return maps_now(l, page, pfn);
+	if (!place->is_hugetlb || place->is_unreadable) {
+		ret = maps_now(l, page, pfn);
+		return ret ? ret : is_borrowed(l, page, pfn);
+	}
 	ret = snapshot(l, page, 1, seq);
 	return ret ? ret : is_mapped_same(l->pfns[0], pfn);
 }

@@ -40,12 +40,11 @@ static inline bool belay_mmap_write_trylock(struct mm_struct *mm)
 #endif
 }
 
-/* What is mapped at @addr, without faulting it in and whatever its protection. */
+/* What is mapped at @addr, whatever its protection; @flags say whether to fault it in. */
 static inline long belay_get_page_remote(struct mm_struct *mm, unsigned long addr,
-					 struct page **page)
+					 unsigned int flags, struct page **page)
 {
-	unsigned int flags = FOLL_FORCE | FOLL_NOFAULT;
-
+	flags |= FOLL_FORCE;
 #ifdef BELAY_HAS_REMOTE_VMAS
 	return get_user_pages_remote(mm, addr, 1, flags, page, NULL, NULL);
 #else

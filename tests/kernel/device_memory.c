@@ -352,6 +352,42 @@ TEST_TIMEOUT(borrowed, "a page that a device borrows is still the same one: the 
 	bed_end(&d);
 }
 
+TEST_TIMEOUT(borrowed_suspect, "nor is it lost when the region becomes suspect meanwhile; one that is thrown away meanwhile is, and is not faulted in", 120)
+{
+	uint64_t before[N], now[N], suspect, same;
+	struct bk_region r;
+	struct bed d;
+	char *p = bk_anon(LEN, 1);
+
+	bed_make(&d);
+	fill(p, N, 3);
+	r = bk_hold(&d.b, p, LEN, BELAY_PINNED, W);
+	bk_pfns(p, N, before);
+	bk_mirror_borrow(&d.device, p + PAGES(10), 5);
+	suspect = bk_seen("made_suspect");
+	same = bk_seen("verified_same");
+	CHECK_EQ(bk_mirror_try_take(&d.device, p, N), 0);
+	CHECK_GT(bk_seen("made_suspect"), suspect);
+	CHECK_EQ(bk_settle(&d.b, &r), 0);
+	CHECK(bk_valid(&d.b, &r));
+	CHECK_SOON(bk_seen("verified_same") > same, 5);
+	expect_filled(p, N, 3);
+	bk_pfns(p, N, now);
+	CHECK_MEM(now, before, sizeof(now));
+
+	bk_mirror_borrow(&d.device, p + PAGES(50), 5);
+	CHECK_EQ(bk_pfn(p + PAGES(50)), 0);
+	CHECK_SYS(madvise(p + PAGES(51), PAGES(2), MADV_DONTNEED));
+	expect_lost(&d.b, &r, 51, 2);
+	CHECK_EQ(bk_pfn(p + PAGES(51)), 0);
+	CHECK_EQ(bk_pfn(p + PAGES(52)), 0);
+	CHECK_EQ(bk_pins() - d.pins, N - 2);
+	expect_filled(p, 51, 3);
+	CHECK_OK(bk_unregister(d.b.fd, r.id));
+	bk_drain_events(d.b.ctl);
+	bed_end(&d);
+}
+
 /* ---- the end ---------------------------------------------------------------------------- */
 
 struct end {
