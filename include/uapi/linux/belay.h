@@ -44,7 +44,9 @@
  *                file other than shmem or hugetlb, DAX, secretmem, device
  *                memory)
  *  EDQUOT        an account's limit refuses; the entry names the account
- *  EMFILE        the grant has BELAY_MAX_REGIONS regions
+ *  EMFILE        the grant has BELAY_MAX_REGIONS regions; or, BELAY_CTL_GRANT:
+ *                the caller has no room for another descriptor
+ *  EBADF         BELAY_CTL_IDENTIFY: the descriptor is not open
  *  EMLINK        a page would be in more than BELAY_MAX_OVERLAP of the grant's
  *                regions
  *  ETIMEDOUT     BELAY_CTL_WAIT: something is still held
@@ -262,6 +264,8 @@ struct belay_region_entry {
  *
  * BELAY_COMMIT: remember the pages of prepared tracked, and of watched regions;
  *   -EAGAIN: the mapping changed meanwhile, unregister and start again.
+ *   -EINVAL: it is pinned or committed already. -EFAULT, -EMEDIUMTYPE: of a
+ *   watched region, what registering such memory as pinned says.
  * BELAY_UNREGISTER: let go. For a tracked region call it before the other
  *   driver lets go. 0, or -ENOENT if it was released by order before: nothing
  *   is held either way.
@@ -396,7 +400,8 @@ struct belay_usage {
  * struct belay_ctl_account - BELAY_CTL_ACCOUNT: make an account
  * @size: sizeof(struct belay_ctl_account)
  * @flags: must be 0
- * @parent: id of the account above, 0 for a root
+ * @parent: id of the account above, 0 for a root; EINVAL: BELAY_MAX_DEPTH
+ *	levels are there already
  * @account: out: the new id, never 0
  * @limit_bytes: BELAY_UNLIMITED for none; rounded down to pages
  * @limit_regions: BELAY_UNLIMITED for none
