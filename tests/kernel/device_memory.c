@@ -287,7 +287,7 @@ TEST_TIMEOUT(watched_mapping, "a watched region that is not committed goes on wh
 	bed_end(&d);
 }
 
-TEST_TIMEOUT(watched_pages, "a commit of a watched region brings them back, EAGAIN, and the second attempt succeeds; then what the device takes is lost, just that", 120)
+TEST_TIMEOUT(watched_pages, "that a driver's pin brings them back is EAGAIN for a watched region, and the second attempt succeeds; then what the device takes is lost, just that", 120)
 {
 	struct bk_driver driver;
 	struct bk_region r;
@@ -295,25 +295,26 @@ TEST_TIMEOUT(watched_pages, "a commit of a watched region brings them back, EAGA
 	char *p = bk_anon(LEN, 1);
 
 	bed_make(&d);
+	bk_driver_open(&driver, BK_IO_URING);
 	fill_on_device(&d, p, N, 6);
 	CHECK_OK(bk_register(d.b.fd, p, LEN, BELAY_WATCHED, W, &r));
-	CHECK_EQ(bk_commit(d.b.fd, r.id), -EAGAIN);
+	CHECK_EQ(bk_mirror_has(&d.device, p, N), N);
+	CHECK_OK(bk_driver_pin(&driver, p, LEN));
 	expect_all_mapped(&d, p, N);
+	CHECK_EQ(bk_commit(d.b.fd, r.id), -EAGAIN);
 	CHECK_OK(bk_unregister(d.b.fd, r.id));
 	CHECK_OK(bk_register(d.b.fd, p, LEN, BELAY_WATCHED, W, &r));
 	CHECK_OK(bk_commit(d.b.fd, r.id));
 	CHECK(bk_valid(&d.b, &r));
 	CHECK_EQ(bk_usage_bytes(d.b.fd), 0);
-	CHECK_EQ(bk_pins(), d.pins);
 
-	/* As long as a driver holds them, nothing is taken. */
-	bk_driver_open(&driver, BK_IO_URING);
-	CHECK_OK(bk_driver_pin(&driver, p, LEN));
+	/* As long as the driver holds them, nothing is taken. */
 	CHECK_EQ(bk_mirror_try_take(&d.device, p, N), 0);
 	CHECK_EQ(bk_settle(&d.b, &r), 0);
 	CHECK(bk_valid(&d.b, &r));
 	bk_driver_unpin(&driver);
 	bk_driver_close(&driver);
+	CHECK_SOON(bk_pins() == d.pins, 5);
 
 	bk_mirror_take(&d.device, p + PAGES(100), 3);
 	expect_lost(&d.b, &r, 100, 3);
@@ -423,10 +424,11 @@ static void live(void *arg)
 	pause();
 }
 
-TEST_TIMEOUT(exit, "a process that is killed with regions of every kind and memory on the device leaves nothing, and the device can be unloaded", 120)
+TEST_TIMEOUT(exit, "a process that is killed with regions of every kind and memory on the device leaves nothing, and the device can give its memory up", 120)
 {
 	struct end e = { .s = bk_steps() };
 	int64_t pins = bk_pins();
+	struct bk_mirror device;
 	struct bk b;
 	pid_t pid;
 	int status;
@@ -437,15 +439,15 @@ TEST_TIMEOUT(exit, "a process that is killed with regions of every kind and memo
 	bk_await(e.s, 1);
 	CHECK_EQ(bk_sysfs("regions"), 4);
 	CHECK_EQ(bk_pins() - pins, N);
-	CHECK_EQ(bk_mirror_unload(), -EAGAIN);
 	CHECK_SYS(kill(pid, SIGKILL));
 	CHECK(tap_wait(pid, tap_limit(20), &status));
 	CHECK(WIFSIGNALED(status));
 	bk_drain_events(b.ctl);
 	CHECK_SOON(bk_sysfs("regions") == 0, 5);
 	CHECK_SOON(bk_pins() == pins, 5);
-	/* It waits for every page of its memory that somebody still refers to. */
-	CHECK_OK(bk_mirror_unload());
+	bk_mirror_open(&device);
+	bk_mirror_give_up(&device);
+	bk_mirror_close(&device);
 	bk_end(&b);
 }
 

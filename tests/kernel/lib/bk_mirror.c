@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
 
 #include "tests/kernel/lib/bk_mirror.h"
 #include "tests/lib/tap.h"
@@ -20,6 +19,7 @@ struct mirror_call {
 #define MIRROR_SNAPSHOT	_IOWR('H', 0x04, struct mirror_call)
 #define MIRROR_BORROW	_IOWR('H', 0x05, struct mirror_call)
 #define MIRROR_BORROWS	_IOWR('H', 0x06, struct mirror_call)
+#define MIRROR_GIVE_UP	_IOWR('H', 0x07, struct mirror_call)
 
 /* What the snapshot says of a page: the place, and how it is mapped. */
 #define PAGE_PLACE	0xf0
@@ -44,11 +44,6 @@ void bk_mirror_close(struct bk_mirror *d)
 	d->fd = -1;
 }
 
-int bk_mirror_unload(void)
-{
-	return syscall(SYS_delete_module, "test_hmm", O_NONBLOCK) < 0 ? -errno : 0;
-}
-
 static int call(const struct bk_mirror *d, unsigned long cmd, const void *addr,
 		size_t pages, void *data, struct mirror_call *ret)
 {
@@ -62,6 +57,14 @@ static int call(const struct bk_mirror *d, unsigned long cmd, const void *addr,
 	if (ret)
 		*ret = c;
 	return err;
+}
+
+void bk_mirror_give_up(const struct bk_mirror *d)
+{
+	char page[BK_PAGE] __attribute__((aligned(BK_PAGE)));
+
+	/* It wants some address. */
+	CHECK_OK(call(d, MIRROR_GIVE_UP, page, 1, NULL, NULL));
 }
 
 static size_t count(const struct bk_mirror *d, const void *addr, size_t pages,

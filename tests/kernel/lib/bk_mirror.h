@@ -23,8 +23,8 @@ struct bk_mirror {
 
 void bk_mirror_open(struct bk_mirror *d);
 void bk_mirror_close(struct bk_mirror *d);
-/* The module is gone; fails if it is in use. 0 or a negative errno. */
-int bk_mirror_unload(void);
+/* Its memory goes, when nobody refers to a page of it any more. */
+void bk_mirror_give_up(const struct bk_mirror *d);
 
 /* Asks for all of them, several times; has how many of them are there now. */
 size_t bk_mirror_try_take(const struct bk_mirror *d, const void *addr, size_t pages);
