@@ -292,16 +292,15 @@ static void unpin_pages(struct belay_region *r, unsigned long start,
 void belay_unpin_part(struct belay_region *r, unsigned long start,
 		      unsigned long last, bool dirty)
 {
+	unsigned long before, after;
+
 	if (!r->held)
 		return;
-	if (r->dropped_start > r->dropped_last) {
-		unpin_pages(r, start, last, dirty);
-		return;
-	}
-	if (start < r->dropped_start)
-		unpin_pages(r, start, r->dropped_start - 1, dirty);
-	if (last > r->dropped_last)
-		unpin_pages(r, r->dropped_last + 1, last, dirty);
+	belay_range_without(start, last, r->dropped_start, r->dropped_last, &before, &after);
+	if (before)
+		unpin_pages(r, start, start + before - 1, dirty);
+	if (after)
+		unpin_pages(r, last - after + 1, last, dirty);
 }
 
 void belay_unpin(struct belay_region *r, bool dirty)

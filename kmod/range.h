@@ -43,6 +43,11 @@ static inline void belay_range_extend(unsigned long *start, unsigned long *last,
 	*last = max(*last, add_last);
 }
 
+static inline unsigned long belay_range_pages(unsigned long start, unsigned long last)
+{
+	return start > last ? 0 : last - start + 1;
+}
+
 /*
  * How many pages of @start to @last come before those from @gone_start to
  * @gone_last, and how many after; all come before if none is gone.
@@ -53,13 +58,13 @@ static inline void belay_range_without(unsigned long start, unsigned long last,
 				       unsigned long *ret_before,
 				       unsigned long *ret_after)
 {
-	*ret_before = last - start + 1;
+	*ret_before = belay_range_pages(start, last);
 	*ret_after = 0;
 	if (gone_start > gone_last || gone_start > last)
 		return;
 	*ret_before = gone_start > start ? gone_start - start : 0;
 	if (gone_last < last)
-		*ret_after = last - max(start, gone_last + 1) + 1;
+		*ret_after = belay_range_pages(max(start, gone_last + 1), last);
 }
 
 #endif

@@ -144,9 +144,8 @@ static void count_pages(struct belay_region *r, long pages)
 /* Those of its lost pages that the module has let go of. */
 static unsigned long dropped_pages(const struct belay_region *r)
 {
-	if (r->kind != BELAY_PINNED || r->dropped_start > r->dropped_last)
-		return 0;
-	return r->dropped_last - r->dropped_start + 1;
+	return r->kind == BELAY_PINNED ?
+		belay_range_pages(r->dropped_start, r->dropped_last) : 0;
 }
 
 static void count(struct belay_region *r, bool up)

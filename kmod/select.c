@@ -270,12 +270,10 @@ static u64 node_bit(int node)
 static unsigned long in_place(const struct belay_selection *sel, unsigned long pfn,
 			      unsigned long pages, int node)
 {
-	unsigned long first = max(pfn, sel->first_pfn);
-	unsigned long last = min(pfn + pages - 1, sel->last_pfn);
-
-	if (first > last || (sel->node != NUMA_NO_NODE && sel->node != node))
+	if (sel->node != NUMA_NO_NODE && sel->node != node)
 		return 0;
-	return last - first + 1;
+	return belay_range_pages(max(pfn, sel->first_pfn),
+				 min(pfn + pages - 1, sel->last_pfn));
 }
 
 /* Adds @pages frames from @pfn on. Returns how many steps it took. */
@@ -332,8 +330,7 @@ unsigned long belay_pages_held(const struct belay_region *r)
 
 	if (!holds_but(r, &gone_start, &gone_last))
 		return 0;
-	return belay_region_pages(r) -
-		(gone_start > gone_last ? 0 : gone_last - gone_start + 1);
+	return belay_region_pages(r) - belay_range_pages(gone_start, gone_last);
 }
 
 /*

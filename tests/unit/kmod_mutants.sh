@@ -92,7 +92,7 @@ kmod_range range.h !len || !PAGE_ALIGNED(addr) => !PAGE_ALIGNED(addr)
 kmod_range range.h !PAGE_ALIGNED(addr) || =>
 kmod_range range.h || !PAGE_ALIGNED(len) =>
 kmod_range range.h start < first => start <= first
-kmod_range range.h start > last => 0
+kmod_range range.h || start > last => || 0
 kmod_range range.h pages - 1 > last - start => pages > last - start
 kmod_range range.h start + (pages - 1) => start + pages
 kmod_range range.h min(*start, add_start) => add_start
@@ -102,6 +102,8 @@ kmod_range range.h gone_start > last) => 0)
 kmod_range range.h gone_start > start ? => 1 ?
 kmod_range range.h max(start, gone_last + 1) => gone_last + 1
 kmod_range range.h gone_last + 1) => gone_last)
+kmod_range range.h start > last ? 0 : => 0 ? 0 :
+kmod_range range.h : last - start + 1; => : last - start;
 kmod_range belay.h last <= r->lost_last => last < r->lost_last
 kmod_range belay.h pages == ULONG_MAX ? => 0 ?
 LINES

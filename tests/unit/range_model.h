@@ -74,10 +74,11 @@ static TAP_UNUSED void check_extend(unsigned long start, unsigned long last,
 static TAP_UNUSED void check_without(unsigned long start, unsigned long last,
 				     unsigned long gone_start, unsigned long gone_last)
 {
-	unsigned long page = start, before = 0, after = 0, b, a;
+	unsigned long page = start, pages = 0, before = 0, after = 0, b, a;
 	bool seen = false;
 
 	for (;; page++) {
+		pages++;
 		if (is_in(page, gone_start, gone_last))
 			seen = true;
 		else if (seen || (gone_start <= gone_last && page > gone_last))
@@ -87,6 +88,9 @@ static TAP_UNUSED void check_without(unsigned long start, unsigned long last,
 		if (page == last)
 			break;
 	}
+	CHECK_EQ(belay_range_pages(start, last), pages);
+	if (gone_start > gone_last)
+		CHECK_EQ(belay_range_pages(gone_start, gone_last), 0);
 	belay_range_without(start, last, gone_start, gone_last, &b, &a);
 	CHECK_EQ(b, before);
 	CHECK_EQ(a, after);
