@@ -170,6 +170,7 @@ void belay_extent_start(struct belay_extent_iter *i, struct belay_extents *x)
 	i->at = 0;
 	i->page = NULL;
 	i->piece = x->pieces;
+	i->run = 0;
 	i->passed = 0;
 	i->where = BELAY_AT_INLINE;
 }
@@ -219,6 +220,15 @@ bool belay_extent_next(struct belay_extent_iter *i, u64 *ret_run)
 	return false;
 }
 
+/* The next run with its pages counted. */
+static bool next_counted(struct belay_extent_iter *i)
+{
+	if (!belay_extent_next(i, &i->run))
+		return false;
+	i->passed += belay_run_pages(i->run);
+	return true;
+}
+
 /*
  * The next run, or the part of it, that lies in the pages @first to @last; the
  * region's first one is 0. Ask with the same two each time.
@@ -227,18 +237,30 @@ bool belay_extent_next_in(struct belay_extent_iter *i, unsigned long first,
 			  unsigned long last, u64 *ret_run)
 {
 	unsigned long at, start, end;
-	u64 run;
 
-	while (i->passed <= last && belay_extent_next(i, &run)) {
-		at = i->passed;
-		i->passed += belay_run_pages(run);
+	while (i->passed <= last && next_counted(i)) {
+		at = i->passed - belay_run_pages(i->run);
 		start = max(first, at);
 		end = min(last, i->passed - 1);
 		if (start <= end) {
-			*ret_run = belay_run(belay_run_pfn(run) + (start - at),
+			*ret_run = belay_run(belay_run_pfn(i->run) + (start - at),
 					     end - start + 1);
 			return true;
 		}
 	}
 	return false;
+}
+
+/*
+ * The page frame of page @page; the region's first one is 0. Quick if pages are
+ * asked for in order. 0, and a warning, if there are not that many.
+ */
+unsigned long belay_extent_pfn(struct belay_extent_iter *i, unsigned long page)
+{
+	if (page < i->passed - belay_run_pages(i->run))
+		belay_extent_start(i, i->x);
+	while (page >= i->passed)
+		if (WARN_ON_ONCE(!next_counted(i)))
+			return 0;
+	return belay_run_pfn(i->run) + belay_run_pages(i->run) - (i->passed - page);
 }

@@ -42,7 +42,9 @@ struct belay_extent_iter {
 	struct belay_extents *x;
 	struct page *page;
 	struct belay_extent_piece *piece;
-	unsigned long passed;	/* pages, by belay_extent_next_in() */
+	/* For the two below that count pages: the run in hand, and all up to its end. */
+	u64 run;
+	unsigned long passed;
 	unsigned int at;
 	enum { BELAY_AT_FULL, BELAY_AT_FILLING, BELAY_AT_PIECE,
 	       BELAY_AT_INLINE, BELAY_AT_END } where;
@@ -75,5 +77,6 @@ void belay_extent_start(struct belay_extent_iter *i, struct belay_extents *x);
 bool belay_extent_next(struct belay_extent_iter *i, u64 *ret_run);
 bool belay_extent_next_in(struct belay_extent_iter *i, unsigned long first,
 			  unsigned long last, u64 *ret_run);
+unsigned long belay_extent_pfn(struct belay_extent_iter *i, unsigned long page);
 
 #endif

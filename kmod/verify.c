@@ -75,32 +75,15 @@ struct look {
 	struct belay_region *r;
 	struct mm_struct *mm;
 	unsigned long *pfns;		/* scratch, STEP_PAGES */
-	struct belay_extent_iter iter;	/* @run: the one that @page lies in */
-	u64 run;
-	unsigned long run_start;
+	struct belay_extent_iter iter;
 	unsigned long lost_start, lost_last;
 	unsigned long known_start, known_last;	/* lost before */
 	bool unmapped;			/* some page has no mapping any more */
 };
 
-static void rewind(struct look *l)
-{
-	belay_extent_start(&l->iter, &l->r->extents);
-	l->run = 0;
-	l->run_start = l->r->start;
-}
-
-/* The page frame registered at @page; quick if pages are asked for in order. */
 static unsigned long registered_pfn(struct look *l, unsigned long page)
 {
-	if (page < l->run_start)
-		rewind(l);
-	while (page >= l->run_start + belay_run_pages(l->run)) {
-		l->run_start += belay_run_pages(l->run);
-		if (WARN_ON_ONCE(!belay_extent_next(&l->iter, &l->run)))
-			return 0;
-	}
-	return belay_run_pfn(l->run) + (page - l->run_start);
+	return belay_extent_pfn(&l->iter, page - l->r->start);
 }
 
 static bool is_mapped_same(unsigned long entry, unsigned long pfn)
@@ -509,7 +492,7 @@ static int look_begin(struct look *l, struct belay_region *r)
 	l->lost_start = l->known_start = ULONG_MAX;
 	l->lost_last = l->known_last = 0;
 	l->unmapped = false;
-	rewind(l);
+	belay_extent_start(&l->iter, &r->extents);
 	/* Not to wait: what else the worker has may be what the OOM killer needs. */
 	l->pfns = (unsigned long *)__get_free_page(GFP_NOWAIT | __GFP_NOWARN);
 	if (!l->pfns)

@@ -34,8 +34,15 @@ static void try_add(void)
 
 static void look_at_parts(void)
 {
+	struct belay_extent_iter at;
+	unsigned long page;
 	unsigned int i;
 
+	belay_extent_start(&at, &extents);
+	for (i = 0, page = 0; i < 20; i++) {
+		page = fuzz_below(3) ? page + fuzz_below(9) : fuzz_below(nr_frames + 2);
+		audit_page(&at, page);
+	}
 	for (i = 0; i < 4; i++) {
 		unsigned long first = fuzz_below(nr_frames + 2);
 		unsigned long pages = 1 + fuzz_below(nr_frames + 2);

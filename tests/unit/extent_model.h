@@ -101,6 +101,15 @@ static TAP_UNUSED void audit_part(struct belay_extents *x, unsigned long first,
 	CHECK_EQ(at, first < nr_frames ? min(last, nr_frames - 1) + 1 : first);
 }
 
+/* The frame of one page after the other, as the caller's iterator comes by. */
+static TAP_UNUSED void audit_page(struct belay_extent_iter *i, unsigned long page)
+{
+	unsigned int before = warnings;
+
+	CHECK_EQ(belay_extent_pfn(i, page), page < nr_frames ? frames[page] : 0);
+	CHECK_EQ(warnings - before, page >= nr_frames);
+}
+
 /* -ENOMEM: and all that it took is given back. */
 static TAP_UNUSED int copy_part(unsigned long first, unsigned long pages)
 {

@@ -74,6 +74,10 @@ struct workqueue_struct;
 
 static struct { struct mm_struct *mm; } *const current;
 
+static TAP_UNUSED unsigned int warnings;
+
+#define WARN_ON_ONCE(cond)	({ bool warn = (cond); warnings += warn; warn; })
+
 static inline void kref_put(struct kref *ref, void (*release)(struct kref *))
 {
 	if (!--ref->n)

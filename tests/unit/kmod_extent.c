@@ -208,6 +208,30 @@ TEST(parts, "a part of the pages is given as the parts of the runs that lie in i
 	forget();
 }
 
+TEST(pages, "each page's frame is found, from whichever page one comes")
+{
+	struct belay_extent_iter i;
+	unsigned long from, to;
+
+	belay_extents_init(&extents);
+	add_apart(12);
+	CHECK_OK(belay_extents_pack(&extents));
+	for (from = 0; from <= nr_frames; from++) {
+		for (to = 0; to <= nr_frames + 1; to++) {
+			belay_extent_start(&i, &extents);
+			audit_page(&i, from);
+			audit_page(&i, to);
+			audit_page(&i, from);
+		}
+	}
+	belay_extent_start(&i, &extents);
+	audit_page(&i, ULONG_MAX);
+	audit_page(&i, 0);
+	for (to = 0; to < nr_frames; to++)
+		audit_page(&i, to);
+	forget();
+}
+
 TEST(move, "moving takes all runs and allocates nothing")
 {
 	static const unsigned long counts[] = { 0, 2, 9, PER_PAGE + 2, 3 * PER_PAGE + 40 };

@@ -86,6 +86,11 @@ kmod_extent extent.c while (i->passed <= last => while (i->passed < last
 kmod_extent extent.c min(last, i->passed - 1) => min(last, i->passed)
 kmod_extent extent.c if (start <= end) => if (start < end)
 kmod_extent extent.c + (start - at) =>
+kmod_extent extent.c page < i->passed - belay_run_pages(i->run) => page < i->passed - belay_run_pages(i->run) - 1
+kmod_extent extent.c page < i->passed - belay_run_pages(i->run) => 0
+kmod_extent extent.c while (page >= i->passed) => while (page > i->passed)
+kmod_extent extent.c - (i->passed - page) => - (i->passed - page) + 1
+kmod_extent extent.c i->passed = 0; =>
 kmod_extent extent.h COUNT_BITS	24 => COUNT_BITS	25
 kmod_extent_64k extent.c (PAGE_SIZE / sizeof(u64)) => 512
 kmod_range range.h !len || !PAGE_ALIGNED(addr) => !PAGE_ALIGNED(addr)
