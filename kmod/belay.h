@@ -272,10 +272,6 @@ void belay_control_show_fdinfo(struct seq_file *m, struct file *file);
 int belay_account_create(struct belay_ctl_account *arg);
 int belay_account_remove(u64 id);
 int belay_limits_set(struct belay_ctl_limits *arg);
-int belay_node_charge(struct belay_node *node, unsigned long pages,
-		      unsigned long regions, struct belay_refusal *why);
-void belay_node_refund(struct belay_node *node, unsigned long pages,
-		       unsigned long regions);
 static inline unsigned long belay_bytes_to_pages(u64 bytes)
 {
 	return bytes == BELAY_UNLIMITED ? ULONG_MAX : bytes >> PAGE_SHIFT;
@@ -288,6 +284,12 @@ static inline unsigned long belay_count_limit(u64 n)
 {
 	return n > ULONG_MAX ? ULONG_MAX : n;
 }
+
+/* charge.c */
+int belay_node_charge(struct belay_node *node, unsigned long pages,
+		      unsigned long regions, struct belay_refusal *why);
+void belay_node_refund(struct belay_node *node, unsigned long pages,
+		       unsigned long regions);
 
 /* grant.c */
 struct belay_session *belay_grant_open(struct belay_ctl_grant *arg);

@@ -41,7 +41,7 @@ $(call unit_test,fuzz_wire,tests/fuzz/fuzz_wire.c tests/unit/fake_module.c,stati
 
 # kmod: what of the module needs no kernel. These include the module's .c files as they
 # are, and get tests/unit/kernel.h for whatever header of the kernel's those ask for.
-KERNEL_HEADERS := $(addprefix $(B)/tests/unit/include/linux/,atomic.h gfp.h interval_tree.h \
+KERNEL_HEADERS := $(addprefix $(B)/tests/unit/include/linux/,atomic.h bug.h gfp.h interval_tree.h \
 	kref.h list.h log2.h mm.h mm_types.h mmu_notifier.h mutex.h percpu.h sched.h \
 	sched/user.h slab.h spinlock.h uidgid.h workqueue.h xarray.h)
 $(KERNEL_HEADERS):
@@ -49,9 +49,10 @@ $(KERNEL_HEADERS):
 define bl_kmod_test
 CFLAGS_$(2) := -I$(B)/tests/unit/include -Wno-sign-compare
 $(call objs_of,$(2),$(B)) $(call objs_of,$(2),$(B)/san): | $(KERNEL_HEADERS)
-$(call unit_test,$(1),$(2))
+$(call unit_test,$(1),$(2),$(3))
 endef
-kmod_test = $(eval $(call bl_kmod_test,$(strip $(1)),$(strip $(2))))
+kmod_test = $(eval $(call bl_kmod_test,$(strip $(1)),$(strip $(2)),$(strip $(3))))
+$(call kmod_test,kmod_charge,tests/unit/kmod_charge.c,-pthread)
 $(call kmod_test,kmod_coverage,tests/unit/kmod_coverage.c)
 $(call kmod_test,kmod_range,tests/unit/kmod_range.c)
 $(call kmod_test,kmod_range_64k,tests/unit/kmod_range_64k.c)

@@ -54,9 +54,33 @@ static inline unsigned long rounddown_pow_of_two(unsigned long n)
 	return n;
 }
 
-/* ---- what only has to be there: types of members that are not used --------- */
+/* ---- atomic numbers, for tests with threads ----------------------------------- */
 
 typedef struct { long n; } atomic_t, atomic_long_t, atomic64_t;
+
+static TAP_UNUSED long atomic_long_read(const atomic_long_t *a)
+{
+	return __atomic_load_n(&a->n, __ATOMIC_RELAXED);
+}
+
+static TAP_UNUSED bool atomic_long_try_cmpxchg(atomic_long_t *a, long *old, long new)
+{
+	return __atomic_compare_exchange_n(&a->n, old, new, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_RELAXED);
+}
+
+static TAP_UNUSED long atomic_long_sub_return(unsigned long by, atomic_long_t *a)
+{
+	return (long)__atomic_sub_fetch((unsigned long *)&a->n, by, __ATOMIC_SEQ_CST);
+}
+
+static TAP_UNUSED void atomic_long_sub(unsigned long by, atomic_long_t *a)
+{
+	atomic_long_sub_return(by, a);
+}
+
+/* ---- what only has to be there: types of members that are not used --------- */
+
 typedef struct { int unused; } spinlock_t;
 typedef struct { uint32_t uid; } kuid_t;
 struct kref { int n; };

@@ -48,6 +48,17 @@ while read -r program file change; do
 	lines+=("$program $file $change")
 	[[ " ${programs[*]} " == *" $program "* ]] || programs+=("$program")
 done << 'LINES'
+kmod_charge charge.c old > max - n => old >= max - n
+kmod_charge charge.c old > max - n => old + n > max
+kmod_charge charge.c old > max - n => old > max - n + 1
+kmod_charge charge.c n > max || =>
+kmod_charge charge.c n > max || => n >= max ||
+kmod_charge charge.c while (!atomic_long_try_cmpxchg(counter, (long *)&old, old + n)) => while (sched_yield()); counter->n = old + n
+kmod_charge charge.c atomic_long_sub(regions, &node->regions); =>
+kmod_charge charge.c atomic_long_sub(regions, &undo->regions); =>
+kmod_charge charge.c undo != n; => undo != n->parent;
+kmod_charge charge.c for (n = node; n; n = n->parent) => for (n = node; n == node; n = n->parent)
+kmod_charge charge.c for (; node; node = node->parent) =>
 kmod_coverage coverage.c (r->it.last - next + 1) => (r->it.last - next)
 kmod_coverage coverage.c pages += at->it.start - next; => pages += at->it.start - next + 1;
 kmod_coverage coverage.c next = max(next, at->it.last + 1) => next = max(next, at->it.last)
