@@ -325,7 +325,10 @@ static void judge(struct fuzz *f)
 	}
 	tap_diag("handed over: %llu, received: %llu; firm limits: looked at %llu and %u times, refused %llu",
 		 U(s->sent), U(s->received), U(s->firm_seen), f->looks, U(s->firm_refused));
+	tap_diag("put where it moves: %llu, words read: %llu", U(s->put), U(s->words_read));
 	CHECK_GT(s->received, 0);
+	CHECK_GT(s->put, 0);
+	CHECK_GT(s->words_read, 0);
 	CHECK_GT(s->firm_seen, 0);
 	CHECK_GT(s->firm_refused, 0);
 	CHECK_GT(f->looks, 0);

@@ -124,8 +124,7 @@ struct fuzz_shared {
 	} processes[FUZZ_PROCESSES];
 	struct fuzz_count count[FUZZ_COMMANDS];
 	uint64_t broken[FUZZ_BREAKS], acted[FUZZ_ACTS];
-	uint64_t sent, received, firm_seen, firm_refused;
-	uint64_t random_numbers, wrong_files;
+	uint64_t sent, received, put, words_read, firm_seen, firm_refused;
 };
 
 static inline void fuzz_add(uint64_t *what)
@@ -174,6 +173,7 @@ struct fuzz_thread {
 	uint32_t seed;			/* of this step */
 	uint64_t step;
 	char *scratch, *read_only;
+	int file;			/* behind both: what copies, and can fail */
 	size_t dirty;			/* of the array's scratch: not zero any more */
 	struct belay_event events[32];	/* read last */
 	unsigned int nr_events;

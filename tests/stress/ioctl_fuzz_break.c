@@ -7,7 +7,7 @@
  * if there is one.
  */
 #include <errno.h>
-#include <sys/uio.h>
+#include <unistd.h>
 
 #include "tests/lib/tap.h"
 #include "tests/stress/ioctl_fuzz.h"
@@ -107,13 +107,12 @@ static bool arg_cut(struct fuzz_thread *t, struct fuzz_op *op)
 	return must(op, EFAULT);
 }
 
-static bool put_in_arena(struct fuzz_thread *t, const void *from, size_t len, uint64_t *ret_at)
+/* From the scratch, by a call that can fail. */
+static void put_in_arena(struct fuzz_thread *t, const char *from, size_t len, uint64_t *ret_at)
 {
-	struct iovec local = { (void *)from, len }, remote = { NULL, len };
-
 	*ret_at = fuzz_in_arena(t) + fuzz_choose(t, 2) * (BK_PAGE - len / 2);
-	remote.iov_base = (void *)(uintptr_t)*ret_at;
-	return process_vm_writev(getpid(), &local, 1, &remote, 1, 0) >= 0;
+	if (pread(t->file, (void *)(uintptr_t)*ret_at, len, from - t->scratch) > 0)
+		fuzz_add(&fuzz_of(t)->put);
 }
 
 /* Where it may be unmapped, moved, or written to, at this moment. */
@@ -159,7 +158,8 @@ static bool array_cut(struct fuzz_thread *t, struct fuzz_op *op)
 
 	if (!op->c->entry_size)
 		return false;
-	len = (op->count - 1) * op->stride + fuzz_choose(t, op->entry_size);
+	/* Fields stay aligned, for spare_firm(). */
+	len = (op->count - 1) * op->stride + fuzz_choose(t, op->entry_size / 8) * 8;
 	memmove(t->scratch + SCRATCH_LEN - len, op->entries, len);
 	t->dirty = SCRATCH_ENTRIES;
 	point_at(op, (uintptr_t)t->scratch + SCRATCH_LEN - len);

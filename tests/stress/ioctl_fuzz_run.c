@@ -181,7 +181,7 @@ static void map_scratch(struct fuzz_thread *t)
 	t->read_only = CHECK_SYS(mmap(p + 2 * GUARD + SCRATCH_LEN, SCRATCH_LEN, PROT_READ,
 				      MAP_SHARED | MAP_FIXED, fd, 0));
 	t->dirty = SCRATCH_ENTRIES;
-	close(fd);
+	t->file = fd;
 }
 
 /* ---- a process --------------------------------------------------------------------------------- */
@@ -230,7 +230,7 @@ void fuzz_process(struct fuzz_shared *s, unsigned int index, double seconds)
 	first_grants(&threads[0]);
 	/* In some lives there is soon no room for another file. */
 	if (fuzz_choose(&threads[0], 3) == 0) {
-		files.rlim_cur = files.rlim_max = 28 + fuzz_choose(&threads[0], 8);
+		files.rlim_cur = files.rlim_max = 30 + fuzz_choose(&threads[0], 8);
 		CHECK_SYS(setrlimit(RLIMIT_NOFILE, &files));
 	}
 	for (i = 1; i < FUZZ_THREADS; i++)
