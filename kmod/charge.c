@@ -21,6 +21,9 @@ static bool counter_try_add(atomic_long_t *counter, unsigned long n,
 {
 	unsigned long old = atomic_long_read(counter);
 
+	/* Nothing more: not refused either where the limit is below the usage. */
+	if (!n)
+		return true;
 	do {
 		unsigned long max = READ_ONCE(*limit);
 

@@ -179,6 +179,28 @@ TEST(lowered, "a limit lowered below the usage takes nothing away and lets nothi
 	tree_end(&t);
 }
 
+TEST(lowered_trim, "a limit lowered below the usage does not keep a client from letting the middle of a region go")
+{
+	struct bk_region a, c, parts[2];
+	struct tree t;
+
+	tree_begin(&t, MANY, PAGES(16), MANY, false);
+	a = bk_hold(&t.b, t.memory, PAGES(10), BELAY_PINNED, W);
+	CHECK_OK(bk_set_limit(t.b.ctl, t.class, 0, PAGES(4), MANY));
+	expect_refusal(t.b.fd, entry(t.memory + PAGES(20), PAGES(1), BELAY_PINNED),
+		       t.class, BELAY_RESOURCE_BYTES, PAGES(10), PAGES(4), PAGES(1));
+	CHECK_OK(bk_trim(t.b.fd, &a, PAGES(3), PAGES(4), parts));
+	CHECK(bk_valid(&t.b, &parts[0]) && bk_valid(&t.b, &parts[1]));
+	CHECK_EQ(bk_usage_bytes(t.b.fd), PAGES(6));
+	/* What is charged already adds nothing. */
+	c = bk_hold(&t.b, t.memory + PAGES(1), PAGES(2), BELAY_PINNED, W);
+	CHECK_EQ(bk_usage_bytes(t.b.fd), PAGES(6));
+	CHECK_OK(bk_unregister(t.b.fd, c.id));
+	expect_refusal(t.b.fd, entry(t.memory + PAGES(20), PAGES(1), BELAY_PINNED),
+		       t.class, BELAY_RESOURCE_BYTES, PAGES(6), PAGES(4), PAGES(1));
+	tree_end(&t);
+}
+
 static uint64_t limit_of(int ctl, uint64_t account)
 {
 	struct belay_account_row rows[16];
