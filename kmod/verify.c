@@ -320,8 +320,9 @@ static bool is_known_lost(const struct look *l, unsigned long page)
 }
 
 /*
- * Compare @nr pages from @page. The snapshot's array is used again by
- * look_closer(), so the pages to look at closer are found first, as one range.
+ * Compare @nr pages from @page. The first entry of the snapshot's array is used
+ * again by look_closer(), so the pages to look at closer are found first, as one
+ * range; those in it that are mapped as they were are not asked any more.
  */
 static int look_once(struct look *l, unsigned long page, unsigned long nr)
 {
@@ -344,7 +345,8 @@ static int look_once(struct look *l, unsigned long page, unsigned long nr)
 			belay_range_extend(&first, &last, page + i, page + i);
 	}
 	for (i = first; i <= last; i++) {
-		if (is_known_lost(l, i))
+		if (is_known_lost(l, i) ||
+		    is_mapped_same(l->pfns[i - page], registered_pfn(l, i)))
 			continue;
 		ret = look_closer(l, i, registered_pfn(l, i), seq);
 		if (ret < 0)
