@@ -111,7 +111,9 @@ static vm_fault_t words_fault(struct vm_fault *vmf)
 
 	if (!page)
 		return VM_FAULT_SIGBUS;
-	get_page(page);
+	/* A page that children share, in as many mappings as they like. */
+	if (!try_get_page(page))
+		return VM_FAULT_SIGBUS;
 	vmf->page = page;
 	return 0;
 }
