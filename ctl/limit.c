@@ -86,6 +86,21 @@ static int show_accounts(struct ctl *c, struct show *s)
 	return ctl_rows_each(c, &request, show_account, s);
 }
 
+static int no_account(struct ctl *c, const char *account)
+{
+	if (!strncmp(account, "grant/", 6))
+		return ctl_fail(c, CTL_NOT_FOUND,
+				"\"%s\" is a grant, not an account; its limit is in: "
+				"belayctl list --grant %s", account, account + 6);
+	if (strncmp(account, "user/", 5))
+		return ctl_fail(c, CTL_NOT_FOUND,
+				"there is no account \"%s\"; there are system and user/NAME. "
+				"See: belayctl list accounts", account);
+	return ctl_fail(c, CTL_NOT_FOUND,
+			"there is no account \"%s\" now: an account of a user is made when "
+			"the user first asks for a grant. See: belayctl list accounts", account);
+}
+
 static int show_limits(struct ctl *c, const char *account)
 {
 	struct show s = { .only = account };
@@ -97,10 +112,7 @@ static int show_limits(struct ctl *c, const char *account)
 		s.table = ctl_table_new(c, columns);
 	status = show_accounts(c, &s);
 	if (!status && account && !s.shown)
-		status = ctl_fail(c, CTL_NOT_FOUND,
-				  "there is no account \"%s\" now: an account of a user is made when "
-				  "the user first asks for a grant. See: belayctl list accounts",
-				  account);
+		status = no_account(c, account);
 	if (status) {
 		json_decref(s.array);
 		ctl_table_free(s.table);

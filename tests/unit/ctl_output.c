@@ -590,6 +590,10 @@ TEST(limit_show, "limit show: all accounts or one; one that there is not is not 
 	r = run_against(limit_show_daemon, "limit show user/bob");
 	CHECK_RUN(r, CTL_NOT_FOUND, "no account \"user/bob\"");
 	CHECK_STR(r->out, "");
+	CHECK_RUN(run_against(limit_show_daemon, "limit show alice"), CTL_NOT_FOUND,
+		  "there are system and user/NAME");
+	CHECK_RUN(run_against(limit_show_daemon, "limit show grant/7"), CTL_NOT_FOUND,
+		  "belayctl list --grant 7");
 	r = run_against(limit_show_daemon, "limit show system --json");
 	CHECK_OUTPUT(r,
 		"{\n"
