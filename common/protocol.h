@@ -302,6 +302,9 @@ enum bl_recall_what {
 
 #define BL_RECALL_WAIT		(1U << 0)	/* msg.flags: answer when all is decided */
 
+/* The longest timeout_usec: 30 days. */
+#define BL_RECALL_MAX_USEC (30ULL * 24 * 3600 * 1000000)
+
 struct bl_recall {
 	struct bl_msg msg;
 	uint32_t what;		/* enum bl_recall_what */

@@ -124,6 +124,9 @@ int ctl_parse_deadline(struct ctl *c, const char *text, uint64_t *ret_usec)
 	/* 0 means "as configured" to the daemon. */
 	if (!*ret_usec)
 		return ctl_usage(c, "a deadline must be longer than nothing: give 10s, 500ms, ...");
+	if (*ret_usec > BL_RECALL_MAX_USEC)
+		return ctl_usage(c, "\"%s\" is too long: a deadline is at most 720h (30 days)",
+				 text);
 	return CTL_OK;
 }
 

@@ -96,6 +96,7 @@ TEST(recall_arguments, "recall wants exactly one thing to recall, well-formed")
 	USAGE("recall --grant 3 --deadline soon", "is no time");
 	USAGE("recall --grant 3 --deadline 0", "longer than nothing");
 	USAGE("recall --grant 3 --deadline 10ns", "longer than nothing");
+	USAGE("recall --grant 3 --deadline 721h", "at most 720h");
 	USAGE("recall --grant 3 --escalate nuke", "keep, release or kill");
 }
 
