@@ -14,11 +14,11 @@
 
 #include "common/message.h"
 #include "common/reason.h"
+#include "common/units.h"
 #include "daemon/log.h"
 #include "daemon/manager.h"
 
 #define STEP_ROWS	128
-#define TIMEOUT_MAX_USEC (30ULL * 24 * 3600 * 1000000)	/* 30 days */
 
 struct recalling {
 	struct bl_task task;
@@ -301,7 +301,7 @@ static const char *check(const struct bl_recall *ask)
 		return "unknown kind of thing to recall";
 	if (ask->escalation > BL_KILL)
 		return "unknown escalation";
-	if (ask->timeout_usec > TIMEOUT_MAX_USEC)
+	if (ask->timeout_usec > BL_RECALL_MAX_USEC)
 		return "the deadline is more than 30 days away";
 	return NULL;
 }
@@ -312,9 +312,8 @@ static void not_found(struct bl_conn *c, const struct bl_recall *ask)
 
 	switch (ask->what) {
 	case BL_RECALL_REGION:
-		bl_conn_error(c, serial, ENOENT, NULL, "no region %llu in session %llu",
-			      (unsigned long long)ask->region,
-			      (unsigned long long)ask->session);
+		bl_conn_error(c, serial, ENOENT, NULL, "no region " BL_REGION_FMT,
+			      BL_REGION_ARGS(ask->session, ask->region));
 		break;
 	case BL_RECALL_GRANT:
 		bl_conn_error(c, serial, ENOENT, NULL, "no grant %llu",
@@ -324,6 +323,33 @@ static void not_found(struct bl_conn *c, const struct bl_recall *ask)
 		bl_conn_error(c, serial, ENOENT, NULL, "process %d has no grant",
 			      ask->pid);
 	}
+}
+
+/* Who wants what back, until when: whoever loses memory asks the log why. */
+static void log_recall(struct bl_conn *c, const struct bl_recall *ask)
+{
+	const struct bl_policy *policy = c->m->policy;
+	char what[64], time[BL_TIME_TEXT];
+
+	switch (ask->what) {
+	case BL_RECALL_REGION:
+		snprintf(what, sizeof(what), "region " BL_REGION_FMT,
+			 BL_REGION_ARGS(ask->session, ask->region));
+		break;
+	case BL_RECALL_GRANT:
+		snprintf(what, sizeof(what), "grant %llu", (unsigned long long)ask->grant);
+		break;
+	case BL_RECALL_USER:
+		snprintf(what, sizeof(what), "all of uid %u", ask->uid);
+		break;
+	default:
+		snprintf(what, sizeof(what), "all of process %d", ask->pid);
+	}
+	bl_time_format(time, sizeof(time), ask->timeout_usec ?
+		       ask->timeout_usec * 1000 : policy->deadline_nsec);
+	bl_notice("uid %u recalls %s within %s, then %s", c->peer.uid, what, time,
+		  bl_escalation_name(ask->escalation ? ask->escalation :
+				     policy->escalation));
 }
 
 void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg, int fd)
@@ -359,8 +385,7 @@ void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg, int fd)
 	rc->walk.what = BELAY_LIST_REGIONS;
 	rc->deadline = bl_manager_now(m) + (ask->timeout_usec ?
 		ask->timeout_usec * 1000 : m->policy->deadline_nsec);
-	bl_notice("uid %u recalls (%s)", c->peer.uid,
-		  bl_escalation_name(ask->escalation));
+	log_recall(c, ask);
 	err = ask->what == BL_RECALL_REGION ? recall_region(m, rc) :
 					      select_grants(m, rc);
 	if (err) {

@@ -214,6 +214,11 @@ TEST(recall_many, "a user's regions are recalled together: by user, grant and pr
 	r.pid = 1;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, ENOENT);
+	r.what = BL_RECALL_REGION;
+	r.session = 99;
+	r.region = 17 | 2ULL << 32;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
+	CHECK_STR(in.error.text, "no region 99:17.2");
 	r.what = BL_RECALL_GRANT;
 	r.grant = 9999;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
