@@ -223,23 +223,45 @@ int bl_manager_start(struct bl_manager *m)
 /* ------------------------------------------------------------------------ */
 /* Reloading                                                                 */
 
-/* The log gets every message, whoever asked the first ones. */
+struct answer {
+	char *text;
+	bool errors;
+	bool full;
+};
+
+/*
+ * The log gets every message; whoever asked gets the errors, or if there are none
+ * the warnings, whole ones, as many as there is room for.
+ */
 static void say(void *arg, int level, const char *text)
 {
-	char *answer = arg;
-	size_t n = strlen(answer);
+	static const char more[] = "; and more, see: belayd --check-config";
+	struct answer *a = arg;
+	size_t n;
 
 	bl_log(level, "%s", text);
-	snprintf(answer + n, BL_TEXT_MAX - n, "%s%s", n ? "; " : "", text);
+	if (level <= LOG_ERR && !a->errors) {
+		*a = (struct answer){ .text = a->text, .errors = true };
+		a->text[0] = '\0';
+	}
+	if (a->full || (a->errors && level > LOG_ERR))
+		return;
+	n = strlen(a->text);
+	a->full = n && n + strlen(text) + sizeof("; ") + sizeof(more) > BL_TEXT_MAX;
+	if (a->full)
+		snprintf(a->text + n, BL_TEXT_MAX - n, "%s", more);
+	else
+		snprintf(a->text + n, BL_TEXT_MAX - n, "%s%s", n ? "; " : "", text);
 }
 
 int bl_manager_reload(struct bl_manager *m, char *text)
 {
 	struct bl_policy *policy, *old = m->policy;
+	struct answer answer = { .text = text };
 	int err;
 
 	text[0] = '\0';
-	policy = bl_config_load(m->config_path, say, text);
+	policy = bl_config_load(m->config_path, say, &answer);
 	if (!policy) {
 		bl_error("the configuration has errors; the one before stays in force");
 		return -EINVAL;

@@ -498,7 +498,7 @@ TEST(reload, "a reload changes all limits in one call; one with errors changes n
 {
 	struct bl_reload rl = { 0 };
 	char file[80];
-	unsigned int calls;
+	unsigned int calls, i;
 	int admin;
 	FILE *f;
 
@@ -523,6 +523,22 @@ TEST(reload, "a reload changes all limits in one call; one with errors changes n
 	CHECK_EQ(ASK(admin, rl, BL_RELOAD), BL_ERROR);
 	CHECK_EQ(in.error.error, EINVAL);
 	CHECK(strstr(in.error.text, ":2: [system] max = 2Q"));
+	/* Warnings take no room from errors, and what does not fit is not cut in half. */
+	f = fopen(file, "w");
+	fputs("[system]\n", f);
+	for (i = 0; i < 20; i++)
+		fprintf(f, "unknown_%u = 1\n", i);
+	fputs("[revoke]\ndeadline = soon\n[default]\n", f);
+	for (i = 0; i < 20; i++)
+		fprintf(f, "max = %uQ\n", i);
+	fclose(f);
+	CHECK_EQ(ASK(admin, rl, BL_RELOAD), BL_ERROR);
+	CHECK(strstr(in.error.text, ":23: [revoke] deadline = soon"));
+	CHECK(strstr(in.error.text, ":25: [default] max = 0Q"));
+	CHECK(!strstr(in.error.text, "unknown_"));
+	CHECK(strstr(in.error.text, "; and more, see: belayd --check-config"));
+	CHECK_EQ(strlen(strstr(in.error.text, "; and more")),
+		 strlen("; and more, see: belayd --check-config"));
 	CHECK_EQ(fake.limit_calls, calls + 1);
 	CHECK_EQ(m->policy->system.bytes, 1 << 30);
 	unlink(file);
