@@ -41,7 +41,7 @@ static const char *meaning(int error, uint32_t flags)
 			return "unknown flags";
 		if (!(flags & HOW) || flags & HOW & ((flags & HOW) - 1))
 			return "the flags must say one of BELAY_PIN, BELAY_TRACK and BELAY_WATCH";
-		return "address and length must be multiples of the page size, and the length not 0";
+		return "address and length must be multiples of the page size, the length not 0, and all of it below the end of the address space";
 	case EFAULT:
 		return flags & BELAY_WRITE ?
 			"not all of it is mapped and writable" :
