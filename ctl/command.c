@@ -29,7 +29,8 @@ static const struct ctl_command commands[] = {
 	{ "limit", ctl_limit, "show limits, or set one until belayd ends",
 	  " show [ACCOUNT]\n"
 	  "   or: belayctl limit set ACCOUNT [SIZE|unlimited] [--regions N|unlimited]\n\n"
-	  "ACCOUNT is system, user/NAME or grant/ID; SIZE is bytes, or 64K, 1.5GiB, ...\n\n"
+	  "ACCOUNT is system or user/NAME, for set also grant/ID; SIZE is bytes, or 64K,\n"
+	  "1.5GiB, ...\n\n"
 	  "  --regions N       at most so many regions\n" },
 	{ "recall", ctl_recall, "ask holders to let go",
 	  " --region SESSION:REGION | --grant GRANT | --user USER | --pid PID\n"
