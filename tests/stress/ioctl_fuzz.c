@@ -38,11 +38,15 @@ struct fuzz {
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
+/* Where everything takes long, forking takes longest: lives are longer there. */
+static bool is_slow(void)
+{
+	return bk_rounds(400) < 400;
+}
+
 static void start(struct fuzz *f, unsigned int i)
 {
-	/* Where everything takes long, forking takes longest. */
-	unsigned int longer = bk_rounds(400) < 400 ? 5 : 1;
-	double seconds = (2 + bk_random(&f->seed) % 10) * longer;
+	double seconds = (2 + bk_random(&f->seed) % 10) * (is_slow() ? 3 : 1);
 	pid_t parent = getpid();
 
 	__atomic_store_n(&f->s->processes[i].pid, 0, __ATOMIC_RELEASE);
@@ -234,7 +238,7 @@ static void go_on(struct fuzz *f, double ends)
 		for (i = 0; i < FUZZ_PROCESSES; i++)
 			if (reap(f, i))
 				start(f, i);
-		i = bk_random(&f->seed) % (100 * FUZZ_PROCESSES);
+		i = bk_random(&f->seed) % ((is_slow() ? 200 : 100) * FUZZ_PROCESSES);
 		if (i < FUZZ_PROCESSES && !f->killed[i]) {
 			f->killed[i] = true;
 			f->kills++;
