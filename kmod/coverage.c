@@ -163,7 +163,7 @@ int belay_coverage_charge(struct belay_region *r, struct belay_refusal *why)
 	if (ret)
 		goto out;
 	interval_tree_insert(&r->it, &g->regions);
-	r->charged = true;
+	WRITE_ONCE(r->charged, true);
 	belay_stat_add(charged_bytes, (s64)pages << PAGE_SHIFT);
 out:
 	mutex_unlock(&g->lock);
@@ -180,7 +180,7 @@ void belay_coverage_refund(struct belay_region *r)
 	if (r->charged) {
 		pages = covered_alone(r);
 		interval_tree_remove(&r->it, &g->regions);
-		r->charged = false;
+		WRITE_ONCE(r->charged, false);
 		belay_node_refund(&g->node, pages, 1);
 		belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
 	}
@@ -202,13 +202,13 @@ void belay_coverage_hand_over(struct belay_region *r, struct belay_region *part,
 	mutex_lock(&g->lock);
 	pages = covered_alone(r);
 	interval_tree_remove(&r->it, &g->regions);
-	r->charged = false;
+	WRITE_ONCE(r->charged, false);
 	for (i = 0; i < ARRAY_SIZE(parts); i++) {
 		if (!parts[i])
 			continue;
 		parts[i]->layer = r->layer;
 		interval_tree_insert(&parts[i]->it, &g->regions);
-		parts[i]->charged = true;
+		WRITE_ONCE(parts[i]->charged, true);
 		pages -= covered_alone(parts[i]);
 	}
 	belay_node_refund(&g->node, pages, 0);

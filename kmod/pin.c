@@ -309,6 +309,6 @@ void belay_unpin(struct belay_region *r, bool dirty)
 	belay_unpin_part(r, r->start, r->last, dirty);
 	/* After, as select.c reads it without a lock. */
 	smp_store_release(&r->held, false);
-	if (r->state == BELAY_BUILDING)
+	if (READ_ONCE(r->state) == BELAY_BUILDING)
 		belay_extents_free(&r->extents);
 }

@@ -464,7 +464,7 @@ static bool make_dead(struct belay_region *r, bool for_worker)
 
 	spin_lock(&r->lock);
 	first = r->state == BELAY_LIVE;
-	r->state = BELAY_DEAD;
+	WRITE_ONCE(r->state, BELAY_DEAD);
 	if (first)
 		belay_word_set(r, r->bits | BELAY_WORD_RELEASED);
 	if (first && for_worker)

@@ -131,7 +131,7 @@ static void make_part_live(struct belay_region *p, const struct belay_region *r)
 	u32 bits = p->bits;
 
 	lockdep_assert_held(&p->lock);
-	p->state = BELAY_LIVE;
+	WRITE_ONCE(p->state, BELAY_LIVE);
 	/* Another thread may have committed it since the part was made. */
 	p->prepared = r->prepared;
 	/* What a watched region not yet committed keeps for its commit. */
@@ -159,7 +159,7 @@ static int change_over(struct trim *t)
 	spin_lock(&t->r->lock);
 	ret = may_trim(t);
 	if (!ret) {
-		t->r->state = BELAY_DEAD;
+		WRITE_ONCE(t->r->state, BELAY_DEAD);
 		belay_word_set(t->r, t->r->bits | BELAY_WORD_RELEASED);
 		for_each_part(p, t) {
 			spin_lock_nested(&p->lock, SINGLE_DEPTH_NESTING);

@@ -85,7 +85,7 @@ void belay_words_free(struct belay_session *s)
 void belay_word_set(struct belay_region *r, u32 bits)
 {
 	lockdep_assert_held(&r->lock);
-	r->bits = bits;
+	WRITE_ONCE(r->bits, bits);
 	smp_store_release(r->word, (r->id & ~(u64)U32_MAX) | bits);
 }
 

@@ -394,7 +394,7 @@ static void nothing_suspect(struct belay_region *r)
 {
 	lockdep_assert_held(&r->lock);
 	if (r->state == BELAY_BUILDING) {
-		r->state = BELAY_LIVE;
+		WRITE_ONCE(r->state, BELAY_LIVE);
 		belay_word_set(r, 0);
 		return;
 	}
