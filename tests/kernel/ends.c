@@ -191,14 +191,14 @@ TEST_TIMEOUT(ends, "unregister, munmap, close, exit, exec, kill -9, recall and r
 {
 	struct round x = { .seed = bk_seed(), .s = bk_steps() };
 	uint64_t registered = bk_seen("registered");
-	unsigned int i;
+	unsigned int i, rounds = bk_rounds(ROUNDS);
 	int64_t pins;
 
 	bk_begin(&x.b);
 	pins = bk_pins();
-	for (i = 0; i < ROUNDS; i++)
+	for (i = 0; i < rounds; i++)
 		one_round(&x, i);
-	CHECK_GE(bk_seen("registered") - registered, ROUNDS * REGIONS);
+	CHECK_GE(bk_seen("registered") - registered, rounds * REGIONS);
 	CHECK_SOON(bk_pins() == pins, 5);
 	bk_end(&x.b);
 }
