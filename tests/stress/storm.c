@@ -146,8 +146,10 @@ static void recall(struct weather *w)
 {
 	static const char *const escalations[] = { "keep", "release", "kill" };
 	char pid[16];
+	/* One in four waits until all is gone, or the deadline has passed. */
 	const char *words[] = { "belayctl", "recall", "--pid", pid, "--deadline", "1s",
-				"--escalate", escalations[choose(w, 3)], "--no-wait", NULL };
+				"--escalate", escalations[choose(w, 3)],
+				choose(w, 4) ? "--no-wait" : NULL, NULL };
 
 	snprintf(pid, sizeof(pid), "%d", w->clients[choose(w, CLIENTS_MAX)]);
 	w->recalls += !run(words);
