@@ -10,8 +10,10 @@
 #   make vm KERNEL=6.12      a shell in the machine, with belay installed
 #   make check-debug         suites kernel and stress on a kernel with KASAN, lockdep,
 #                            kmemleak; MINUTES=10 is how long the stress goes on
+#   make check-races         the races, on a kernel with KCSAN
 #   make check-mutants       breaks one promise of the module at a time: a test must notice
 #   make fuzz                each fuzzer for MINUTES minutes (1); TEST=fuzz_wire one
+#   make check-long          the four above and the stress, MINUTES=60 each
 #   make lint                shellcheck, sparse and W=1 for the module, mandoc
 #   make install             DESTDIR= PREFIX=/usr/local; undone by uninstall
 #   make install-dkms        the module's sources, for dkms; undone by uninstall
@@ -57,6 +59,7 @@
 # there); timeout=SECONDS (default 60; the program is killed and has failed);
 # measures (what it measures means nothing on the debug kernel: left out there);
 # long (takes a quarter of an hour on the debug kernel: left out there);
+# races (also on the KCSAN kernel, where all others are left out);
 # minutes (goes on for $MINUTES, which is added twice to its time limit);
 # leaky (holds pins or regions on purpose at its end: the leak check is left out).
 #

@@ -6,7 +6,7 @@
 
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: all build tests modules check check-debug check-mutants fuzz lint demo vm images install install-dkms uninstall \
+.PHONY: all build tests modules check check-debug check-races check-mutants check-long fuzz lint demo vm images install install-dkms uninstall \
 	clean distclean setup lists FORCE
 
 all:
@@ -42,6 +42,11 @@ check-debug:
 	@scripts/setup
 	@MINUTES=$(or $(MINUTES),10) SLOW=$${SLOW:-10} tests/run --kernel debug $(if $(TEST),--test $(TEST)) $(or $(SUITE),debug kernel stress)
 
+# On the KCSAN kernel, which finds data races.
+check-races:
+	@scripts/setup
+	@SLOW=$${SLOW:-10} tests/run --kernel kcsan $(if $(TEST),--test $(TEST)) $(or $(SUITE),debug kernel stress)
+
 # Needs the tests green; each mutant must make one of them red. MUTANT="name name".
 check-mutants:
 	@scripts/setup
@@ -52,6 +57,15 @@ fuzz:
 	@scripts/setup
 	@$(SUB) tests
 	@MINUTES=$(or $(MINUTES),1) tests/fuzz/run $(TEST)
+
+# What takes longer than anybody waits for: each part goes on after another has failed.
+check-long: MINUTES ?= 60
+check-long:
+	@failed=; for part in check-debug check-races check-mutants fuzz; do \
+		echo "== $$part"; $(SUB) $$part MINUTES=$(MINUTES) || failed+=" $$part"; done; \
+	echo "== stress, for $(MINUTES) minutes on each kernel"; \
+	MINUTES=$(MINUTES) SLOW=$${SLOW:-10} tests/run stress || failed+=" stress"; \
+	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 lint:
 	@scripts/setup

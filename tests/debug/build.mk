@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 #
-# Suite debug, a part of "make check-debug": the debug kernel itself.
+# Suite debug, a part of "make check-debug" and "make check-races": the kernels that look
+# at themselves.
 
-$(call host_script,debug,tests/debug/notices,timeout=300)
+$(call host_script,debug,tests/debug/notices,kernel=debug timeout=300)
+$(call host_script,debug,tests/debug/notices_races,kernel=kcsan timeout=300)

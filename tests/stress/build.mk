@@ -8,8 +8,8 @@
 S := tests/stress
 S_RACES := $(addprefix $(S)/,world.c acts.c meet.c) $(K_LIB)
 
-$(call vm_test,stress,races,$(S)/races.c $(S_RACES),,timeout=600)
-$(call vm_test,stress,races_ends,$(S)/races_ends.c $(S)/meet.c $(K_LIB),,timeout=600)
+$(call vm_test,stress,races,$(S)/races.c $(S_RACES),,races timeout=600)
+$(call vm_test,stress,races_ends,$(S)/races_ends.c $(S)/meet.c $(K_LIB),,races timeout=600)
 $(call vm_test,stress,no_memory,$(S)/no_memory.c $(K_LIB),,kernel=debug timeout=600)
 $(call vm_test,stress,storm,$(S)/storm.c $(S)/storm_client.c $(K_LIB),static:belay static:belay-common -pthread,stress-ng minutes timeout=300)
 $(call vm_test,stress,ioctl_fuzz,$(addprefix $(S)/ioctl_fuzz,.c _run.c _table.c _make.c _break.c _taken.c _act.c) $(K_LIB),-pthread,minutes timeout=300)

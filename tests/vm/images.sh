@@ -5,7 +5,7 @@
 # by build and run.
 #
 #   build/vm/root/     root.sqfs
-#   build/vm/SERIES/   (6.1, 6.12, debug) vmlinuz, initramfs, modules.sqfs, config
+#   build/vm/SERIES/   (6.1, 6.12, debug, kcsan) vmlinuz, initramfs, modules.sqfs, config
 #   build/vm/bpftrace/, build/vm/stress-ng/ a tool, only where it is asked for
 #   build/vm/log/      what the guests' kernels said
 #
