@@ -208,10 +208,14 @@ static void expect_waited(struct world *w, unsigned int who)
 
 /* ---- after: the words --------------------------------------------------------------- */
 
-/* Pages may have been replaced, by what would not do so if they were pinned. */
+/*
+ * Pages may have been replaced, by what would not do so if they were pinned; or have
+ * left the page table, where only a pin keeps them what they are.
+ */
 static bool may_have_moved(const struct world *w)
 {
-	return w->flags & (FORKS | STIRS) && w->file < 0 && w->kind != BELAY_PINNED;
+	return w->kind != BELAY_PINNED &&
+		(w->flags & STIRS || (w->flags & FORKS && w->file < 0));
 }
 
 static void expect_valid(struct world *w, const struct bk_region *r, uint32_t but)
