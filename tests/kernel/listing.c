@@ -173,7 +173,7 @@ static void *churn_run(void *arg)
 					     BELAY_PINNED, W, &r[i]));
 		for (i = 0; i < 16; i++)
 			CHECK_OK(bk_unregister(c->b.fd, r[i].id));
-		c->rounds++;
+		__atomic_add_fetch(&c->rounds, 1, __ATOMIC_RELAXED);
 	}
 	return NULL;
 }
@@ -191,7 +191,7 @@ TEST(complete, "what is there throughout is listed once, however much comes and 
 	CHECK_EQ(pthread_create(&thread, NULL, churn_run, &c), 0);
 	for (i = 0; i < 50; i++)
 		stay[i] = bk_hold(&c.b, c.p + PAGES(64 + i), PAGES(1), BELAY_PINNED, W).id;
-	for (j = 0; j < 100; j++) {
+	for (j = 0; j < 100 || __atomic_load_n(&c.rounds, __ATOMIC_RELAXED) < 10; j++) {
 		n = list_regions(c.b.ctl, rows, 4096, 1 + j % 9, 0, 0);
 		for (found = i = 0; i < n; i++) {
 			if (rows[i].cookie != 0xc00c1e)
