@@ -252,18 +252,6 @@ struct file_race {
 	bool stop;
 };
 
-static void wait_for(const struct bk_steps *s, uint32_t step)
-{
-	double end = tap_now() + 20;
-
-	while (__atomic_load_n(&s->now, __ATOMIC_ACQUIRE) < step) {
-		if (tap_now() > end)
-			FAIL("the other process hangs");
-		/* The hammer and the operation shall have the processors. */
-		usleep(20);
-	}
-}
-
 /* What one round takes away again. */
 static void refill(const struct file_race *f)
 {
@@ -310,7 +298,7 @@ static void operator_run(void *arg)
 		bk_await(f->steps, step);
 		refill(f);
 		bk_step(f->steps, step + 1);
-		wait_for(f->steps, step + 2);
+		bk_await(f->steps, step + 2);
 		operate(f);
 		bk_step(f->steps, step + 3);
 	}
@@ -337,13 +325,13 @@ static void file_round(struct file_race *f, unsigned int round, char *p)
 	pthread_t hammer;
 
 	bk_step(f->steps, step);
-	wait_for(f->steps, step + 1);
+	bk_await(f->steps, step + 1);
 	(void)*(volatile char *)p;
 	f->region = bk_hold(&f->b, p, f->tail, BELAY_PINNED, f->kind == BK_EXT4 ? 0 : W);
 	f->stop = false;
 	CHECK_EQ(pthread_create(&hammer, NULL, hammer_run, f), 0);
 	bk_step(f->steps, step + 2);
-	wait_for(f->steps, step + 3);
+	bk_await(f->steps, step + 3);
 
 	/* The operation has returned: from now on it must never be valid. */
 	do {
@@ -397,11 +385,11 @@ static void file_race(enum bk_kind kind, enum operation operation)
 }
 
 #define FILE_TESTS(name, kind, words)							\
-	TEST_TIMEOUT(name##_punch, "a hole punched into " words " by another process, 200 times: never settled as valid", 60)	\
+	TEST_TIMEOUT(name##_punch, "a hole punched into " words " by another process, 200 times: never settled as valid", 300)	\
 	{ file_race(kind, PUNCH); }							\
-	TEST_TIMEOUT(name##_remove, "MADV_REMOVE of " words " by another process, 200 times: never settled as valid", 60)	\
+	TEST_TIMEOUT(name##_remove, "MADV_REMOVE of " words " by another process, 200 times: never settled as valid", 300)	\
 	{ file_race(kind, REMOVE); }							\
-	TEST_TIMEOUT(name##_truncate, "truncation of " words " by another process, 200 times: never settled as valid", 60)	\
+	TEST_TIMEOUT(name##_truncate, "truncation of " words " by another process, 200 times: never settled as valid", 300)	\
 	{ file_race(kind, TRUNCATE); }
 
 FILE_TESTS(memfd, BK_MEMFD, "a memfd")

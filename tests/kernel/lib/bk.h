@@ -187,7 +187,11 @@ uint64_t bk_pfn(const void *addr);
 void bk_pfns(const void *addr, size_t pages, uint64_t *ret_pfns);
 /* A line of /proc/self/smaps ("AnonHugePages:") of the VMA at addr, in bytes. */
 uint64_t bk_smaps(const void *addr, const char *field);
-/* Where ext4 is mounted, on a loop device. */
+/*
+ * Where ext4 is mounted, on a RAM disk, which has done its work when it returns: a loop
+ * device does it in workers, behind the throttle of writeback, and twice let a hole be
+ * punched for half a minute on a machine that was busy.
+ */
 const char *bk_ext4(void);
 
 /* ---- bk_proc.c: what the kernel says ------------------------------------------ */
@@ -234,7 +238,7 @@ struct bk_steps {
 
 struct bk_steps *bk_steps(void);
 void bk_step(struct bk_steps *s, uint32_t to);
-/* Fails after 20 seconds. */
+/* Says after 20 seconds what hangs in the kernel; fails after 100. */
 void bk_await(struct bk_steps *s, uint32_t at_least);
 
 #endif

@@ -213,13 +213,30 @@ void bk_step(struct bk_steps *s, uint32_t to)
 	__atomic_store_n(&s->now, to, __ATOMIC_RELEASE);
 }
 
+/* As the kernel's own report of hung tasks does, but in the test's output. */
+static void say_what_hangs(uint32_t step)
+{
+	tap_diag("still waiting for step %u; in the kernel, and not to be interrupted:", step);
+	fflush(stdout);
+	if (system("for t in /proc/[0-9]*/task/*; do"
+		   " grep -qs '^State:.D' $t/status || continue;"
+		   " echo \"# $t $(cat $t/comm)\"; sed 's/^/#   /' $t/stack; done"))
+		tap_diag("(not all of it could be read)");
+}
+
 void bk_await(struct bk_steps *s, uint32_t at_least)
 {
-	double end = tap_now() + 20;
+	double start = tap_now();
+	bool said = false;
 
 	while (__atomic_load_n(&s->now, __ATOMIC_ACQUIRE) < at_least) {
-		if (tap_now() > end)
+		if (!said && tap_now() > start + 20) {
+			say_what_hangs(at_least);
+			said = true;
+		}
+		if (tap_now() > start + 100)
 			FAIL("the other process never came to step %u", at_least);
-		usleep(200);
+		/* Whoever is to come to that step shall have the processors. */
+		usleep(20);
 	}
 }
