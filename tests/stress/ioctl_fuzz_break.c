@@ -377,6 +377,8 @@ static bool wrong_number(struct fuzz_thread *t, struct fuzz_op *op)
 	if (!other)
 		return must(op, ENOTTY);
 	op->c = other;
+	/* It has its own idea of how many entries there are to be written. */
+	t->dirty = SCRATCH_ENTRIES;
 	return true;
 }
 
