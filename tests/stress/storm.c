@@ -308,6 +308,7 @@ static void calm(void)
 {
 	bk_write(KSM "run", "2");
 	bk_write(KSM "run", "0");
+	bk_write(THP "enabled", "madvise");
 	bk_write(THP "khugepaged/scan_sleep_millisecs", "10000");
 	bk_write(THP "khugepaged/alloc_sleep_millisecs", "60000");
 	bk_write(KSM "sleep_millisecs", "20");
@@ -332,23 +333,41 @@ static void begin(struct weather *w)
 		start_client(w, i);
 }
 
+/* All of them in each round, in any order. */
+static void shuffle(struct weather *w, void (**acts)(struct weather *), unsigned int n)
+{
+	void (*act)(struct weather *);
+	unsigned int other;
+
+	while (n > 1) {
+		other = choose(w, n--);
+		act = acts[n];
+		acts[n] = acts[other];
+		acts[other] = act;
+	}
+}
+
 static void go_on(struct weather *w)
 {
 	/* Those that start a program are dear. */
-	static void (*const acts[])(struct weather *) = {
+	void (*acts[])(struct weather *) = {
 		truncate_file, truncate_file, truncate_file, truncate_file, migrate, migrate,
 		migrate, kill_client, look_at_limit, set_limit, recall, list,
 	};
+	const unsigned int n = sizeof(acts) / sizeof(acts[0]);
 	double next = 0, now;
+	unsigned int step;
 
-	while ((now = tap_now()) < w->ends) {
+	for (step = 0; (now = tap_now()) < w->ends; step++) {
 		if (now > next) {
 			report(w, w->ends - now);
 			next = now + 30;
 			compact(w);
 		}
-		acts[choose(w, sizeof(acts) / sizeof(acts[0]))](w);
-		if (!choose(w, 40))
+		if (step % n == 0)
+			shuffle(w, acts, n);
+		acts[step % n](w);
+		if (step % (2 * n) == n)
 			kill_daemon(w);
 		reap_clients(w);
 		stress(w);
@@ -361,6 +380,7 @@ static void go_on(struct weather *w)
 /* Clients first: the daemon is to hear of it, and forget them. */
 static void end(struct weather *w)
 {
+	static const char *const status[] = { "belayctl", "status", NULL };
 	int i, ctl;
 
 	for (i = 0; i < CLIENTS_MAX; i++) {
@@ -374,6 +394,8 @@ static void end(struct weather *w)
 	CHECK_SOON(!bk_sysfs("regions") && !bk_sysfs("sessions") && !bk_sysfs("grants"), 60);
 	CHECK_EQ(bk_sysfs("pinned_bytes"), 0);
 	CHECK_EQ(bk_sysfs("charged_bytes"), 0);
+	/* One that has only just begun ends by the signal itself. */
+	CHECK_SOON(!run(status), 60);
 	end_daemon(w, SIGTERM);
 	ctl = bk_open_control();
 	bk_sweep(ctl);
@@ -383,11 +405,14 @@ static void end(struct weather *w)
 		close(w->s->files[i]);
 }
 
-/* It was a storm: of everything, at least so much in a minute. */
+/*
+ * It was a storm: of everything, at least so much. The debug kernel gets through some
+ * 30 acts in a minute, and its stressors take several times their seconds to end.
+ */
 static void judge(struct weather *w, const uint64_t *before, unsigned int minutes)
 {
 	static const char *const events[] = { "thp_collapse_alloc", "pswpout", "pgmigrate_success" };
-	unsigned int i, stressed = 0, rounds = bk_rounds(100 * minutes);
+	unsigned int i, stressed = 0, rounds = bk_rounds(100 * minutes), few = (minutes + 1) / 2;
 
 	for (i = 0; i < COUNTS; i++)
 		if (i != RELEASED && i != NOT_THERE && i != CLIENTS)
@@ -398,12 +423,12 @@ static void judge(struct weather *w, const uint64_t *before, unsigned int minute
 		CHECK_GE(w->s->of_kind[i], 1);
 	}
 	CHECK_EQ(w->over, 0);
-	CHECK_GE(w->daemon_kills, minutes);
-	CHECK_GE(w->client_kills, minutes);
-	CHECK_GE(w->limits_set, minutes);
+	CHECK_GE(w->daemon_kills, few);
+	CHECK_GE(w->client_kills, few);
+	CHECK_GE(w->limits_set, few);
 	CHECK_GE(w->recalls, 1);
-	CHECK_GE(w->truncations, 2 * minutes);
-	CHECK_GE(w->migrations, minutes);
+	CHECK_GE(w->truncations, minutes);
+	CHECK_GE(w->migrations, few);
 	for (i = 0; i < 3; i++) {
 		tap_diag("%s: %llu", events[i],
 			 (unsigned long long)(bk_field("/proc/vmstat", events[i]) - before[i]));
@@ -415,7 +440,7 @@ static void judge(struct weather *w, const uint64_t *before, unsigned int minute
 	tap_diag("%u of %zu stressors; %llu runs, %llu of them failed", stressed, STRESSORS,
 		 (unsigned long long)(w->stress_good + w->stress_bad),
 		 (unsigned long long)w->stress_bad);
-	CHECK_GE(w->stress_good, minutes);
+	CHECK_GE(w->stress_good, (few + 1) / 2);
 	/* Out of memory is to be expected now and then. */
 	CHECK_LE(w->stress_bad, w->stress_good / 2 + 1);
 }
