@@ -176,6 +176,7 @@ int ctl_rows_each(struct ctl *c, struct bl_list *request,
 
 /* vmstat.c */
 int ctl_pinned_by_kernel(const struct ctl *c, uint64_t *ret_bytes);
+bool ctl_module_is_loaded(const struct ctl *c);
 int ctl_module_number(const struct ctl *c, const char *name, uint64_t *ret);
 
 /* Announcements about regions: all; that change no page; verified; regions lost. */

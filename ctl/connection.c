@@ -34,20 +34,31 @@ void ctl_disconnect(struct ctl *c)
 	c->fd = -1;
 }
 
+/*
+ * Without the module belayd cannot start, and systemd, which has the socket, tries again
+ * and again: most often a new kernel for which the module has not been built.
+ */
+static const char *what_to_do(const struct ctl *c, const char *otherwise)
+{
+	return ctl_module_is_loaded(c) ? otherwise :
+		"The kernel module is not loaded; load it, or see why not, with: modprobe belay";
+}
+
 static int no_answer(struct ctl *c)
 {
 	return ctl_fail(c, CTL_FAILED,
-			"belayd does not answer: nothing came for %d s at %s. "
-			"Look at it with: systemctl status belayd.service",
-			c->timeout_msec / 1000, c->socket);
+			"belayd does not answer: nothing came for %d s at %s. %s",
+			c->timeout_msec / 1000, c->socket,
+			what_to_do(c, "Look at it with: systemctl status belayd.service"));
 }
 
 static int hung_up(struct ctl *c)
 {
 	return ctl_fail(c, CTL_FAILED,
-			"belayd closed the connection at %s before it had answered: is it being "
-			"restarted? Try again, or look at: journalctl -u belayd.service",
-			c->socket);
+			"belayd closed the connection at %s before it had answered. %s",
+			c->socket,
+			what_to_do(c, "Is it being restarted? Try again, or look at: "
+				      "journalctl -u belayd.service"));
 }
 
 static int malformed(struct ctl *c)

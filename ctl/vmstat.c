@@ -38,6 +38,16 @@ int ctl_pinned_by_kernel(const struct ctl *c, uint64_t *ret_bytes)
 	return 0;
 }
 
+static const char *sysfs(const struct ctl *c)
+{
+	return c->sysfs ? c->sysfs : "/sys/class/misc/belay";
+}
+
+bool ctl_module_is_loaded(const struct ctl *c)
+{
+	return !access(sysfs(c), F_OK) || errno != ENOENT;
+}
+
 /* A number of the module, as "held_bytes" or "events/lost": 0 or -errno. */
 int ctl_module_number(const struct ctl *c, const char *name, uint64_t *ret)
 {
@@ -45,7 +55,7 @@ int ctl_module_number(const struct ctl *c, const char *name, uint64_t *ret)
 	FILE *f;
 	int n;
 
-	snprintf(path, sizeof(path), "%s/%s", c->sysfs ? c->sysfs : "/sys/class/misc/belay", name);
+	snprintf(path, sizeof(path), "%s/%s", sysfs(c), name);
 	f = fopen(path, "re");
 	if (!f)
 		return -errno;

@@ -18,6 +18,7 @@ static void hangs_up_later(int fd)
 TEST(closed, "a daemon that hangs up is said to have hung up")
 {
 	CHECK_RUN(run_against(hangs_up, "status"), CTL_FAILED, "closed the connection");
+	fake_sysfs = "/";
 	CHECK_RUN(run_against(hangs_up_later, "status"), CTL_FAILED, "journalctl -u belayd");
 }
 
@@ -41,6 +42,15 @@ TEST(hangs, "a daemon that hangs is waited for so long and no longer")
 	CHECK_RUN(run_against(says_nothing_later, "list"), CTL_FAILED, "does not answer");
 	CHECK_RUN(run_against(says_nothing_later, "recall --pid 7 --no-wait"), CTL_FAILED,
 		  "does not answer");
+}
+
+TEST(no_module, "where it cannot start, for there is no module, the module is named")
+{
+	fake_sysfs = "/";
+	CHECK_RUN(run_against(says_nothing, "status"), CTL_FAILED, "systemctl status belayd");
+	fake_sysfs = "/nonexistent";
+	CHECK_RUN(run_against(says_nothing, "status"), CTL_FAILED, "modprobe belay");
+	CHECK_RUN(run_against(hangs_up, "status"), CTL_FAILED, "modprobe belay");
 }
 
 TEST(full_backlog, "a daemon that accepts nobody counts as one that hangs")
