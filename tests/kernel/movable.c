@@ -10,6 +10,7 @@
  * memory of that node, with nothing else in it.
  */
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/mempolicy.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -93,7 +94,7 @@ static int try_offline(unsigned int block, unsigned int seconds)
 	pid_t pid = tap_spawn(order_offline, &block);
 	int status;
 
-	if (!tap_wait(pid, tap_limit(seconds), &status)) {
+	if (!tap_wait(pid, seconds, &status)) {
 		kill(pid, SIGKILL);
 		waitpid(pid, &status, 0);
 		return -EINTR;
@@ -131,6 +132,8 @@ struct where {
 static void look_where(const char *p, unsigned int block, struct where *w)
 {
 	uint64_t per_block = block_bytes() / BK_PAGE;
+	unsigned long last = ULONG_MAX;
+	bool movable = false;
 	void *pages[N];
 	int status[N], i;
 
@@ -142,7 +145,11 @@ static void look_where(const char *p, unsigned int block, struct where *w)
 	for (i = 0; i < N; i++) {
 		CHECK(w->pfns[i]);
 		CHECK_OK(status[i]);
-		w->movable += block_says(w->pfns[i] / per_block, "valid_zones", "Movable");
+		if (w->pfns[i] / per_block != last) {
+			last = w->pfns[i] / per_block;
+			movable = block_says(last, "valid_zones", "Movable");
+		}
+		w->movable += movable;
 		w->in_block += w->pfns[i] / per_block == block;
 		w->nodes |= 1ULL << status[i];
 	}
@@ -300,7 +307,7 @@ TEST_TIMEOUT(node, "memory bound to a node that is all movable ends up on anothe
 		CHECK(!(row.nodes & 1 << 2));
 		CHECK_NE(row.nodes, 0);
 		/* Its pages have left: with the region there, the block goes offline. */
-		CHECK_OK(try_offline(block, 10));
+		CHECK_OK(try_offline(block, tap_limit(10)));
 		CHECK(block_says(block, "state", "offline"));
 		CHECK_EQ(bk_settle(&b, &r), 0);
 		CHECK(bk_valid(&b, &r));
@@ -308,7 +315,7 @@ TEST_TIMEOUT(node, "memory bound to a node that is all movable ends up on anothe
 		bk_unmap(&m);
 		put_online(block, "online_movable");
 	}
-	CHECK_OK(try_offline(block, 10));
+	CHECK_OK(try_offline(block, tap_limit(10)));
 	bk_end(&b);
 }
 
@@ -386,7 +393,7 @@ static void hold_block(struct bk *b, enum bk_kind kind, uint32_t how, enum letti
 		bk_driver_unpin(&d);
 	CHECK_EQ(in_block(b->ctl, block, &row), 0);
 	start = tap_now();
-	CHECK_OK(try_offline(block, 15));
+	CHECK_OK(try_offline(block, tap_limit(15)));
 	CHECK(block_says(block, "state", "offline"));
 	tap_diag("%s, %s: with the region, offline gave %s; without, it took %.0f ms",
 		 bk_kind_name(kind), how == BELAY_TRACKED ? "tracked" : "pinned",

@@ -451,7 +451,7 @@ TEST_TIMEOUT(handed_over, "a page that trimming hands from region to region is h
 	struct trimmer t = { .stop = false };
 	struct belay_select sel;
 	pthread_t thread;
-	unsigned int asked, i;
+	unsigned int asked, times = bk_rounds(50000), i;
 	struct bk_region first;
 	char *others;
 	double start;
@@ -468,11 +468,11 @@ TEST_TIMEOUT(handed_over, "a page that trimming hands from region to region is h
 	CHECK_EQ(pthread_create(&thread, NULL, trimmer_run, &t), 0);
 	CHECK_SOON(holds(t.b.ctl, &sel), 5);
 	start = tap_now();
-	for (asked = 0; asked < 50000; asked++)
+	for (asked = 0; asked < times; asked++)
 		if (!holds(t.b.ctl, &sel))
 			FAIL("not held, asked for the %uth time, after %u trims", asked, t.trims);
 	tap_diag("%u trims in %.2f s", t.trims, tap_now() - start);
-	CHECK_GT(t.trims, 200);
+	CHECK_GT(t.trims, bk_rounds(200));
 	__atomic_store_n(&t.stop, true, __ATOMIC_RELEASE);
 	pthread_join(thread, NULL);
 	CHECK(!holds(t.b.ctl, &sel));
