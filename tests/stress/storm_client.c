@@ -73,10 +73,22 @@ static uint32_t choose(struct client *c, uint32_t n)
 	return bk_random(&c->seed) % n;
 }
 
-/* The frame at @p, mapped if it can be; 0: it cannot. */
+/*
+ * The frame at @p, mapped if it can be; 0: it cannot. Between the touch and the look at
+ * the page table there may be no entry: whoever tries to migrate a page takes it out
+ * before the pin is noticed, and puts it back.
+ */
 static uint64_t frame_at(char *p)
 {
-	return touch(p, false) ? bk_pfn(p) : 0;
+	uint64_t pfn = 0;
+	unsigned int i;
+
+	for (i = 0; i < 1000 && !pfn; i++) {
+		if (!touch(p, false))
+			return 0;
+		pfn = bk_pfn(p);
+	}
+	return pfn;
 }
 
 static void map_shared(struct client *c, struct piece *x)
