@@ -321,8 +321,8 @@ static void *hammer_run(void *arg)
 static void file_round(struct file_race *f, unsigned int round, char *p)
 {
 	uint32_t step = round * 4 + 1, state;
-	double end = tap_now() + 10;
 	pthread_t hammer;
+	double end;
 
 	bk_step(f->steps, step);
 	bk_await(f->steps, step + 1);
@@ -334,6 +334,7 @@ static void file_round(struct file_race *f, unsigned int round, char *p)
 	bk_await(f->steps, step + 3);
 
 	/* The operation has returned: from now on it must never be valid. */
+	end = tap_now() + 40;
 	do {
 		state = bk_state(&f->b, &f->region);
 		if (!state)

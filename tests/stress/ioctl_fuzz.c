@@ -38,15 +38,10 @@ struct fuzz {
 
 /* ---- processes ------------------------------------------------------------------------------- */
 
-/* Where everything takes long, forking takes longest: lives are longer there. */
-static bool is_slow(void)
-{
-	return bk_rounds(400) < 400;
-}
-
 static void start(struct fuzz *f, unsigned int i)
 {
-	double seconds = (2 + bk_random(&f->seed) % 10) * (is_slow() ? 3 : 1);
+	/* Where everything takes long, forking takes longest: lives are longer there. */
+	double seconds = (2 + bk_random(&f->seed) % 10) * (bk_is_slow() ? 3 : 1);
 	pid_t parent = getpid();
 
 	__atomic_store_n(&f->s->processes[i].pid, 0, __ATOMIC_RELEASE);
@@ -238,7 +233,7 @@ static void go_on(struct fuzz *f, double ends)
 		for (i = 0; i < FUZZ_PROCESSES; i++)
 			if (reap(f, i))
 				start(f, i);
-		i = bk_random(&f->seed) % ((is_slow() ? 200 : 100) * FUZZ_PROCESSES);
+		i = bk_random(&f->seed) % ((bk_is_slow() ? 200 : 100) * FUZZ_PROCESSES);
 		if (i < FUZZ_PROCESSES && !f->killed[i]) {
 			f->killed[i] = true;
 			f->kills++;

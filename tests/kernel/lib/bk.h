@@ -188,9 +188,9 @@ void bk_pfns(const void *addr, size_t pages, uint64_t *ret_pfns);
 /* A line of /proc/self/smaps ("AnonHugePages:") of the VMA at addr, in bytes. */
 uint64_t bk_smaps(const void *addr, const char *field);
 /*
- * Where ext4 is mounted, on a RAM disk, which has done its work when it returns: a loop
- * device does it in workers, behind the throttle of writeback, and twice let a hole be
- * punched for half a minute on a machine that was busy.
+ * Where ext4 is mounted, on a RAM disk, which has done its work when it returns. On a
+ * loop device, with its workers and the throttle of writeback, punching a hole twice hung
+ * for more than 20 seconds; why was never seen.
  */
 const char *bk_ext4(void);
 
@@ -220,6 +220,8 @@ unsigned int bk_nodes(void);
 void bk_run_on_cpu(unsigned int cpu);
 /* @n, or fewer (but 20) where FEWER says so: on the debug kernel, which is slow. */
 unsigned int bk_rounds(unsigned int n);
+/* Where FEWER says so. */
+bool bk_is_slow(void);
 /* A random number from *seed, which is never 0. */
 uint32_t bk_random(uint32_t *seed);
 /* A seed from the clock, or from BELAY_SEED; printed. */

@@ -162,6 +162,11 @@ unsigned int bk_rounds(unsigned int n)
 	return n / fewer < 20 ? 20 : n / fewer;
 }
 
+bool bk_is_slow(void)
+{
+	return bk_rounds(400) < 400;
+}
+
 uint32_t bk_random(uint32_t *seed)
 {
 	*seed ^= *seed << 13;
