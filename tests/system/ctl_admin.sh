@@ -201,6 +201,17 @@ systemctl kill --signal=CONT belayd.service
 check "and is well again afterwards" belayctl status
 let_all_go
 systemctl stop belayd.socket belayd.service
+rmmod belay
+mkdir -p /run/modprobe.d
+echo "install belay /bin/false" > /run/modprobe.d/no-belay.conf
+systemctl start belayd.socket
+check_status "without the module it is waited for, too" 1 belayctl status
+check "and the module is named" grep -q "The kernel module is not loaded.*modprobe belay" \
+	<(belayctl 2>&1)
+rm /run/modprobe.d/no-belay.conf
+systemctl start belayd.service
+check "with it, all is well" belayctl
+systemctl stop belayd.socket belayd.service
 check_status "without a daemon: a status of its own" 3 belayctl
 check "and a plain sentence" grep -q "^belayctl: belayd is not running: nothing answers at /run/belay/belay.sock. Start it with: systemctl start belayd.socket$" \
 	<(belayctl 2>&1)
