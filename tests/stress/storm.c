@@ -308,7 +308,6 @@ static void calm(void)
 {
 	bk_write(KSM "run", "2");
 	bk_write(KSM "run", "0");
-	bk_write(THP "enabled", "madvise");
 	bk_write(THP "khugepaged/scan_sleep_millisecs", "10000");
 	bk_write(THP "khugepaged/alloc_sleep_millisecs", "60000");
 	bk_write(KSM "sleep_millisecs", "20");
@@ -390,6 +389,8 @@ static void end(struct weather *w)
 	if (w->stress > 0) {
 		kill(-w->stress, SIGKILL);
 		CHECK_SYS(waitpid(w->stress, NULL, 0));
+		/* Its workers are nobody's children now, and may be busy in the kernel. */
+		CHECK_SOON(kill(-w->stress, 0) < 0 && errno == ESRCH, 60);
 	}
 	CHECK_SOON(!bk_sysfs("regions") && !bk_sysfs("sessions") && !bk_sysfs("grants"), 60);
 	CHECK_EQ(bk_sysfs("pinned_bytes"), 0);
@@ -406,13 +407,13 @@ static void end(struct weather *w)
 }
 
 /*
- * It was a storm: of everything, at least so much. The debug kernel gets through some
- * 30 acts in a minute, and its stressors take several times their seconds to end.
+ * It was a storm: of everything, at least so much in a minute. The debug kernel gets
+ * through some 30 acts in one, and its stressors take several times their seconds to end.
  */
 static void judge(struct weather *w, const uint64_t *before, unsigned int minutes)
 {
 	static const char *const events[] = { "thp_collapse_alloc", "pswpout", "pgmigrate_success" };
-	unsigned int i, stressed = 0, rounds = bk_rounds(100 * minutes), few = (minutes + 1) / 2;
+	unsigned int i, stressed = 0, rounds = bk_rounds(100 * minutes), few = bk_is_slow() ? (minutes + 1) / 2 : minutes;
 
 	for (i = 0; i < COUNTS; i++)
 		if (i != RELEASED && i != NOT_THERE && i != CLIENTS)
@@ -427,7 +428,7 @@ static void judge(struct weather *w, const uint64_t *before, unsigned int minute
 	CHECK_GE(w->client_kills, few);
 	CHECK_GE(w->limits_set, few);
 	CHECK_GE(w->recalls, 1);
-	CHECK_GE(w->truncations, minutes);
+	CHECK_GE(w->truncations, 2 * few);
 	CHECK_GE(w->migrations, few);
 	for (i = 0; i < 3; i++) {
 		tap_diag("%s: %llu", events[i],
@@ -440,7 +441,7 @@ static void judge(struct weather *w, const uint64_t *before, unsigned int minute
 	tap_diag("%u of %zu stressors; %llu runs, %llu of them failed", stressed, STRESSORS,
 		 (unsigned long long)(w->stress_good + w->stress_bad),
 		 (unsigned long long)w->stress_bad);
-	CHECK_GE(w->stress_good, (few + 1) / 2);
+	CHECK_GE(w->stress_good, bk_is_slow() ? (few + 1) / 2 : few);
 	/* Out of memory is to be expected now and then. */
 	CHECK_LE(w->stress_bad, w->stress_good / 2 + 1);
 }
