@@ -103,10 +103,27 @@ static void map_shared(struct client *c, struct piece *x)
 				   c->s->files[choose(c, STORM_FILES)], 0));
 }
 
+/* Not bk_map(), which insists: others may have taken all huge pages. */
+static void map_huge(struct piece *x, enum bk_kind kind)
+{
+	int fd = kind == BK_HUGE_ANON ? -1 : bk_empty_file(kind);
+	int flags = fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB : MAP_SHARED;
+	char *p = mmap(NULL, BK_HUGE, PROT_READ | PROT_WRITE, flags, fd, 0);
+
+	if (p == MAP_FAILED) {
+		CHECK_EQ(errno, ENOMEM);
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	memset(p, 0x44, BK_HUGE);
+	x->m = (struct bk_memory) { .kind = kind, .addr = p, .len = BK_HUGE, .fd = fd,
+				    .unit = BK_HUGE, .flags = BELAY_REGION_WRITE };
+}
+
 static void map(struct client *c, struct piece *x)
 {
 	enum bk_kind kind = choose(c, BK_KINDS);
-	size_t unit = bk_kind_unit(kind);
 
 	*x = (struct piece) {};
 	if (!choose(c, 3)) {
@@ -119,8 +136,10 @@ static void map(struct client *c, struct piece *x)
 					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 		madvise(x->m.addr, BK_HUGE, MADV_HUGEPAGE);
 		memset(x->m.addr, 1 + choose(c, 2), BK_HUGE);
+	} else if (bk_kind_unit(kind) == BK_HUGE) {
+		map_huge(x, kind);
 	} else {
-		bk_map(&x->m, kind, unit * (unit == BK_HUGE ? 1 : 1 + choose(c, 64)));
+		bk_map(&x->m, kind, PAGES(1 + choose(c, 64)));
 	}
 }
 

@@ -172,7 +172,8 @@ bool bk_kind_shared(enum bk_kind kind);
 /* Maps len bytes, populated with a byte pattern that is not zero. */
 void bk_map(struct bk_memory *m, enum bk_kind kind, size_t len);
 void bk_unmap(struct bk_memory *m);
-/* A new file of len bytes, filled, unlinked. */
+/* A new file, unlinked: of no length, or of len bytes, filled. */
+int bk_empty_file(enum bk_kind kind);
 int bk_file(enum bk_kind kind, size_t len);
 /* Maps that file (at addr with MAP_FIXED, unless NULL). */
 void *bk_map_file(enum bk_kind kind, int fd, void *addr, size_t len, off_t offset);

@@ -139,30 +139,29 @@ static void fill_mapped(int fd, size_t len)
 	munmap(p, len);
 }
 
-int bk_file(enum bk_kind kind, size_t len)
+int bk_empty_file(enum bk_kind kind)
 {
-	int fd;
-
 	switch (kind) {
 	case BK_MEMFD:
-		fd = CHECK_SYS(memfd_create("belay", MFD_CLOEXEC));
-		break;
+		return CHECK_SYS(memfd_create("belay", MFD_CLOEXEC));
 	case BK_HUGE_MEMFD:
-		fd = CHECK_SYS(memfd_create("belay", MFD_CLOEXEC | MFD_HUGETLB));
-		break;
+		return CHECK_SYS(memfd_create("belay", MFD_CLOEXEC | MFD_HUGETLB));
 	case BK_TMPFS:
-		fd = temporary_file(tmpfs_dir());
-		break;
+		return temporary_file(tmpfs_dir());
 	case BK_HUGETLBFS:
-		fd = temporary_file(hugetlbfs_dir());
-		break;
+		return temporary_file(hugetlbfs_dir());
 	case BK_EXT4:
 	case BK_PRIVATE_FILE:
-		fd = temporary_file(bk_ext4());
-		break;
+		return temporary_file(bk_ext4());
 	default:
 		FAIL("%s has no file", bk_kind_name(kind));
 	}
+}
+
+int bk_file(enum bk_kind kind, size_t len)
+{
+	int fd = bk_empty_file(kind);
+
 	if (kinds[kind].unit == BK_HUGE) {
 		CHECK_SYS(ftruncate(fd, len));
 		fill_mapped(fd, len);
