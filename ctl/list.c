@@ -12,6 +12,8 @@
 #include "common/reason.h"
 #include "ctl/belayctl.h"
 
+#define NODES	"/sys/devices/system/node"
+
 /* What can be listed: its columns, and a row as a line and as JSON. */
 struct kind {
 	const char *name;
@@ -369,6 +371,15 @@ static const struct option list_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+/* A kernel without NUMA lists none, and has node 0. */
+static bool is_node(uint64_t node)
+{
+	char path[80];
+
+	snprintf(path, sizeof(path), NODES "/node%" PRIu64, node);
+	return !access(path, F_OK) || (!node && access(NODES, F_OK));
+}
+
 static int take_node(struct ctl *c, struct bl_list *request)
 {
 	uint64_t node;
@@ -376,8 +387,8 @@ static int take_node(struct ctl *c, struct bl_list *request)
 
 	if (status)
 		return status;
-	if (node > INT32_MAX)
-		return ctl_usage(c, "there is no NUMA node %s", optarg);
+	if (!is_node(node))
+		return ctl_fail(c, CTL_NOT_FOUND, "there is no NUMA node %s", optarg);
 	request->node = (uint32_t)node;
 	request->select |= BL_SELECT_NODE;
 	return CTL_OK;

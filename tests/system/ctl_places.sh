@@ -123,6 +123,7 @@ check "what lies in one memory block or another is all of it, 4 MiB ($blocks blo
 	[ "$sum" = $((4 << 20)) ]
 check "the last of those blocks names the holder" \
 	grep -qw "$on0" <<< "$(pids --block "$block")"
+check_status "there is no node 99" 5 belayctl list --node 99
 check_status "there is no block 99999999" 5 belayctl list --block 99999999
 as_alice() { setpriv --reuid alice --regid alice --init-groups "$@"; }
 check_status "who is no administrator may not ask by block" 4 \
