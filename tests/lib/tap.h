@@ -260,18 +260,25 @@ static TAP_UNUSED unsigned int tap_limit(unsigned int seconds)
 	return seconds * (slow && atoi(slow) > 0 ? (unsigned int)atoi(slow) : 1);
 }
 
-/* Where in the kernel it hangs; only root can tell. */
-static TAP_UNUSED void tap_where(pid_t pid)
+/* The lines of a file, if it can be read. */
+static TAP_UNUSED void tap_diag_file(const char *path)
 {
-	char path[64], line[256];
-	FILE *f;
+	char line[256];
+	FILE *f = fopen(path, "r");
 
-	snprintf(path, sizeof(path), "/proc/%d/stack", pid);
-	f = fopen(path, "r");
 	while (f && fgets(line, sizeof(line), f))
 		tap_diag("%.*s", (int)strcspn(line, "\n"), line);
 	if (f)
 		fclose(f);
+}
+
+/* Where in the kernel it hangs; only root can tell. */
+static TAP_UNUSED void tap_where(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/stack", pid);
+	tap_diag_file(path);
 }
 
 static TAP_UNUSED int tap_run_one(const struct tap_test *t)

@@ -32,31 +32,14 @@
 #define THP "/sys/kernel/mm/transparent_hugepage/"
 #define KSM "/sys/kernel/mm/ksm/"
 
-/* Each with what keeps it from taking all the machine's memory. */
-static const char *const stressors[] = {
-	"--mmap 1 --mmap-bytes 16M", "--mremap 1 --mremap-bytes 8M", "--munmap 1",
-	"--mmapfork 1", "--mmapfixed 1", "--mmaphuge 1 --mmaphuge-mmaps 8",
-	"--madvise 1", "--mprotect 1", "--mlock 1", "--msync 1 --msync-bytes 8M",
-	"--stack 1", "--shm 1 --shm-bytes 4M", "--memfd 1 --memfd-bytes 8M",
-	"--remap 1", "--pagemove 1 --pagemove-bytes 8M", "--pageswap 1", "--numa 1",
-	"--vm 1 --vm-bytes 16M --vm-madvise mergeable", "--vm-rw 1 --vm-rw-bytes 8M",
-	"--vm-splice 1 --vm-splice-bytes 1M", "--vm-segv 1", "--fork 1 --fork-max 2",
-	"--rmap 1", "--tlb-shootdown 1", "--mincore 1", "--userfaultfd 1 --userfaultfd-bytes 4M",
-};
-#define STRESSORS	(sizeof(stressors) / sizeof(stressors[0]))
-/* At a time, and for how long. */
-#define STRESS_AT_ONCE	2
-#define STRESS_SECONDS	8
-
 struct weather {
 	struct storm *s;
 	uint32_t seed;
-	pid_t daemon, clients[CLIENTS_MAX], stress;
-	double ends, stress_since;
-	unsigned int at_work[STRESS_AT_ONCE];
-	bool stressed[STRESSORS];	/* and ended well */
+	pid_t daemon, clients[CLIENTS_MAX];
+	struct stress stress;
+	double ends;
 	uint64_t daemon_kills, client_kills, limits_set, recalls, truncations, migrations,
-		stress_good, stress_bad, over;
+		over;
 	uint64_t ksm_sharing;	/* the most that was seen */
 };
 
@@ -65,30 +48,15 @@ static uint32_t choose(struct weather *w, uint32_t n)
 	return bk_random(&w->seed) % n;
 }
 
-/* Without a shell, which would take its time; -1: it could not be started. */
-static pid_t start(const char *const *words, bool quiet)
-{
-	pid_t pid = fork();
-	int null;
-
-	if (pid)
-		return pid;
-	setpgid(0, 0);
-	if (quiet) {
-		null = open("/dev/null", O_WRONLY);
-		dup2(null, 1);
-		dup2(null, 2);
-	}
-	execvp(words[0], (char **)words);
-	_exit(127);
-}
-
 static int run(const char *const *words)
 {
-	pid_t pid = start(words, true);
+	pid_t pid = storm_start(words, "/dev/null");
 	int status;
 
 	CHECK_SYS(waitpid(pid, &status, 0));
+	/* SIGKILL: memory was short. */
+	if (WIFSIGNALED(status) ? WTERMSIG(status) != SIGKILL : WEXITSTATUS(status) > 125)
+		FAIL("%s %s has ended with status %#x", words[0], words[1], status);
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
@@ -98,7 +66,7 @@ static void start_daemon(struct weather *w)
 {
 	const char *const words[] = { "belayd", "-c", CONFIG, "-s", SOCKET, NULL };
 
-	w->daemon = CHECK_SYS(start(words, true));
+	w->daemon = CHECK_SYS(storm_start(words, "/dev/null"));
 }
 
 /* It ends when it is told to, and not otherwise. */
@@ -227,42 +195,6 @@ static void compact(struct weather *w)
 	bk_write("/proc/sys/vm/compact_memory", "1");
 }
 
-/* Two of them for a while, then others. */
-static void stress(struct weather *w)
-{
-	char seconds[16], text[STRESS_AT_ONCE][80];
-	const char *words[32] = { "stress-ng", "--quiet", "--oomable", "--timeout", seconds };
-	unsigned int n = 5, i, which;
-	int status;
-	char *rest;
-
-	if (w->stress > 0) {
-		if (waitpid(w->stress, &status, WNOHANG) != w->stress) {
-			/* One that hangs is the kernel's affair only if it cannot be killed. */
-			if (tap_now() - w->stress_since > 20 * STRESS_SECONDS)
-				kill(-w->stress, SIGKILL);
-			return;
-		}
-		if (WIFEXITED(status) && !WEXITSTATUS(status)) {
-			w->stress_good++;
-			for (i = 0; i < STRESS_AT_ONCE; i++)
-				w->stressed[w->at_work[i]] = true;
-		} else {
-			w->stress_bad++;
-		}
-	}
-	snprintf(seconds, sizeof(seconds), "%d", STRESS_SECONDS);
-	for (i = 0; i < STRESS_AT_ONCE; i++) {
-		which = choose(w, STRESSORS);
-		w->at_work[i] = which;
-		snprintf(text[i], sizeof(text[i]), "%s", stressors[which]);
-		for (rest = text[i]; (words[n] = strtok(rest, " ")); rest = NULL)
-			n++;
-	}
-	w->stress = CHECK_SYS(start(words, true));
-	w->stress_since = tap_now();
-}
-
 /* ---- all of it ------------------------------------------------------------------------ */
 
 static void look_at_limit(struct weather *w)
@@ -281,13 +213,13 @@ static void report(struct weather *w, double left)
 	struct storm *s = w->s;
 
 	tap_diag("%4.0f s left; %llu pinned, %llu tracked, %llu watched, %llu trimmed, %llu lost, "
-		 "%llu compared, %llu requests; killed: %llu clients, %llu daemons; %llu stressors",
+		 "%llu compared, %llu requests; killed: %llu clients, %llu daemons; %u turns of stressors",
 		 left, (unsigned long long)s->count[PINNED], (unsigned long long)s->count[TRACKED],
 		 (unsigned long long)s->count[WATCHED], (unsigned long long)s->count[TRIMMED],
 		 (unsigned long long)(s->count[LOST] + s->count[LOST_AT_ONCE]),
 		 (unsigned long long)s->count[COMPARED], (unsigned long long)s->count[REQUESTS],
 		 (unsigned long long)w->client_kills, (unsigned long long)w->daemon_kills,
-		 (unsigned long long)w->stress_good);
+		 w->stress.turns);
 	fflush(stdout);
 }
 
@@ -369,7 +301,7 @@ static void go_on(struct weather *w)
 		if (step % (2 * n) == n)
 			kill_daemon(w);
 		reap_clients(w);
-		stress(w);
+		stress_turn(&w->stress, &w->seed);
 		look_at_limit(w);
 		usleep(choose(w, 200000));
 	}
@@ -386,12 +318,7 @@ static void end(struct weather *w)
 		kill(w->clients[i], SIGKILL);
 		CHECK_SYS(waitpid(w->clients[i], NULL, 0));
 	}
-	if (w->stress > 0) {
-		kill(-w->stress, SIGKILL);
-		CHECK_SYS(waitpid(w->stress, NULL, 0));
-		/* Its workers are nobody's children now, and may be busy in the kernel. */
-		CHECK_SOON(kill(-w->stress, 0) < 0 && errno == ESRCH, 60);
-	}
+	stress_end(&w->stress);
 	CHECK_SOON(!bk_sysfs("regions") && !bk_sysfs("sessions") && !bk_sysfs("grants"), 60);
 	CHECK_EQ(bk_sysfs("pinned_bytes"), 0);
 	CHECK_EQ(bk_sysfs("charged_bytes"), 0);
@@ -413,7 +340,8 @@ static void end(struct weather *w)
 static void judge(struct weather *w, const uint64_t *before, unsigned int minutes)
 {
 	static const char *const events[] = { "thp_collapse_alloc", "pswpout", "pgmigrate_success" };
-	unsigned int i, stressed = 0, rounds = bk_rounds(100 * minutes), few = bk_is_slow() ? (minutes + 1) / 2 : minutes;
+	unsigned int i, rounds = bk_rounds(100 * minutes);
+	unsigned int few = bk_is_slow() ? (minutes + 1) / 2 : minutes;
 
 	for (i = 0; i < COUNTS; i++)
 		if (i != RELEASED && i != NOT_THERE && i != CLIENTS)
@@ -436,14 +364,7 @@ static void judge(struct weather *w, const uint64_t *before, unsigned int minute
 		CHECK_GT(bk_field("/proc/vmstat", events[i]), before[i]);
 	}
 	CHECK_GT(w->ksm_sharing, 0);
-	for (i = 0; i < STRESSORS; i++)
-		stressed += w->stressed[i];
-	tap_diag("%u of %zu stressors; %llu runs, %llu of them failed", stressed, STRESSORS,
-		 (unsigned long long)(w->stress_good + w->stress_bad),
-		 (unsigned long long)w->stress_bad);
-	CHECK_GE(w->stress_good, bk_is_slow() ? (few + 1) / 2 : few);
-	/* Out of memory is to be expected now and then. */
-	CHECK_LE(w->stress_bad, w->stress_good / 2 + 1);
+	stress_judge(&w->stress, bk_is_slow() ? few : 2 * few);
 }
 
 TEST_TIMEOUT(storm, "registrations hold their promise while all else happens at once, and nothing is left", 7 * 24 * 3600)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "tests/kernel/lib/bk.h"
 
@@ -44,6 +45,32 @@ static inline uint64_t storm_counted(const struct storm *s, enum storm_count wha
 {
 	return __atomic_load_n(&s->count[what], __ATOMIC_RELAXED);
 }
+
+/*
+ * Starts a program in a process group of its own, without a shell, which would take its
+ * time; what it says goes to the file @to. -1: it could not be started.
+ */
+pid_t storm_start(const char *const *words, const char *to);
+
+#define STRESSORS	26
+#define STRESS_AT_ONCE	2
+
+/* All 0 at first. */
+struct stress {
+	pid_t pid;
+	double since;
+	unsigned int at_work[STRESS_AT_ONCE];
+	unsigned int deck[STRESSORS], left;	/* of it, before all come again */
+	bool ended, cut;			/* those at work */
+	bool worked[STRESSORS];
+	unsigned int turns, turns_cut, turns_bad;
+};
+
+/* Others have their turn if those at work have ended. */
+void stress_turn(struct stress *s, uint32_t *seed);
+void stress_end(struct stress *s);
+/* There were as many turns, and few failed. */
+void stress_judge(const struct stress *s, unsigned int at_least);
 
 /* Until it is killed, or there is no daemon for a while. */
 void storm_client(struct storm *s, uint32_t seed);
