@@ -30,7 +30,9 @@
 
 #define W	BELAY_REGION_WRITE
 #define PAGES(n)	((n) * BK_PAGE)
-#define LEN	PAGES(16)
+/* More than are pinned without a page of scratch; and half of it is another mapping. */
+#define LEN	PAGES(24)
+#define HALF	(LEN / 2)
 /* More allocations than a step can have: it does not end otherwise. */
 #define MOST	400
 
@@ -304,16 +306,30 @@ static bool has_failed(const struct life *l)
 	return !atoi(text);
 }
 
+/*
+ * Of the first half no page lies beside the next: @other takes those. The second half
+ * is faulted in when it is registered; it is a mapping of its own, so that the first
+ * half is pinned when that fails.
+ */
+static void scatter(char *p, char *other)
+{
+	size_t i;
+
+	CHECK_SYS(madvise(p + HALF, HALF, MADV_NOHUGEPAGE));
+	for (i = 0; i < HALF; i += BK_PAGE)
+		p[i] = other[i] = 1;
+}
+
 static void prepare(struct life *l)
 {
 	l->fail = CHECK_SYS(open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC));
 	l->ctl = l->fd = -1;
-	/* Touched in part: registering faults the rest in. */
-	l->pinned = CHECK_SYS(mmap(NULL, 3 * LEN, PROT_READ | PROT_WRITE,
+	l->pinned = CHECK_SYS(mmap(NULL, 4 * LEN, PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
 	l->tracked = l->pinned + LEN;
 	l->watched = l->tracked + LEN;
-	l->pinned[0] = l->tracked[0] = 1;
+	scatter(l->pinned, l->watched + LEN);
+	scatter(l->tracked, l->watched + LEN + HALF);
 	l->start_time = bk_start_time(getpid());
 }
 
@@ -392,9 +408,10 @@ static void let_allocations_fail(void)
 		snprintf(path, sizeof(path), "/sys/kernel/debug/%s/verbose", kinds[i]);
 		bk_write(path, "0");
 	}
-	/* Also those that may sleep, and single pages. */
+	/* Also those that may sleep, single pages, and those that are for user space. */
 	bk_write("/sys/kernel/debug/failslab/ignore-gfp-wait", "N");
 	bk_write("/sys/kernel/debug/fail_page_alloc/ignore-gfp-wait", "N");
+	bk_write("/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N");
 	bk_write("/sys/kernel/debug/fail_page_alloc/min-order", "0");
 }
 
