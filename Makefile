@@ -94,7 +94,7 @@ include scripts/rules.mk
 
 COMPONENTS := common kmod libclient daemon ctl systemd man tracing examples bench \
 	tests/lint tests/unit tests/harness tests/cross tests/debug tests/kernel tests/stress tests/system
--include $(addsuffix /build.mk,$(COMPONENTS))
+include $(addsuffix /build.mk,$(COMPONENTS))
 ifeq ($(EXAMPLE),1)
 include tests/lib/example.mk
 endif

@@ -11,6 +11,8 @@ complaints()
 		-e 'hard LOCKUP|rcu.*(stall|starved)|suspicious RCU|circular locking' \
 		-e 'recursive locking|inconsistent lock state|lock held when returning' \
 		-e 'Bad page|bad page|list_(add|del) corruption|refcount_t:' \
+		-e 'detector disabled|kmemleak_object|kmemleak: Memory pool|ODEBUG.*disabled' \
+		-e 'pagealloc: |BUG [^ ]+ \(' \
 		-e 'unreferenced object|new suspected memory leaks|scheduling while atomic' \
 		-e 'sleeping function called|stack-protector|invalid opcode: ' "$@"
 }

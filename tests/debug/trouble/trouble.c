@@ -3,6 +3,7 @@
  * Does, when it is loaded, what the debug kernel is there to notice. The order
  * matters: lockdep ends with its first finding, and with one of KASAN's.
  */
+#include <linux/gfp.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
@@ -50,12 +51,20 @@ static void leak(void)
 	WRITE_ONCE(only_pointer, NULL);
 }
 
+/* Its name is to be known afterwards, which a part of trouble_init() would not be. */
+static noinline void leak_page(void)
+{
+	WRITE_ONCE(only_pointer, alloc_page(GFP_KERNEL));
+	WRITE_ONCE(only_pointer, NULL);
+}
+
 static int __init trouble_init(void)
 {
 	sleep_under_spinlock();
 	lock_both_ways();
 	use_after_free();
 	leak();
+	leak_page();
 	return 0;
 }
 

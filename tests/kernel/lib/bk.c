@@ -7,7 +7,7 @@
 #include "tests/lib/tap.h"
 
 /* How long something that the module does by a worker may take. */
-#define BK_SOON		10
+#define BK_SOON		(10 * TAP_PATIENCE)
 
 int bk_ioctl(int fd, unsigned long cmd, void *arg)
 {
