@@ -10,7 +10,6 @@
  * an error that is not documented, limits hold, and when all is over nothing is held;
  * and if the kernel has not complained, which the test runner sees.
  */
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <stdlib.h>

@@ -72,11 +72,12 @@ static bool is_fault(int status)
 
 static void stress_ended(struct stress *s, int status)
 {
+	bool stopped = s->cut && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
 	unsigned int i;
 
-	if (s->cut || (WIFEXITED(status) && !WEXITSTATUS(status))) {
+	if (stopped || (WIFEXITED(status) && !WEXITSTATUS(status))) {
 		s->turns++;
-		s->turns_cut += s->cut;
+		s->turns_cut += stopped;
 		for (i = 0; i < STRESS_AT_ONCE; i++)
 			s->worked[s->at_work[i]] = true;
 		return;
@@ -150,8 +151,11 @@ void stress_end(struct stress *s)
 {
 	if (s->pid <= 0)
 		return;
-	s->cut = true;
 	kill(-s->pid, SIGKILL);
+	/* That was no turn: it may just have begun. */
+	if (!s->ended)
+		CHECK_SYS(waitpid(s->pid, NULL, 0));
+	s->ended = true;
 	CHECK_SOON(stress_is_over(s), 60);
 }
 
