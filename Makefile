@@ -8,7 +8,7 @@
 #                            KERNEL=6.12 one kernel, TEST=name one program
 #   make demo                the demonstration, in a virtual machine
 #   make vm KERNEL=6.12      a shell in the machine, with belay installed
-#   make check-debug         suites kernel and stress on a kernel with KASAN, lockdep,
+#   make check-debug         suites debug, kernel and stress on a kernel with KASAN, lockdep,
 #                            kmemleak; MINUTES=10 is how long the stress goes on
 #   make check-races         the races, on a kernel with KCSAN
 #   make check-mutants       breaks one promise of the module at a time: a test must notice

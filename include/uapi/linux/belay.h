@@ -267,8 +267,8 @@ struct belay_region_entry {
  *   -EINVAL: it is pinned or committed already. -EFAULT, -EMEDIUMTYPE: of a
  *   watched region, what registering such memory as pinned says.
  * BELAY_UNREGISTER: let go. For a tracked or a committed watched region call
- *   it before the other driver lets go. 0, or -ENOENT if it was released by order before: nothing
- *   is held either way.
+ *   it before the other driver lets go. 0, or -ENOENT if it was released by
+ *   order before: nothing is held either way.
  * BELAY_CHECK: settle a suspect word now; @state has the result. -EAGAIN: it
  *   cannot be told just now (somebody holds a lock that it takes to look).
  */
