@@ -20,7 +20,6 @@
  */
 #include <linux/hmm.h>
 #include <linux/mm.h>
-#include <linux/mmap_lock.h>
 #include <linux/sched/signal.h>
 
 #include "belay.h"

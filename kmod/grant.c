@@ -19,7 +19,6 @@
  * cancels it.
  */
 #include <linux/cred.h>
-#include <linux/mmap_lock.h>
 #include <linux/mmu_notifier.h>
 #include <linux/pid.h>
 #include <linux/rcupdate.h>

@@ -15,7 +15,6 @@
 #include <linux/hugetlb.h>
 #include <linux/magic.h>
 #include <linux/mm.h>
-#include <linux/mmap_lock.h>
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 

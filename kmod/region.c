@@ -21,7 +21,6 @@
  * A tracked region is held, too, from being prepared until it is committed
  * (commit.c). A watched one never is.
  */
-#include <linux/mmap_lock.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>

@@ -51,7 +51,6 @@
 #include <linux/hugetlb.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
-#include <linux/mmap_lock.h>
 #include <linux/pagemap.h>
 #include <linux/page-flags.h>
 #include <linux/sched/mm.h>

@@ -9,7 +9,6 @@
 
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
-#include <linux/mmap_lock.h>
 
 static inline void belay_vm_flags_change(struct vm_area_struct *vma,
 					 unsigned long set, unsigned long clear)

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* The helper to try the mmap lock for writing exists (not in 6.12). */
 #include <linux/mm.h>
-#include <linux/mmap_lock.h>
 
 bool probe(struct mm_struct *mm);
 bool probe(struct mm_struct *mm)
