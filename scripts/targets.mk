@@ -100,7 +100,7 @@ install uninstall install-dkms:
 
 # Images, headers and kernels stay, since they are not made from this tree.
 clean:
-	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm ! -name headers ! -name source ! -name cross ! -name debug ! -name '*.lock' -exec rm -rf {} + 2>/dev/null || true
+	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm ! -name headers ! -name source ! -name cross ! -name debug ! -name debian13 ! -name '*.lock' -exec rm -rf {} + 2>/dev/null || true
 
 distclean:
 	@rm -rf $(B)
