@@ -4,8 +4,8 @@
 # Where the parts of the machine lie, and whether an image can be trusted; shared
 # by build and run.
 #
-#   build/vm/root/     root.sqfs
-#   build/vm/SERIES/   (6.1, 6.12, debug, kcsan) vmlinuz, initramfs, modules.sqfs, config
+#   build/vm/root/     root.sqfs, Debian 12; build/vm/root13/ the same of Debian 13
+#   build/vm/SERIES/   (6.1, 6.12, newest, debug, kcsan) vmlinuz, initramfs, modules.sqfs, config
 #   build/vm/bpftrace/, build/vm/stress-ng/ a tool, only where it is asked for
 #   build/vm/log/      what the guests' kernels said
 #
@@ -26,7 +26,7 @@ vm_recipe()
 	{
 		echo "format 1"
 		case $what in
-		root) cat "$VM_SRC/tests/vm/make-root" "$VM_SRC/tests/vm/customize" ;;
+		root | root13) cat "$VM_SRC/tests/vm/make-root" "$VM_SRC/tests/vm/customize" ;;
 		bpftrace | stress-ng) cat "$VM_SRC/tests/vm/make-tool" ;;
 		*)
 			"$VM_SRC/scripts/kernel-version" -p "$what"
@@ -34,6 +34,17 @@ vm_recipe()
 			;;
 		esac
 	} | sha256sum | cut -d ' ' -f 1
+}
+
+# vm_root_of SERIES [TOOL...]: the root file system that a kernel's machine has: the newest
+# kernel's is Debian 13. The tools' images are for Debian 12, whose libraries they share.
+vm_root_of()
+{
+	if [ "$1" = newest ] && [ $# = 1 ]; then
+		echo root13
+	else
+		echo root
+	fi
 }
 
 # vm_stamp DIR RECIPE: what the stamp of this folder must say.
