@@ -61,6 +61,8 @@
 # long (takes a quarter of an hour on the debug kernel: left out there);
 # races (also on the KCSAN kernel, where all others are left out);
 # minutes (goes on for $MINUTES, which is added twice to its time limit);
+# once (says nothing about the kernel: on MAIN_KERNEL only, unless KERNEL= asks);
+# ci (on the debug kernel in every run of .ci/run, where of the others a third is);
 # leaky (holds pins or regions on purpose at its end: the leak check is left out).
 #
 # Every object lies in build/obj (sanitized: build/san/obj) under the name of its
@@ -74,7 +76,10 @@
 # tests/lib/example.mk has a working example of each macro (make EXAMPLE=1).
 
 VERSION := 0.1.0
+# The kernels that belay is built for and tested on; and the one on which everything is
+# tested, on the others what depends on the kernel. Scripts ask scripts/kernel-version.
 KERNELS := 6.1 6.12
+MAIN_KERNEL := 6.12
 
 PREFIX     ?= /usr/local
 SYSCONFDIR ?= /etc

@@ -6,7 +6,7 @@
 
 SUB := $(MAKE) --no-print-directory
 
-.PHONY: all build tests modules check check-debug check-races check-mutants check-long fuzz lint demo vm images install install-dkms uninstall \
+.PHONY: all build tests modules check check-debug debug-kernel check-fresh check-races check-mutants check-long fuzz lint demo vm images install install-dkms uninstall \
 	clean distclean setup lists FORCE
 
 all:
@@ -37,10 +37,15 @@ check:
 	@scripts/setup
 	@tests/run $(if $(KERNEL),--kernel $(KERNEL)) $(if $(TEST),--test $(TEST)) $(SUITE)
 
-# On the debug kernel, which takes its time for everything.
+# On the debug kernel, which takes its time for everything. PART=ci is what fits in .ci/run.
 check-debug:
 	@scripts/setup
-	@MINUTES=$(or $(MINUTES),10) SLOW=$${SLOW:-10} tests/run --kernel debug $(if $(TEST),--test $(TEST)) $(or $(SUITE),debug kernel stress)
+	@MINUTES=$(or $(MINUTES),$(if $(PART),3,10)) SLOW=$${SLOW:-10} tests/run --kernel debug $(if $(PART),--part $(PART)) $(if $(TEST),--test $(TEST)) $(or $(SUITE),debug kernel stress)
+
+# Beside other things: it takes what they leave of the processors.
+debug-kernel:
+	@scripts/setup
+	@nice -n 19 tests/debug/build debug
 
 # On the KCSAN kernel, which finds data races.
 check-races:

@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
 
 $(call host_script,harness,tests/harness/runner)
+$(call host_script,harness,tests/harness/repeat)
 $(call host_script,harness,tests/harness/images,timeout=300)
 $(call host_script,harness,tests/harness/install)
 $(call host_script,harness,tests/harness/dkms,timeout=180)
 $(call host_script,harness,tests/harness/setup)
+$(call host_script,harness,tests/harness/machine,timeout=600)
 $(call host_script,harness,tests/harness/machine-6.1,kernel=6.1 timeout=600)
+$(call host_script,harness,tests/harness/machine,timeout=600)
 $(call host_script,harness,tests/harness/machine-6.12,kernel=6.12 timeout=600)

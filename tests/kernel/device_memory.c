@@ -84,7 +84,7 @@ static void expect_lost(struct bk *b, const struct bk_region *r, size_t first, s
 {
 	struct belay_event e;
 
-	CHECK(!bk_valid(b, r));
+	CHECK_FINAL(!bk_valid(b, r));
 	CHECK_EQ(bk_settle(b, r), BELAY_WORD_LOST);
 	CHECK_SOON(bk_find_event(b->ctl, b->session, r->id, BELAY_EVENT_LOST, &e), 5);
 	CHECK_EQ(e.reason, BELAY_REASON_REPLACED);

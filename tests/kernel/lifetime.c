@@ -364,7 +364,7 @@ TEST(release, "release by order turns the word, drops pins and charge; the clien
 	CHECK_EQ(bk_recall(b.ctl, BELAY_CTL_RECALL, b.session, r.id, 9), 0);
 	CHECK_EQ(bk_pins() - pins, 16);
 	CHECK_EQ(bk_recall(b.ctl, BELAY_CTL_RELEASE, b.session, r.id, 0), 0);
-	CHECK(!bk_valid(&b, &r));
+	CHECK_FINAL(!bk_valid(&b, &r));
 	CHECK(bk_state(&b, &r) & BELAY_WORD_RELEASED);
 	/* The order does not wait for the region: a worker lets go. */
 	CHECK_SOON(bk_usage_bytes(b.fd) == 0, 5);
@@ -406,10 +406,10 @@ TEST(generations, "an id and a word of a region that is gone never mean the next
 	for (i = 0; i < 5; i++) {
 		old = bk_hold(&b, p, PAGES(1), BELAY_PINNED, W);
 		CHECK_OK(bk_unregister(b.fd, old.id));
-		CHECK(!bk_valid(&b, &old));
+		CHECK_FINAL(!bk_valid(&b, &old));
 		next = bk_hold(&b, p, PAGES(1), BELAY_PINNED, W);
 		CHECK_EQ(next.word, old.word);
-		CHECK(!bk_valid(&b, &old));
+		CHECK_FINAL(!bk_valid(&b, &old));
 		CHECK_EQ(bk_check(b.fd, old.id), -ENOENT);
 		CHECK_EQ(bk_unregister(b.fd, old.id), -ENOENT);
 		CHECK(bk_valid(&b, &next));

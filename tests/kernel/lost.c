@@ -55,7 +55,7 @@ static void expect_lost(struct bed *d, size_t offset, size_t len, uint32_t reaso
 	uint32_t state;
 
 	/* Whatever it was: at no instant after the call. */
-	CHECK(!bk_valid(&d->b, &d->r));
+	CHECK_FINAL(!bk_valid(&d->b, &d->r));
 	if (reason == BELAY_REASON_UNMAPPED)
 		CHECK(bk_state(&d->b, &d->r) & BELAY_WORD_LOST);
 	state = bk_settle(&d->b, &d->r);

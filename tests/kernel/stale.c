@@ -99,10 +99,10 @@ static void hold_until_lost(struct race *r, const struct bk_region *region)
 		if (!bk_valid(&r->b, region))
 			continue;
 		if (!mapped)
-			FAIL("valid, and nothing is mapped");
+			FAIL_FINAL("valid, and nothing is mapped");
 		if (stamp && now != stamp)
-			FAIL("valid, and the page changed from stamp %llu to %llu",
-			     (unsigned long long)stamp, (unsigned long long)now);
+			FAIL_FINAL("valid, and the page changed from stamp %llu to %llu",
+				   (unsigned long long)stamp, (unsigned long long)now);
 		r->seen_valid++;
 		r->seen_stamp += !stamp && now;
 		stamp = now;
@@ -185,7 +185,7 @@ static void *mapper_run(void *arg)
 			r->was_registered++;
 			if (__atomic_load_n(&r->b.words[before >> 32], __ATOMIC_ACQUIRE) ==
 			    before << 32)
-				FAIL("valid after munmap() has returned");
+				FAIL_FINAL("valid after munmap() has returned");
 		}
 		CHECK(mmap(r->addr, r->len, PROT_READ | PROT_WRITE, MAP_PRIVATE |
 			   MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) == r->addr);
@@ -338,8 +338,8 @@ static void file_round(struct file_race *f, unsigned int round, char *p)
 	do {
 		state = bk_state(&f->b, &f->region);
 		if (!state)
-			FAIL("%s, %s, round %u: valid after it returned",
-			     bk_kind_name(f->kind), operation_names[f->operation], round);
+			FAIL_FINAL("%s, %s, round %u: valid after it returned",
+				   bk_kind_name(f->kind), operation_names[f->operation], round);
 		if (tap_now() > end)
 			FAIL("%s, %s, round %u: never settled", bk_kind_name(f->kind),
 			     operation_names[f->operation], round);

@@ -176,7 +176,7 @@ static void between(struct bed *d, char *p, void (*change)(char *p), bool before
 	if (!before_driver)
 		change(p);
 	CHECK_EQ(bk_commit(d->b.fd, r.id), -EAGAIN);
-	CHECK(!bk_valid(&d->b, &r));
+	CHECK_FINAL(!bk_valid(&d->b, &r));
 	untrack(d, mr, &r);
 	/* As the library does it: again, and then it holds. */
 	mr = track(d, p, LEN, &r);

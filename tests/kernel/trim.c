@@ -36,7 +36,7 @@ static void expect_over(struct bk *b, const struct bk_region *r)
 	struct belay_region_row row;
 	struct bk_region parts[2];
 
-	CHECK(!bk_valid(b, r));
+	CHECK_FINAL(!bk_valid(b, r));
 	CHECK_EQ(bk_check(b->fd, r->id), -ENOENT);
 	CHECK_EQ(bk_unregister(b->fd, r->id), -ENOENT);
 	CHECK_EQ(bk_trim(b->fd, r, 0, BK_PAGE, parts), -ENOENT);
@@ -169,7 +169,7 @@ TEST(part_lost, "a part of a trimmed region is watched and verified like any oth
 	CHECK_EQ(parts[0].id, 0);
 	/* The page table entries go, the pages stay. */
 	CHECK_SYS(madvise(parts[1].addr, PAGES(6), MADV_DONTNEED));
-	CHECK(!bk_valid(&b, &parts[1]));
+	CHECK_FINAL(!bk_valid(&b, &parts[1]));
 	CHECK_EQ(bk_settle(&b, &parts[1]), 0);
 	by_remove(parts[1].addr + PAGES(5), PAGES(1));
 	CHECK(bk_settle(&b, &parts[1]) & BELAY_WORD_LOST);
@@ -458,7 +458,7 @@ TEST_TIMEOUT(race_replace, "a page that is replaced while its region is trimmed 
 			FAIL("round %u: %d", i, x.err[0]);
 		trimmed += !x.err[0];
 		left = x.err[0] ? &x.r : &x.parts[1];
-		CHECK(!bk_valid(&x.b, left));
+		CHECK_FINAL(!bk_valid(&x.b, left));
 		if (!(bk_settle(&x.b, left) & BELAY_WORD_LOST))
 			FAIL("round %u: settled as %#x", i, bk_state(&x.b, left));
 		CHECK_OK(bk_unregister(x.b.fd, left->id));

@@ -37,7 +37,7 @@ static void expect_lost(struct bk *b, const struct bk_region *r, size_t offset, 
 {
 	struct belay_event e;
 
-	CHECK(!bk_valid(b, r));
+	CHECK_FINAL(!bk_valid(b, r));
 	CHECK(bk_settle(b, r) & BELAY_WORD_LOST);
 	CHECK_SOON(bk_find_event(b->ctl, b->session, r->id, BELAY_EVENT_LOST, &e), 5);
 	CHECK_EQ(e.kind, BELAY_WATCHED);
@@ -150,7 +150,7 @@ TEST(pages, "after the commit a replaced page is a loss, and a page that is stil
 	before = bk_seen("verified_same");
 	/* Only the page table entries go. */
 	CHECK_SYS(madvise(m.addr, PAGES(8), MADV_DONTNEED));
-	CHECK(!bk_valid(&b, &r));
+	CHECK_FINAL(!bk_valid(&b, &r));
 	CHECK_EQ(bk_settle(&b, &r), 0);
 	CHECK_GT(bk_seen("verified_same"), before);
 	CHECK(*(volatile char *)m.addr);

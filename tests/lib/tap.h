@@ -107,6 +107,22 @@ static TAP_UNUSED __attribute__((noreturn)) void tap_fail(void)
 
 #define FAIL(fmt, ...) TAP_AT(fmt, ##__VA_ARGS__)
 
+/*
+ * For what no slow machine can cause, such as a valid word with another page: .ci/run
+ * does not run the program again in the hope of a better end (tests/lib/again.sh).
+ */
+#define FAIL_FINAL(fmt, ...)							\
+	do {									\
+		tap_diag("final: %s:%d: " fmt, __FILE__, __LINE__, ##__VA_ARGS__); \
+		tap_fail();							\
+	} while (0)
+
+#define CHECK_FINAL(cond)							\
+	do {									\
+		if (!(cond))							\
+			FAIL_FINAL("not true: %s", #cond);			\
+	} while (0)
+
 #define CHECK(cond)								\
 	do {									\
 		if (!(cond))							\

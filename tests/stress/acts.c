@@ -59,7 +59,7 @@ static int do_close(struct world *w, unsigned int who)
 static void expect_turned(struct world *w)
 {
 	if (w->words && bk_valid(&(struct bk){ .words = w->words }, &w->r))
-		FAIL("round %u: the memory has gone, and the word is valid", w->round);
+		FAIL_FINAL("round %u: the memory has gone, and the word is valid", w->round);
 }
 
 static int do_munmap(struct world *w, unsigned int who)

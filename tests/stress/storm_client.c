@@ -250,9 +250,9 @@ static void compare(struct client *c, struct piece *x)
 	if (!x->pfn || !belay_valid(x->r))
 		return;
 	if (pfn != x->pfn)
-		FAIL("a valid %s region of %s%s: frame %llx became %llx", names[x->how],
-		     x->common ? "common " : "", bk_kind_name(x->m.kind),
-		     (unsigned long long)x->pfn, (unsigned long long)pfn);
+		FAIL_FINAL("a valid %s region of %s%s: frame %llx became %llx", names[x->how],
+			   x->common ? "common " : "", bk_kind_name(x->m.kind),
+			   (unsigned long long)x->pfn, (unsigned long long)pfn);
 	storm_count(c->s, COMPARED);
 }
 
@@ -301,7 +301,7 @@ static void lose_by_unmapping(struct client *c, struct piece *x)
 	/* The place is kept, so that nothing else comes to lie there. */
 	CHECK_SYS(mmap(whole ? x->m.addr : x->sample, whole ? x->m.len : BK_PAGE, PROT_NONE,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0));
-	CHECK(!belay_valid(x->r));
+	CHECK_FINAL(!belay_valid(x->r));
 	storm_count(c->s, LOST_AT_ONCE);
 	x->may_be_gone = true;
 	if (whole || choose(c, 2))
@@ -341,7 +341,7 @@ static void move(struct client *c, struct piece *x)
 	if (to == MAP_FAILED)
 		return;
 	if (to != x->m.addr)
-		CHECK(!belay_valid(x->r));
+		CHECK_FINAL(!belay_valid(x->r));
 	x->m.addr = to;
 	x->m.len += PAGES(1);
 	unmap(x);
