@@ -5,7 +5,7 @@
  * open last. (Everything that ends less is in races.c.)
  *
  * A process costs a quarter of a second on the debug kernel: so few rounds there, but as
- * many as it takes until both orders were seen.
+ * many as it takes until both orders were seen. BELAY_PART=1/3: every third opponent.
  */
 #include <fcntl.h>
 #include <pthread.h>
@@ -254,6 +254,8 @@ static void process_ends(enum ending ending)
 	x.reader = CHECK_SYS(open("/dev/belay", O_RDONLY | O_CLOEXEC));
 	meet_begin(&m, 2, bk_seed());
 	for (i = 0; i < OPPONENTS; i++) {
+		if (!bk_in_part(ending + i))
+			continue;
 		won = 0;
 		meet_anew(&m);
 		while (m.rounds < rounds || (!meet_happened(&m) && m.rounds < PATIENCE * rounds)) {

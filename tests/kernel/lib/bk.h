@@ -223,6 +223,8 @@ void bk_run_on_cpu(unsigned int cpu);
 unsigned int bk_rounds(unsigned int n);
 /* Where FEWER says so. */
 bool bk_is_slow(void);
+/* Whether the @i-th of many is in this run's share of them: of BELAY_PART=1/3, every third. */
+bool bk_in_part(unsigned int i);
 /* A random number from *seed, which is never 0. */
 uint32_t bk_random(uint32_t *seed);
 /* A seed from the clock, or from BELAY_SEED; printed. */

@@ -167,6 +167,15 @@ bool bk_is_slow(void)
 	return bk_rounds(400) < 400;
 }
 
+bool bk_in_part(unsigned int i)
+{
+	const char *text = getenv("BELAY_PART");
+	unsigned int share, parts;
+
+	return !text || sscanf(text, "%u/%u", &share, &parts) != 2 || !parts ||
+		i % parts == share % parts;
+}
+
 uint32_t bk_random(uint32_t *seed)
 {
 	*seed ^= *seed << 13;
