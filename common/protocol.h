@@ -294,7 +294,7 @@ struct bl_limit {
 #define BL_LIMIT_SET_REGIONS	(1U << 1)
 
 enum bl_recall_what {
-	BL_RECALL_REGION = 1,	/* session and region */
+	BL_RECALL_REGION = 1,	/* region */
 	BL_RECALL_GRANT = 2,	/* grant */
 	BL_RECALL_USER = 3,	/* uid */
 	BL_RECALL_PROCESS = 4,	/* pid */
@@ -309,7 +309,6 @@ struct bl_recall {
 	struct bl_msg msg;
 	uint32_t what;		/* enum bl_recall_what */
 	uint32_t escalation;	/* enum bl_escalation */
-	uint64_t session;
 	uint64_t region;
 	uint64_t grant;
 	uint32_t uid;

@@ -132,7 +132,6 @@ const char *ctl_duration(uint64_t nsec, char buf[CTL_CELL]);
 const char *ctl_age(const struct ctl *c, uint64_t since, char buf[CTL_CELL]);
 const char *ctl_percent(uint64_t usage, uint64_t limit, char buf[CTL_CELL]);
 void ctl_bar(FILE *out, uint64_t usage, uint64_t limit, int width);
-const char *ctl_region(uint64_t session, uint64_t region, char buf[CTL_CELL]);
 const char *ctl_nodes(uint64_t nodes, char buf[CTL_CELL]);
 const char *ctl_state(uint32_t state, char buf[CTL_CELL]);
 const char *ctl_plural(uint64_t n, const char *one, const char *many);
@@ -143,8 +142,6 @@ int ctl_parse_age(struct ctl *c, const char *text, uint64_t *ret_usec);
 int ctl_parse_u64(struct ctl *c, const char *what, const char *text, uint64_t *ret);
 int ctl_parse_pid(struct ctl *c, const char *text, int32_t *ret);
 int ctl_parse_user(struct ctl *c, const char *text, uint32_t *ret);
-int ctl_parse_region(struct ctl *c, const char *text, uint64_t *ret_session,
-		     uint64_t *ret_region);
 int ctl_parse_limit(struct ctl *c, const char *text, uint64_t *ret);
 int ctl_parse_deadline(struct ctl *c, const char *text, uint64_t *ret_usec);
 int ctl_parse_escalation(struct ctl *c, const char *text, uint32_t *ret);

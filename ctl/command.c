@@ -33,7 +33,7 @@ static const struct ctl_command commands[] = {
 	  "1.5GiB, ...\n\n"
 	  "  --regions N       at most so many regions\n" },
 	{ "recall", ctl_recall, "ask holders to let go",
-	  " --region SESSION:REGION | --grant GRANT | --user USER | --pid PID\n"
+	  " --region REGION | --grant GRANT | --user USER | --pid PID\n"
 	  "                       [OPTION]...\n\n"
 	  "  --region S:R      one region, as belayctl list regions shows it\n"
 	  "  --grant GRANT     all regions of a grant\n"

@@ -146,20 +146,6 @@ const char *ctl_state(uint32_t state, char buf[CTL_CELL])
 	return buf;
 }
 
-/*
- * A region's name: its session, and its id, which is a place and how often that
- * was used: "3:17.2" is the second one in place 17.
- */
-const char *ctl_region(uint64_t session, uint64_t region, char buf[CTL_CELL])
-{
-	if (region >> 32)
-		snprintf(buf, CTL_CELL, "%" PRIu64 ":%u.%u", session, (uint32_t)region,
-			 (uint32_t)(region >> 32));
-	else
-		snprintf(buf, CTL_CELL, "%" PRIu64 ":%" PRIu64, session, region);
-	return buf;
-}
-
 /* A set of NUMA nodes: "0-1,3", "-" if it is empty. */
 const char *ctl_nodes(uint64_t nodes, char buf[CTL_CELL])
 {

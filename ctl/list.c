@@ -212,7 +212,7 @@ static void region_line(struct ctl *c, struct ctl_table *t, const void *row)
 	const struct bl_region_row *r = row;
 	char buf[CTL_CELL];
 
-	ctl_table_cell(t, "%s", ctl_region(r->session, r->region, buf));
+	ctl_table_cell(t, "%" PRIu64, r->region);
 	ctl_table_cell(t, "%" PRIu64, r->grant);
 	user_cell(t, r->user, r->uid);
 	pid_cell(t, r->pid);
@@ -258,12 +258,11 @@ static json_t *nodes_json(uint64_t nodes)
 static json_t *region_json(struct ctl *c, const void *row)
 {
 	const struct bl_region_row *r = row;
-	char id[CTL_CELL], state[CTL_CELL];
+	char state[CTL_CELL];
 
 	return ctl_json_object(
-		"id", json_string(ctl_region(r->session, r->region, id)),
-		"session", ctl_json_u64(r->session),
 		"region", ctl_json_u64(r->region),
+		"session", ctl_json_u64(r->session),
 		"grant", ctl_json_u64(r->grant),
 		"pid", json_integer(r->pid),
 		"uid", json_integer(r->uid),

@@ -76,29 +76,6 @@ int ctl_parse_user(struct ctl *c, const char *text, uint32_t *ret)
 	return CTL_OK;
 }
 
-int ctl_parse_region(struct ctl *c, const char *text, uint64_t *ret_session,
-		     uint64_t *ret_region)
-{
-	const char *p;
-	uint64_t uses;
-
-	if (!digits(text, &p, ret_session) || *p != ':' || !*ret_session ||
-	    !digits(p + 1, &p, ret_region))
-		goto bad;
-	/* "3:17.2" is how people see it; the whole id is what programs have. */
-	if (*p == '.') {
-		if (!digits(p + 1, &p, &uses) || !uses || uses > UINT32_MAX ||
-		    *ret_region > UINT32_MAX)
-			goto bad;
-		*ret_region |= uses << 32;
-	}
-	if (!*p && *ret_region)
-		return CTL_OK;
-bad:
-	return ctl_usage(c, "\"%s\" is not a region: give it as belayctl list regions shows it, "
-			 "for example 3:17.1", text);
-}
-
 int ctl_parse_limit(struct ctl *c, const char *text, uint64_t *ret)
 {
 	int err = bl_size_parse(text, ret);

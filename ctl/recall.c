@@ -42,7 +42,7 @@ static int take_target(struct ctl *c, int opt, struct bl_recall *r)
 	switch (opt) {
 	case OPT_REGION:
 		r->what = BL_RECALL_REGION;
-		return ctl_parse_region(c, optarg, &r->session, &r->region);
+		return ctl_parse_u64(c, "the number of a region", optarg, &r->region);
 	case OPT_GRANT:
 		r->what = BL_RECALL_GRANT;
 		return ctl_parse_u64(c, "the number of a grant", optarg, &r->grant);

@@ -289,7 +289,7 @@ static int recall_region(struct bl_manager *m, struct recalling *rc)
 	struct belay_region_row row;
 	int err;
 
-	err = bl_device_region_row(m->dev, rc->ask.session, rc->ask.region, &row);
+	err = bl_device_region_row(m->dev, 0, rc->ask.region, &row);
 	if (!err)
 		recall_rows(m, rc, &row, 1);
 	return err;
@@ -312,8 +312,8 @@ static void not_found(struct bl_conn *c, const struct bl_recall *ask)
 
 	switch (ask->what) {
 	case BL_RECALL_REGION:
-		bl_conn_error(c, serial, ENOENT, NULL, "no region " BL_REGION_FMT,
-			      BL_REGION_ARGS(ask->session, ask->region));
+		bl_conn_error(c, serial, ENOENT, NULL, "no region %llu",
+			      (unsigned long long)ask->region);
 		break;
 	case BL_RECALL_GRANT:
 		bl_conn_error(c, serial, ENOENT, NULL, "no grant %llu",
@@ -333,8 +333,7 @@ static void log_recall(struct bl_conn *c, const struct bl_recall *ask)
 
 	switch (ask->what) {
 	case BL_RECALL_REGION:
-		snprintf(what, sizeof(what), "region " BL_REGION_FMT,
-			 BL_REGION_ARGS(ask->session, ask->region));
+		snprintf(what, sizeof(what), "region %llu", (unsigned long long)ask->region);
 		break;
 	case BL_RECALL_GRANT:
 		snprintf(what, sizeof(what), "grant %llu", (unsigned long long)ask->grant);

@@ -220,7 +220,7 @@ int bl_device_region_row(struct bl_device *dev, uint64_t session,
 	struct bl_walk walk = {
 		.what = BELAY_LIST_REGIONS,
 		.select = {
-			.by = BELAY_SELECT_SESSION | BELAY_SELECT_REGION,
+			.by = BELAY_SELECT_REGION | (session ? BELAY_SELECT_SESSION : 0),
 			.session = session,
 			.region = region,
 		},

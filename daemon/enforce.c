@@ -17,7 +17,7 @@
 #define TURN_ACTIONS	64	/* in one turn of the loop */
 #define NSEC_PER_SEC	1000000000ULL
 
-/* "region 3:7.1 (64 MiB, tracked, recalled by an administrator)" */
+/* "region 262145 (64 MiB, tracked, recalled by an administrator)" */
 struct region_text {
 	char text[160];
 };
@@ -27,8 +27,8 @@ static struct region_text describe(const struct bl_request *r)
 	struct region_text t;
 	char size[BL_SIZE_TEXT];
 
-	snprintf(t.text, sizeof(t.text), "region " BL_REGION_FMT " (%s, %s, %s)",
-		 BL_REGION_ARGS(r->session, r->region),
+	snprintf(t.text, sizeof(t.text), "region %llu (%s, %s, %s)",
+		 (unsigned long long)r->region,
 		 bl_size_format(size, sizeof(size), r->bytes),
 		 bl_kind_name(r->kind), bl_reason_text(r->reason));
 	return t;

@@ -41,8 +41,8 @@ static void on_gone(struct bl_manager *m, const struct belay_event *e)
 	if (!r)
 		return;
 	if (r->state == BL_KILLING)
-		bl_notice("region " BL_REGION_FMT " is free after its process was killed",
-			  BL_REGION_ARGS(r->session, r->region));
+		bl_notice("region %llu is free after its process was killed",
+			  (unsigned long long)r->region);
 	bl_revoke_gone(&m->revoke, r);
 }
 

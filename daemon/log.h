@@ -20,12 +20,6 @@ void bl_log(int level, const char *fmt, ...);
 __attribute__((format(printf, 2, 3)))
 void bl_log_client(int level, const char *fmt, ...);
 
-/* A region's name, as belayctl list regions shows it: "3:17.2". */
-#define BL_REGION_FMT	"%llu:%u.%u"
-#define BL_REGION_ARGS(session, region) \
-	(unsigned long long)(session), (unsigned int)(region), \
-	(unsigned int)((region) >> 32)
-
 #define bl_error(...)	bl_log(LOG_ERR, __VA_ARGS__)
 #define bl_warn(...)	bl_log(LOG_WARNING, __VA_ARGS__)
 #define bl_notice(...)	bl_log(LOG_NOTICE, __VA_ARGS__)

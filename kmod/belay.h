@@ -183,7 +183,7 @@ enum belay_state {
 };
 
 /*
- * @session, @id, @slot, @word, @start, @last, @kind, @flags, @cookie, @made_at,
+ * @session, @id, @slot, @generation, @word, @start, @last, @kind, @flags, @cookie, @made_at,
  * @device, @inode: immutable once LIVE
  * @lock: @state, @bits (and with it the validity word), @dirty_*, @lost_*,
  *	@exited, @request to @policy; also serialises with @mni's callback
@@ -205,6 +205,7 @@ struct belay_region {
 	u64 id;
 	u64 *word;
 	u32 slot;
+	u32 generation;		/* of the word */
 	u32 bits;
 	u16 kind;
 	u16 flags;
@@ -253,6 +254,27 @@ struct belay_refusal {
 static inline unsigned long belay_region_pages(const struct belay_region *r)
 {
 	return r->last - r->start + 1;
+}
+
+/*
+ * A region's id: a number that no other region of any session ever has, and below
+ * it the region's place in its session, which is that of its word. So it is found
+ * by its place, and then compared as a whole.
+ */
+static inline u64 belay_region_id(u64 number, u32 slot)
+{
+	return number * BELAY_WORDS_MAX + slot;
+}
+
+static inline u32 belay_region_slot(u64 id)
+{
+	return id % BELAY_WORDS_MAX;
+}
+
+/* The validity word while it is valid. */
+static inline u64 belay_region_expected(const struct belay_region *r)
+{
+	return (u64)r->generation << 32;
 }
 
 /* main.c */

@@ -67,6 +67,7 @@ int belay_ioctl_info(struct belay_call *call)
 	info->max_batch = BELAY_MAX_BATCH;
 	info->max_overlap = BELAY_MAX_OVERLAP;
 	info->max_regions = BELAY_MAX_REGIONS;
+	info->session = 0;
 	return 0;
 }
 

@@ -34,6 +34,7 @@
 #define BUILD_TRIES	10
 
 static struct kmem_cache *region_cache;
+static atomic64_t last_number = ATOMIC64_INIT(0);
 
 int belay_region_cache_init(void)
 {
@@ -94,7 +95,6 @@ static struct belay_region *region_alloc(struct belay_session *s, unsigned long 
 static int reserve(struct belay_region *r)
 {
 	struct belay_session *s = r->session;
-	u32 generation;
 	int ret;
 
 	if (atomic_inc_return(&s->grant->nr_regions) > BELAY_MAX_REGIONS) {
@@ -110,8 +110,8 @@ static int reserve(struct belay_region *r)
 	ret = belay_word_get(s, r->slot, &r->word);
 	if (ret)
 		goto err_slot;
-	generation = (READ_ONCE(*r->word) >> 32) + 1;
-	r->id = (u64)(generation ?: 1) << 32 | r->slot;
+	r->generation = (u32)(READ_ONCE(*r->word) >> 32) + 1 ?: 1;
+	r->id = belay_region_id(atomic64_inc_return(&last_number), r->slot);
 	return 0;
 err_slot:
 	xa_erase(&s->regions, r->slot);
@@ -367,7 +367,7 @@ int belay_region_register(struct belay_session *s, struct belay_register_entry *
 		goto err_unreserve;
 	}
 	e->word = r->slot;
-	e->expected = r->id & ~(u64)U32_MAX;
+	e->expected = belay_region_expected(r);
 	e->region = r->id;
 	trace_belay_register(r);
 	/* Another thread may let it go as soon as it can be found. */
@@ -532,7 +532,7 @@ struct belay_region *belay_region_find(struct belay_session *s, u64 id)
 
 	/* Its last reference goes after it has left, which takes this lock. */
 	xa_lock(&s->regions);
-	r = xa_load(&s->regions, (u32)id);
+	r = xa_load(&s->regions, belay_region_slot(id));
 	if (r && r->id == id)
 		kref_get(&r->ref);
 	else

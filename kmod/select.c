@@ -56,8 +56,7 @@ static int check(const struct belay_select *arg, u32 what)
 		return -EOPNOTSUPP;
 	if (by & ~(what < ARRAY_SIZE(makes_sense) ? makes_sense[what] : 0))
 		return -EINVAL;
-	if ((by & BELAY_SELECT_REGION && !(by & BELAY_SELECT_SESSION)) ||
-	    (by & lifetimes) == lifetimes ||
+	if ((by & lifetimes) == lifetimes ||
 	    (by & BELAY_SELECT_PID && arg->pid <= 0) ||
 	    (by & BELAY_SELECT_NODE && arg->node < 0))
 		return -EINVAL;
@@ -200,17 +199,17 @@ static void enter_next_session(const struct belay_selection *sel, struct belay_c
 }
 
 /*
- * Regions come by session, and in it by the lower half of their id, which is
- * the place; a cursor's region of 0 (which no region's id is) begins a session.
+ * Regions come by session, and in it by their place; a cursor's region of 0, which
+ * no region's id is, begins a session.
  */
 static struct belay_region *next_in_session(const struct belay_selection *sel,
 					    struct belay_cursor *c)
 {
-	unsigned long slot = c->region ? (u32)c->region + 1UL : 0;
+	unsigned long slot = c->region ? belay_region_slot(c->region) + 1UL : 0;
 	struct belay_region *r;
 
 	if (sel->arg.by & BELAY_SELECT_REGION)
-		slot = max_t(unsigned long, slot, (u32)sel->arg.region);
+		slot = max_t(unsigned long, slot, belay_region_slot(sel->arg.region));
 	r = belay_region_next(c->in, &slot);
 	if (r && sel->arg.by & BELAY_SELECT_REGION && r->id != sel->arg.region) {
 		belay_region_put(r);

@@ -247,6 +247,16 @@ static int do_usage(struct belay_call *call)
 	return 0;
 }
 
+static int do_info(struct belay_call *call)
+{
+	struct belay_info *arg = call->arg;
+	int ret = belay_ioctl_info(call);
+
+	if (!ret)
+		arg->session = session_of(call)->id;
+	return ret;
+}
+
 #define COMMAND(nr, type, fn) { .cmd = nr, .size = sizeof(struct type), .handler = fn }
 
 static const struct belay_command commands[] = {
@@ -256,7 +266,7 @@ static const struct belay_command commands[] = {
 	COMMAND(BELAY_TRIM, belay_trim, do_trim),
 	COMMAND(BELAY_COMMIT, belay_regions, do_commit),
 	COMMAND(BELAY_USAGE, belay_usage, do_usage),
-	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
+	COMMAND(BELAY_INFO, belay_info, do_info),
 };
 
 static long session_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

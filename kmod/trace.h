@@ -293,7 +293,7 @@ DECLARE_EVENT_CLASS(belay_region_count,
 		__entry->flags = r->flags;
 		__entry->bits = READ_ONCE(r->bits);
 	),
-	TP_printk("session=%u region=%llx grant=%u pid=%d addr=%llx len=%llu kind=%s flags=%s word=%s lasted=%llu pinned=%llu tracked=%llu usage=%llu",
+	TP_printk("session=%u region=%llu grant=%u pid=%d addr=%llx len=%llu kind=%s flags=%s word=%s lasted=%llu pinned=%llu tracked=%llu usage=%llu",
 		  __entry->session, __entry->region, __entry->grant, __entry->pid,
 		  __entry->addr, __entry->len, belay_show_kind(__entry->kind),
 		  belay_show_flags(__entry->flags), belay_show_word(__entry->bits),
@@ -370,7 +370,7 @@ DECLARE_EVENT_CLASS(belay_region_done,
 		__entry->kind = r->kind;
 		__entry->err = err;
 	),
-	TP_printk("session=%u region=%llx grant=%u pid=%d kind=%s err=%d",
+	TP_printk("session=%u region=%llu grant=%u pid=%d kind=%s err=%d",
 		  __entry->session, __entry->region, __entry->grant, __entry->pid,
 		  belay_show_kind(__entry->kind), __entry->err)
 );
@@ -409,7 +409,7 @@ TRACE_EVENT(belay_trim,
 		__entry->pid = pid_nr(r->session->grant->pid);
 		__entry->kind = r->kind;
 	),
-	TP_printk("session=%u region=%llx grant=%u pid=%d kind=%s addr=%llx len=%llu before=%llx after=%llx",
+	TP_printk("session=%u region=%llu grant=%u pid=%d kind=%s addr=%llx len=%llu before=%llu after=%llu",
 		  __entry->session, __entry->region, __entry->grant, __entry->pid,
 		  belay_show_kind(__entry->kind), __entry->addr, __entry->len,
 		  __entry->before, __entry->after)
@@ -442,7 +442,7 @@ TRACE_EVENT(belay_invalidate,
 		__entry->event = range->event;
 		__entry->fate = fate;
 	),
-	TP_printk("session=%u region=%llx grant=%u pid=%d event=%s addr=%llx len=%llu fate=%s",
+	TP_printk("session=%u region=%llu grant=%u pid=%d event=%s addr=%llx len=%llu fate=%s",
 		  __entry->session, __entry->region, __entry->grant, __entry->pid,
 		  belay_show_event(__entry->event), __entry->addr, __entry->len,
 		  belay_show_fate(__entry->fate))
@@ -471,7 +471,7 @@ TRACE_EVENT(belay_verify,
 		__entry->pid = pid_nr(r->session->grant->pid);
 		__entry->found = found;
 	),
-	TP_printk("session=%u region=%llx grant=%u pid=%d addr=%llx len=%llu found=%s",
+	TP_printk("session=%u region=%llu grant=%u pid=%d addr=%llx len=%llu found=%s",
 		  __entry->session, __entry->region, __entry->grant, __entry->pid,
 		  __entry->addr, __entry->len, belay_show_found(__entry->found))
 );
@@ -500,7 +500,7 @@ TRACE_EVENT(belay_lost,
 		__entry->kind = r->kind;
 		__entry->reason = r->lost_reason;
 	),
-	TP_printk("session=%u region=%llx grant=%u pid=%d kind=%s addr=%llx len=%llu reason=%s",
+	TP_printk("session=%u region=%llu grant=%u pid=%d kind=%s addr=%llx len=%llu reason=%s",
 		  __entry->session, __entry->region, __entry->grant, __entry->pid,
 		  belay_show_kind(__entry->kind), __entry->addr, __entry->len,
 		  belay_show_reason(__entry->reason))
@@ -534,7 +534,7 @@ TRACE_EVENT(belay_drop_lost,
 		__entry->pid = pid_nr(g->pid);
 		__entry->kind = r->kind;
 	),
-	TP_printk("session=%u region=%llx grant=%u pid=%d kind=%s addr=%llx len=%llu pinned=%llu usage=%llu",
+	TP_printk("session=%u region=%llu grant=%u pid=%d kind=%s addr=%llx len=%llu pinned=%llu usage=%llu",
 		  __entry->session, __entry->region, __entry->grant, __entry->pid,
 		  belay_show_kind(__entry->kind), __entry->addr, __entry->len,
 		  __entry->pinned, __entry->usage)
@@ -568,7 +568,7 @@ TRACE_EVENT(belay_recall,
 		__entry->reason = r->recall_reason;
 		__entry->policy = r->policy;
 	),
-	TP_printk("session=%u region=%llx grant=%u pid=%d kind=%s request=%llu reason=%s deadline=%llu policy=%u",
+	TP_printk("session=%u region=%llu grant=%u pid=%d kind=%s request=%llu reason=%s deadline=%llu policy=%u",
 		  __entry->session, __entry->region, __entry->grant, __entry->pid,
 		  belay_show_kind(__entry->kind), __entry->request,
 		  belay_show_reason(__entry->reason), __entry->deadline,
@@ -593,7 +593,7 @@ TRACE_EVENT(belay_release,
 		__entry->grant = r->session->grant->id;
 		__entry->pid = pid_nr(r->session->grant->pid);
 	),
-	TP_printk("session=%u region=%llx grant=%u pid=%d request=%llu",
+	TP_printk("session=%u region=%llu grant=%u pid=%d request=%llu",
 		  __entry->session, __entry->region, __entry->grant, __entry->pid,
 		  __entry->request)
 );

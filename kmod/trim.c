@@ -251,7 +251,7 @@ static void fill_part(struct belay_part *to, const struct belay_region *p)
 	if (p)
 		*to = (struct belay_part) {
 			.region = p->id,
-			.expected = p->id & ~(u64)U32_MAX,
+			.expected = belay_region_expected(p),
 			.addr = (u64)p->start << PAGE_SHIFT,
 			.len = (u64)belay_region_pages(p) << PAGE_SHIFT,
 			.word = p->slot,

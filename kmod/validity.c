@@ -81,12 +81,11 @@ void belay_words_free(struct belay_session *s)
 	s->words = NULL;
 }
 
-/* The generation is the upper half of the id. */
 void belay_word_set(struct belay_region *r, u32 bits)
 {
 	lockdep_assert_held(&r->lock);
 	WRITE_ONCE(r->bits, bits);
-	smp_store_release(r->word, (r->id & ~(u64)U32_MAX) | bits);
+	smp_store_release(r->word, belay_region_expected(r) | bits);
 }
 
 static struct page *page_for(struct belay_session *s, struct vm_fault *vmf)

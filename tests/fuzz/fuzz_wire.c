@@ -131,7 +131,6 @@ static void fill_recall(void)
 
 	packet.recall.what = fuzz_below(6);
 	packet.recall.escalation = fuzz_below(5);
-	packet.recall.session = r && fuzz_below(4) ? r->row.session : fuzz_number();
 	packet.recall.region = r && fuzz_below(4) ? r->row.region : fuzz_number();
 	packet.recall.grant = r && fuzz_below(4) ? r->row.grant : fuzz_number();
 	packet.recall.uid = 1000 + fuzz_below(4);

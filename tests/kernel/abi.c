@@ -675,6 +675,9 @@ TEST(info, "BELAY_INFO says what the header says")
 	CHECK_EQ(i.max_regions, BELAY_MAX_REGIONS);
 	CHECK_EQ(i.features, BELAY_FEATURE_PINNED | BELAY_FEATURE_TRACKED |
 		 BELAY_FEATURE_WATCHED | BELAY_FEATURE_TRIM | BELAY_FEATURE_SELECT);
+	CHECK_EQ(i.session, 0);
+	CHECK_OK(bk_ioctl(b.fd, BELAY_INFO, &i));
+	CHECK_EQ(i.session, b.session);
 	end();
 }
 

@@ -26,6 +26,7 @@ static void expect_exdev(int fd, uint64_t region)
 		.count = 8,
 		.entry_size = sizeof(l[0]),
 	};
+	struct belay_info info = { .size = sizeof(info) };
 	char *p = bk_anon(PAGES(2), 1);
 
 	CHECK_EQ(bk_register(fd, p, PAGES(2), BELAY_PINNED, W, NULL), -EXDEV);
@@ -34,6 +35,9 @@ static void expect_exdev(int fd, uint64_t region)
 	CHECK_EQ(bk_commit(fd, region), -EXDEV);
 	CHECK_EQ(bk_unregister(fd, region), -EXDEV);
 	CHECK_EQ(bk_ioctl(fd, BELAY_USAGE, &u), -EXDEV);
+	/* What the descriptor is, is no secret to whoever has it. */
+	CHECK_OK(bk_ioctl(fd, BELAY_INFO, &info));
+	CHECK_NE(info.session, 0);
 	CHECK_ERRNO(mmap(NULL, PAGES(1), PROT_READ, MAP_SHARED, fd, 0), EXDEV);
 	CHECK_EQ(bk_vm_pin(), 0);
 	munmap(p, PAGES(2));

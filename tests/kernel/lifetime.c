@@ -394,6 +394,42 @@ TEST(release_tracked, "release by order of what another driver holds is EBUSY, a
 	bk_end(&b);
 }
 
+/* Everything that the owner of a descriptor can do with @r's id. */
+static void expect_unknown(int fd, const struct bk_region *r)
+{
+	struct bk_region parts[2];
+
+	CHECK_EQ(bk_check(fd, r->id), -ENOENT);
+	CHECK_EQ(bk_commit(fd, r->id), -ENOENT);
+	CHECK_EQ(bk_trim(fd, r, 0, PAGES(1), parts), -ENOENT);
+	CHECK_EQ(bk_unregister(fd, r->id), -ENOENT);
+}
+
+TEST(unique, "a region's id is no other's in any session: with the wrong descriptor it finds nothing")
+{
+	struct bk_region one, two;
+	struct belay_ctl_grant g;
+	struct bk b;
+	int i, fd;
+
+	bk_begin(&b);
+	fd = bk_grant(b.ctl, b.account, getpid(), BELAY_UNLIMITED, BELAY_UNLIMITED, &g);
+	for (i = 0; i < 3; i++) {
+		CHECK_OK(bk_register(b.fd, bk_anon(PAGES(4), 1), PAGES(4), BELAY_PINNED, W, &one));
+		CHECK_OK(bk_register(fd, bk_anon(PAGES(4), 1), PAGES(4), BELAY_PINNED, W, &two));
+		CHECK_EQ(one.word, two.word);
+		CHECK_NE(one.id, two.id);
+		expect_unknown(fd, &one);
+		expect_unknown(b.fd, &two);
+		CHECK_EQ(bk_recall(b.ctl, BELAY_CTL_RELEASE, b.session, two.id, 0), -ENOENT);
+		CHECK_EQ(bk_usage_bytes(b.fd), PAGES(8));
+		CHECK_OK(bk_unregister(b.fd, one.id));
+		CHECK_OK(bk_unregister(fd, two.id));
+	}
+	close(fd);
+	bk_end(&b);
+}
+
 TEST(generations, "an id and a word of a region that is gone never mean the next one in its place")
 {
 	struct bk_region old, next;

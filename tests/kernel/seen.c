@@ -486,29 +486,29 @@ TEST(trace_numbers, "trace events have the numbers of what was done: registered,
 	CHECK_EQ(traced("belay_session_opened", mine, whose, NULL), 1);
 	CHECK_EQ(traced("belay_register", mine, whose, NULL), 3);
 	CHECK_EQ(traced("belay_register", mine, whose, "len=32768 kind=pinned flags=write word= ",
-			says("region=%llx ", (unsigned long long)r.id),
+			says("region=%llu ", (unsigned long long)r.id),
 			"pinned=32768 tracked=0 usage=32768", NULL), 1);
 	CHECK_EQ(traced("belay_register", mine, "len=16384 kind=tracked flags=write",
 			"pinned=32768 tracked=16384 usage=49152", NULL), 1);
 	CHECK_EQ(traced("belay_commit", mine, "kind=tracked err=0",
-			says("region=%llx ", (unsigned long long)t.id), NULL), 1);
+			says("region=%llu ", (unsigned long long)t.id), NULL), 1);
 	CHECK_EQ(traced("belay_refuse", mine, whose, "len=245760 kind=pinned err=-122 account=0 resource=bytes usage=69632 limit=262144 needed=245760", NULL), 1);
 	CHECK_EQ(traced("belay_invalidate", mine, "event=clear", "len=4096 fate=suspect",
-			says("region=%llx ", (unsigned long long)r.id), NULL), 1);
+			says("region=%llu ", (unsigned long long)r.id), NULL), 1);
 	CHECK_EQ(traced("belay_verify", mine, "len=4096 found=lost", NULL), 1);
 	CHECK_EQ(traced("belay_lost", mine, "len=4096 reason=replaced", NULL), 1);
 	CHECK_EQ(traced("belay_drop_lost", mine, "len=4096 pinned=", NULL), 1);
 	CHECK_EQ(traced("belay_invalidate", mine, "event=unmap", "len=8192 fate=lost", NULL), 1);
 	CHECK_EQ(traced("belay_lost", mine, "kind=tracked", "len=8192 reason=unmapped", NULL), 1);
 	CHECK_EQ(traced("belay_trim", mine, "len=4096",
-			says("before=%llx after=%llx", (unsigned long long)cut.before.region,
+			says("before=%llu after=%llu", (unsigned long long)cut.before.region,
 			     (unsigned long long)cut.after.region), NULL), 1);
 	CHECK_EQ(traced("belay_recall", mine, "request=4711 reason=admin deadline=12345 policy=7", NULL), 1);
 	CHECK_EQ(traced("belay_release", mine, "request=4711", NULL), 1);
 	/* Three, and two parts of one of them. */
 	CHECK_EQ(traced("belay_unregister", mine, whose, NULL), 5);
 	CHECK_EQ(traced("belay_unregister", mine, "word=lost|recalled|released",
-			says("region=%llx ", (unsigned long long)r.id), NULL), 1);
+			says("region=%llu ", (unsigned long long)r.id), NULL), 1);
 	CHECK_EQ(traced("belay_session_closed", mine, whose, NULL), 1);
 	CHECK_EQ(traced("belay_grant_ended", says("grant=%u ", (unsigned int)b.grant), NULL), 1);
 	CHECK_EQ(traced("belay_account_removed", NULL), 1);

@@ -677,7 +677,7 @@ TEST(refused, "too long a timeout and selections that nothing can fit are EINVAL
 	CHECK_OK(wait_for(b.ctl, BY(0), BELAY_WAIT_MAX_NS, NULL));
 	CHECK_EQ(wait_for(b.ctl, BY(0), BELAY_WAIT_MAX_NS + 1, NULL), -EINVAL);
 	CHECK_EQ(wait_for(b.ctl, BY(0), ~0ULL, NULL), -EINVAL);
-	CHECK_EQ(wait_for(b.ctl, BY(.by = BELAY_SELECT_REGION, .region = 1), 0, NULL), -EINVAL);
+	CHECK_EQ(wait_for(b.ctl, BY(.by = BELAY_SELECT_PID), 0, NULL), -EINVAL);
 	CHECK_EQ(wait_for(b.ctl, BY(.by = BELAY_SELECT_PHYS), 0, NULL), -EINVAL);
 	CHECK_EQ(wait_for(b.ctl, BY(.by = 1U << 31), 0, NULL), -EOPNOTSUPP);
 	CHECK_EQ(wait_for(b.fd, BY(0), 0, NULL), -ENOTTY);

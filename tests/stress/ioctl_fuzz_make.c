@@ -274,8 +274,6 @@ static void make_select(struct fuzz_thread *t, struct belay_select *sel, uint32_
 	sel->by = one_in(t, 4) ? 0 : 1U << fuzz_choose(t, 12);
 	sel->by |= one_in(t, 4) ? 1U << fuzz_choose(t, 12) : 0;
 	sel->by &= may[what];
-	if (sel->by & BELAY_SELECT_REGION)
-		sel->by |= BELAY_SELECT_SESSION;
 	if (sel->by & BELAY_SELECT_LASTING)
 		sel->by &= ~BELAY_SELECT_TRANSIENT;
 	sel->pid = fuzz_of(t)->processes[fuzz_choose(t, FUZZ_PROCESSES)].pid;

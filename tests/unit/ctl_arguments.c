@@ -88,11 +88,9 @@ TEST(recall_arguments, "recall wants exactly one thing to recall, well-formed")
 	USAGE("recall --grant x", "not the number of a grant");
 	USAGE("recall --pid -1", "not the number of a process");
 	USAGE("recall --pid 2147483648", "not the number of a process");
-	USAGE("recall --region 3", "is not a region: give it as");
-	USAGE("recall --region 3:", "is not a region: give it as");
-	USAGE("recall --region :3", "is not a region: give it as");
-	USAGE("recall --region 3:4:5", "is not a region: give it as");
-	USAGE("recall --region 0:4", "is not a region: give it as");
+	USAGE("recall --region 0", "not the number of a region");
+	USAGE("recall --region 3:17.2", "not the number of a region");
+	USAGE("recall --region -3", "not the number of a region");
 	USAGE("recall --grant 3 --deadline soon", "is no time");
 	USAGE("recall --grant 3 --deadline 0", "longer than nothing");
 	USAGE("recall --grant 3 --deadline 10ns", "longer than nothing");

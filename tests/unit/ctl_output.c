@@ -282,13 +282,13 @@ static void grants_daemon(int fd)
 static void regions_daemon(int fd)
 {
 	const struct page pages[] = {
-		{ .row.region = { .session = 3, .region = 1, .grant = 3, .addr = 0x7f0000000000,
+		{ .row.region = { .session = 3, .region = 262145, .grant = 3, .addr = 0x7f0000000000,
 				  .len = 64 * MIB, .pid = 1234, .uid = 1000, .kind = BELAY_PINNED,
 				  .flags = BELAY_REGION_WRITE, .node = 0, .nodes = 0xb,
 				  .held_bytes = 64 * MIB, .selected_bytes = 64 * MIB,
 				  .made_at = NOW_NS - 5 * SEC, .command = "rdma-server",
 				  .user = "alice" } },
-		{ .row.region = { .session = 3, .region = 17, .grant = 3, .addr = 0x7f0010000000,
+		{ .row.region = { .session = 3, .region = 17825809, .grant = 3, .addr = 0x7f0010000000,
 				  .len = 4096, .pid = 1234, .uid = 1000, .kind = BELAY_TRACKED,
 				  .state = BELAY_WORD_RECALLED, .node = -1,
 				  .flags = BELAY_REGION_TRANSIENT, .held_bytes = 4096,
@@ -297,7 +297,7 @@ static void regions_daemon(int fd)
 				  .deadline = NOW_NS + 7 * SEC, .reason = BELAY_REASON_ADMIN,
 				  .escalation = BL_KILL, .device = makedev(8, 1), .inode = 99,
 				  .command = "rdma-server" } },
-		{ .row.region = { .session = 4, .region = 1, .grant = 3, .addr = 0x7f0020000000,
+		{ .row.region = { .session = 4, .region = 18350080, .grant = 3, .addr = 0x7f0020000000,
 				  .len = 16384, .pid = 1234, .uid = 1000, .kind = BELAY_PINNED,
 				  .state = BELAY_WORD_LOST, .node = 1, .nodes = 2,
 				  .lost_addr = 0x7f0020001000, .lost_len = 4096,
@@ -423,10 +423,10 @@ TEST(regions, "list regions: names to recall by, state, and the open request")
 	struct run *r = run_against(regions_daemon, "list regions");
 
 	CHECK_OUTPUT(r,
-		"REGION GRANT USER   PID COMMAND     KIND              ACCESS   SIZE   HELD        ADDRESS NODES FILE   STATE        AGE REQUEST\n"
-		"   3:1     3 alice 1234 rdma-server pinned            write  64 MiB 64 MiB 0x7f0000000000 0-1,3 -      valid         5s -\n"
-		"  3:17     3 alice 1234 rdma-server tracked,transient read    4 KiB  4 KiB 0x7f0010000000     - 8:1/99 recalled      4s admin, kill in 7s\n"
-		"   4:1     3 1000  1234 rdma-server pinned            read   16 KiB  8 KiB 0x7f0020000000     1 -      lost (4 KiB)  3s unmapped, overdue for 3s\n");
+		"  REGION GRANT USER   PID COMMAND     KIND              ACCESS   SIZE   HELD        ADDRESS NODES FILE   STATE        AGE REQUEST\n"
+		"  262145     3 alice 1234 rdma-server pinned            write  64 MiB 64 MiB 0x7f0000000000 0-1,3 -      valid         5s -\n"
+		"17825809     3 alice 1234 rdma-server tracked,transient read    4 KiB  4 KiB 0x7f0010000000     - 8:1/99 recalled      4s admin, kill in 7s\n"
+		"18350080     3 1000  1234 rdma-server pinned            read   16 KiB  8 KiB 0x7f0020000000     1 -      lost (4 KiB)  3s unmapped, overdue for 3s\n");
 }
 
 TEST(regions_json, "list regions --json")
@@ -435,9 +435,8 @@ TEST(regions_json, "list regions --json")
 
 	CHECK(strstr(r->out,
 		"    {\n"
-		"      \"id\": \"3:17\",\n"
+		"      \"region\": 17825809,\n"
 		"      \"session\": 3,\n"
-		"      \"region\": 17,\n"
 		"      \"grant\": 3,\n"
 		"      \"pid\": 1234,\n"
 		"      \"uid\": 1000,\n"
@@ -667,18 +666,14 @@ TEST(recall_wait, "recall waits, and tells what became of the regions")
 	struct run *r;
 
 	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_REGION,
-					  .session = 3, .region = 17, .escalation = BL_KILL,
+					  .region = 17825809, .escalation = BL_KILL,
 					  .timeout_usec = 10000000 };
 	recalled = (struct bl_recalled){ .regions = 1, .bytes = 64 * MIB, .let_go = 1 };
-	r = run_against(recall_daemon, "recall --region 3:17 --deadline 10s --escalate kill");
+	r = run_against(recall_daemon, "recall --region 17825809 --deadline 10s --escalate kill");
 	CHECK_EQ(r->status, CTL_OK);
 	CHECK_OUTPUT(r,
 		"1 region (64 MiB) recalled\n"
 		"  1 let go by its holder in time\n");
-	want_recall.region = 17 | 2ULL << 32;
-	recalled = (struct bl_recalled){ .regions = 1, .bytes = 4096, .let_go = 1 };
-	r = run_against(recall_daemon, "recall --region 3:17.2 --deadline 10s --escalate kill");
-	CHECK_EQ(r->status, CTL_OK);
 	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_USER,
 					  .uid = 0 };
 	recalled = (struct bl_recalled){ .regions = 4, .bytes = 64 * MIB, .let_go = 2,

@@ -12,7 +12,7 @@ TEST(recall_acked, "a recall reaches the client, its ack releases the pinned reg
 	fd = client(1000, &session, NULL);
 	admin = hello();
 	region = fake_register(&fake, session, BELAY_PINNED, 65536);
-	CHECK_EQ(recall_region(admin, session, region, BL_KEEP, true), 0);
+	CHECK_EQ(recall_region(admin, region, BL_KEEP, true), 0);
 	CHECK_EQ(get(fd, NULL), BL_REVOKE);
 	CHECK_EQ(in.revoke.reason, BELAY_REASON_ADMIN);
 	CHECK_EQ(in.revoke.lost_len, 0);
@@ -41,7 +41,7 @@ TEST(recall_lost, "a recalled pinned region that is lost holds nothing: the wait
 	fd = client(1000, &session, NULL);
 	admin = hello();
 	region = fake_register(&fake, session, BELAY_PINNED, 65536);
-	CHECK_EQ(recall_region(admin, session, region, BL_KILL, true), 0);
+	CHECK_EQ(recall_region(admin, region, BL_KILL, true), 0);
 	CHECK_EQ(get(fd, NULL), BL_REVOKE);
 	request = in.revoke.request;
 	fake_lose(&fake, session, region);
@@ -65,7 +65,7 @@ TEST(recall_partly_lost, "a recalled region that is lost in part stays asked for
 	fd = client(1000, &session, NULL);
 	admin = hello();
 	region = fake_register(&fake, session, BELAY_PINNED, 65536);
-	CHECK_EQ(recall_region(admin, session, region, BL_RELEASE, true), 0);
+	CHECK_EQ(recall_region(admin, region, BL_RELEASE, true), 0);
 	CHECK_EQ(get(fd, NULL), BL_REVOKE);
 	request = in.revoke.request;
 	fake_lose_part(&fake, session, region, 0, 4096);
@@ -94,7 +94,7 @@ TEST(recall_what_is_left, "what is left of a region lost in part can be recalled
 	fake_lose_part(&fake, session, region, 0, 4096);
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_REVOKE);
-	CHECK_EQ(recall_region(admin, session, region, BL_RELEASE, false), BL_RECALL);
+	CHECK_EQ(recall_region(admin, region, BL_RELEASE, false), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 1);
 	CHECK_EQ(in.recalled.bytes, 65536 - 4096);
 	CHECK_EQ(get(fd, NULL), BL_REVOKE);
@@ -117,7 +117,7 @@ TEST(recall_watched, "a recall passes over what is only watched, and kills nobod
 	watched = fake_register(&fake, session, BELAY_WATCHED, 65536);
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 0);
-	CHECK_EQ(recall_region(admin, session, watched, BL_KILL, true), BL_RECALL);
+	CHECK_EQ(recall_region(admin, watched, BL_KILL, true), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 0);
 	CHECK_EQ(fake_region(&fake, session, watched)->state, 0);
 	CHECK_EQ(get(fd, NULL), 0);
@@ -135,7 +135,7 @@ TEST(recall_fails, "a recall that the module does not take is undone, and that i
 	admin = hello();
 	region = fake_register(&fake, session, BELAY_PINNED, 65536);
 	fake.fail_recall = ENOMEM;
-	CHECK_EQ(recall_region(admin, session, region, BL_KEEP, true), BL_ERROR);
+	CHECK_EQ(recall_region(admin, region, BL_KEEP, true), BL_ERROR);
 	CHECK_EQ(in.error.error, ENOMEM);
 	CHECK_EQ(m->revoke.open, 0);
 	CHECK_EQ(get(fd, NULL), 0);
@@ -151,7 +151,7 @@ TEST(recall_release, "a recall that is ignored is released by order at the deadl
 	client(1000, &session, NULL);
 	admin = hello();
 	region = fake_register(&fake, session, BELAY_PINNED, 65536);
-	CHECK_EQ(recall_region(admin, session, region, BL_RELEASE, true), 0);
+	CHECK_EQ(recall_region(admin, region, BL_RELEASE, true), 0);
 	pass(9 * SEC);
 	CHECK(fake_region(&fake, session, region));
 	pass(2 * SEC);
@@ -171,7 +171,7 @@ TEST(recall_refused, "release is refused for tracked regions, and it is said why
 	fd = client(1000, &session, NULL);
 	admin = hello();
 	region = fake_register(&fake, session, BELAY_TRACKED, 65536);
-	CHECK_EQ(recall_region(admin, session, region, BL_RELEASE, false), BL_RECALL);
+	CHECK_EQ(recall_region(admin, region, BL_RELEASE, false), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 0);
 	CHECK_EQ(in.recalled.refused, 1);
 	CHECK(strstr(in.recalled.text, "another driver holds their memory"));
@@ -215,10 +215,9 @@ TEST(recall_many, "a user's regions are recalled together: by user, grant and pr
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, ENOENT);
 	r.what = BL_RECALL_REGION;
-	r.session = 99;
-	r.region = 17 | 2ULL << 32;
+	r.region = 17825809;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
-	CHECK_STR(in.error.text, "no region 99:17.2");
+	CHECK_STR(in.error.text, "no region 17825809");
 	r.what = BL_RECALL_GRANT;
 	r.grant = 9999;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
@@ -250,7 +249,7 @@ TEST(recall_kill, "a process that ignores its deadline is killed, itself and nob
 	CHECK_EQ(fake_grant_of(&fake, session)->pid, pid);
 	admin = hello();
 	region = fake_register(&fake, session, BELAY_TRACKED, 65536);
-	CHECK_EQ(recall_region(admin, session, region, BL_KILL, true), 0);
+	CHECK_EQ(recall_region(admin, region, BL_KILL, true), 0);
 	pass(9 * SEC);
 	CHECK(!tap_wait(pid, 0, &status));
 	pass(2 * SEC);

@@ -212,10 +212,10 @@ static TAP_UNUSED int client(uid_t uid, uint64_t *ret_session, int *ret_fd)
 	return fd;
 }
 
-static TAP_UNUSED int recall_region(int admin, uint64_t session, uint64_t region,
+static TAP_UNUSED int recall_region(int admin, uint64_t region,
 			 uint32_t escalation, bool wait)
 {
-	struct bl_recall r = { .what = BL_RECALL_REGION, .session = session,
+	struct bl_recall r = { .what = BL_RECALL_REGION,
 			       .region = region, .escalation = escalation };
 
 	if (wait)

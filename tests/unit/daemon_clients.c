@@ -529,7 +529,7 @@ TEST(restart, "a new daemon finds accounts, grants, limits and open requests, an
 	admin = hello();
 	recalled = fake_register(&fake, session, BELAY_PINNED, 4096);
 	lost = fake_register(&fake, session, BELAY_TRACKED, 4096);
-	CHECK_EQ(recall_region(admin, session, recalled, BL_RELEASE, false), BL_RECALL);
+	CHECK_EQ(recall_region(admin, recalled, BL_RELEASE, false), BL_RECALL);
 	CHECK_EQ(get(fd, NULL), BL_REVOKE);
 	request = in.revoke.request;
 	deadline = in.revoke.deadline;

@@ -126,6 +126,8 @@
  * @max_overlap: see BELAY_MAX_OVERLAP
  * @max_regions: see BELAY_MAX_REGIONS
  * @reserved: 0
+ * @session: out: which session this file is, 0: the control file; told to any
+ *	process, so that it can find out what a descriptor of its own is
  */
 struct belay_info {
 	__u32 size;
@@ -137,6 +139,7 @@ struct belay_info {
 	__u32 max_overlap;
 	__u32 max_regions;
 	__u32 reserved;
+	__aligned_u64 session;
 };
 #define BELAY_FEATURE_PINNED	(1ULL << 0)
 #define BELAY_FEATURE_TRACKED	(1ULL << 1)
@@ -173,7 +176,7 @@ enum belay_resource {
  *	the refused_* fields after -EDQUOT
  * @word: out: index of the validity word
  * @expected: out: the word's value while the region is valid
- * @region: out: the region's id, unique among all that this session ever has
+ * @region: out: the region's id, which no other region of any session ever has
  * @refused_account: out: after -EDQUOT, the account; 0: the grant's own limit
  * @refused_resource: out: enum belay_resource
  * @reserved: must be 0
@@ -682,7 +685,7 @@ enum belay_list_what {
  * @account: the grant's account, or one above it
  * @grant: the grant
  * @session: the session
- * @region: the region's id; together with @session
+ * @region: the region's id
  * @phys_addr: physical range that some page of the region lies in
  * @phys_len: its length, not 0
  * @device: file that the region maps (its first page), as in belay_region_row
@@ -745,7 +748,7 @@ struct belay_select {
  * @select: which ones
  *
  * Rows come in the order of their ids (regions: by session, and within it by
- * the lower half of their id). What is made or goes meanwhile may or may not
+ * the index of their word). What is made or goes meanwhile may or may not
  * be listed; everything that was there throughout is, once.
  */
 struct belay_ctl_list {
