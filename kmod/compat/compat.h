@@ -2,7 +2,7 @@
 /*
  * compat.h - what differs between the kernels that belay builds for
  *
- * Which BELAY_HAS_* are defined is found out by compiling (probe.mk).
+ * Which form of each is this kernel's is found out by compiling (probe.mk).
  */
 #ifndef BELAY_COMPAT_H
 #define BELAY_COMPAT_H
@@ -13,7 +13,7 @@
 static inline void belay_vm_flags_change(struct vm_area_struct *vma,
 					 unsigned long set, unsigned long clear)
 {
-#ifdef BELAY_HAS_VM_FLAGS_SET
+#ifdef BELAY_VM_FLAGS_HELPERS
 	vm_flags_set(vma, set);
 	vm_flags_clear(vma, clear);
 #else
@@ -27,14 +27,12 @@ static inline void belay_vm_flags_change(struct vm_area_struct *vma,
  */
 static inline bool belay_mmap_write_trylock(struct mm_struct *mm)
 {
-#ifdef BELAY_HAS_MMAP_WRITE_TRYLOCK
+#ifdef BELAY_MMAP_TRYLOCK_HELPER
 	return mmap_write_trylock(mm);
 #else
 	if (!down_write_trylock(&mm->mmap_lock))
 		return false;
-#ifdef BELAY_HAS_MM_LOCK_SEQCOUNT
 	mm_lock_seqcount_begin(mm);
-#endif
 	return true;
 #endif
 }
@@ -44,7 +42,7 @@ static inline long belay_get_page_remote(struct mm_struct *mm, unsigned long add
 					 unsigned int flags, struct page **page)
 {
 	flags |= FOLL_FORCE;
-#ifdef BELAY_HAS_REMOTE_VMAS
+#ifdef BELAY_REMOTE_PAGES_VMAS
 	return get_user_pages_remote(mm, addr, 1, flags, page, NULL, NULL);
 #else
 	return get_user_pages_remote(mm, addr, 1, flags, page, NULL);
@@ -54,7 +52,7 @@ static inline long belay_get_page_remote(struct mm_struct *mm, unsigned long add
 /* How many small pages, as a power of two, the page cache counts as one. */
 static inline unsigned int belay_cache_order(struct vm_area_struct *vma)
 {
-#ifndef BELAY_HAS_PRECISE_HUGETLB_INDEX
+#ifdef BELAY_HUGETLB_INDEX_HUGE
 	if (is_vm_hugetlb_page(vma))
 		return huge_page_order(hstate_vma(vma));
 #endif
@@ -62,7 +60,7 @@ static inline unsigned int belay_cache_order(struct vm_area_struct *vma)
 }
 
 /* How to pin private memory for reading so that the owner's writes reach it. */
-#ifdef BELAY_HAS_UNRELIABLE_READ_PIN
+#ifdef BELAY_READ_PIN_UNRELIABLE
 #define BELAY_GUP_PRIVATE_READ_ONLY	(FOLL_WRITE | FOLL_FORCE)
 #else
 #define BELAY_GUP_PRIVATE_READ_ONLY	0

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* vm_flags is changed like any other field (until 6.3). */
+#include <linux/mm.h>
+
+void probe(struct vm_area_struct *vma);
+void probe(struct vm_area_struct *vma)
+{
+	vma->vm_flags |= VM_DONTDUMP;
+}
