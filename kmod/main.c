@@ -87,3 +87,4 @@ module_init(belay_init);
 module_exit(belay_exit);
 MODULE_DESCRIPTION("Accounts and revokes memory held for DMA");
 MODULE_LICENSE("GPL");
+MODULE_VERSION(BELAY_VERSION);

@@ -761,4 +761,14 @@ TEST_TIMEOUT(batch, "16,384 regions in one call, good and bad: each has its own 
 	end();
 }
 
+TEST(version, "the module says its version, which is the one of these programs")
+{
+	char said[32] = "";
+	FILE *f = fopen("/sys/module/belay/version", "r");
+
+	CHECK(f && fscanf(f, "%31s", said) == 1);
+	fclose(f);
+	CHECK_STR(said, BELAY_VERSION);
+}
+
 TAP_MAIN()
