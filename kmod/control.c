@@ -13,6 +13,7 @@
 #include <linux/poll.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/user_namespace.h>
 
 #include "belay.h"
 #include "ioctl.h"
@@ -151,14 +152,33 @@ static int do_events_done(struct belay_call *call)
 	return belay_events_done(call->arg);
 }
 
+/*
+ * Whether a page of somebody's lies in a physical range tells, asked often enough, its
+ * address: the kernel shows that (pagemap) only to whom had CAP_SYS_ADMIN when it opened
+ * the file, and so it is for readers. The policy owner must find what is in the way of a
+ * memory block that is to be taken offline.
+ */
+static int check_select(const struct belay_call *call, const struct belay_select *select)
+{
+	if (!(select->by & BELAY_SELECT_PHYS) || is_owner(call->file))
+		return 0;
+	return file_ns_capable(call->file, &init_user_ns, CAP_SYS_ADMIN) ? 0 : -EPERM;
+}
+
 static int do_list(struct belay_call *call)
 {
-	return belay_list(call->arg);
+	struct belay_ctl_list *arg = call->arg;
+	int ret = check_select(call, &arg->select);
+
+	return ret ? ret : belay_list(arg);
 }
 
 static int do_wait(struct belay_call *call)
 {
-	return belay_wait(call->arg);
+	struct belay_ctl_wait *arg = call->arg;
+	int ret = check_select(call, &arg->select);
+
+	return ret ? ret : belay_wait(arg);
 }
 
 #define COMMAND(nr, type, fn) { .cmd = nr, .size = sizeof(struct type), .handler = fn }

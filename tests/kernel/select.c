@@ -5,6 +5,7 @@
  * of them elsewhere; how much is held; and who may not ask.
  */
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/io_uring.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
@@ -951,6 +952,38 @@ static bool file_tells(const char *path, uint64_t pfn)
 	close(fd);
 	CHECK_GT(n, 0);
 	return tells(text, n, pfn);
+}
+
+/* With CAP_IPC_LOCK alone, what a monitor may be given to list. */
+static void reader_run(void *arg)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[2] = {};
+	struct belay_select any = { .by = BELAY_SELECT_PHYS, .phys_len = 1ULL << 40 };
+	struct belay_ctl_wait w = { .size = sizeof(w), .select = any };
+	int early = CHECK_SYS(open("/dev/belay", O_RDONLY | O_CLOEXEC)), fd;
+
+	data[0].effective = data[0].permitted = 1U << CAP_IPC_LOCK;
+	CHECK_SYS(syscall(SYS_capset, &header, data));
+	fd = CHECK_SYS(open("/dev/belay", O_RDONLY | O_CLOEXEC));
+	CHECK_OK(try_list(fd, BELAY_LIST_REGIONS, BY(0)));
+	CHECK_OK(try_list(fd, BELAY_LIST_REGIONS, BY(.by = BELAY_SELECT_NODE)));
+	CHECK_EQ(try_list(fd, BELAY_LIST_REGIONS, &any), -EPERM);
+	CHECK_EQ(bk_ioctl(fd, BELAY_CTL_WAIT, &w), -EPERM);
+	/* Who opened the file is asked, as for pagemap. */
+	CHECK_OK(try_list(early, BELAY_LIST_REGIONS, &any));
+}
+
+TEST(no_oracle, "a reader of the control file without CAP_SYS_ADMIN cannot ask for physical addresses (EPERM); the policy owner, and a reader with it, can")
+{
+	struct bk b;
+
+	bk_begin(&b);
+	bk_hold(&b, bk_anon(BK_PAGE, 1), BK_PAGE, BELAY_PINNED, W);
+	CHECK_OK(try_list(b.ctl, BELAY_LIST_REGIONS,
+			  BY(.by = BELAY_SELECT_PHYS, .phys_len = 1ULL << 40)));
+	tap_join(tap_spawn(reader_run, NULL));
+	bk_end(&b);
 }
 
 TEST(no_addresses, "nothing that a session answers, and nothing in sysfs and fdinfo, tells where in memory a page is")

@@ -61,7 +61,9 @@
  *                an owner); or: the memory is held by another driver and
  *                cannot be released by order; or: a recalled region, which
  *                cannot be trimmed
- *  EPERM         no CAP_IPC_LOCK, or not the policy owner
+ *  EPERM         no CAP_IPC_LOCK, or not the policy owner; or: a read-only
+ *                control file selects by physical address (BELAY_SELECT_PHYS),
+ *                and whoever opened it had no CAP_SYS_ADMIN
  *  EINTR         a fatal signal; `done` says how many entries were handled
  *  ENOMEM        out of memory
  */
