@@ -4,7 +4,8 @@
  *
  * One message is one SOCK_SEQPACKET packet on the daemon's AF_UNIX socket: a
  * struct below that begins with struct bl_msg, in host byte order. At most
- * BL_MSG_MAX bytes; at most one file descriptor, where it says so.
+ * BL_MSG_MAX bytes. The daemon sends one file descriptor where it says so, and
+ * takes none: a packet with a descriptor breaks a rule.
  *
  * The rules are those of the kernel ABI: size is the length of the packet; a
  * packet shorter than the first release's struct is refused, a longer one
@@ -49,7 +50,7 @@ enum bl_msg_type {
 	BL_OK = 3,		/* the answer to a request that needs no other */
 
 	BL_OPEN = 32,		/* client: a grant, please -> BL_GRANT */
-	BL_RESUME = 33,		/* client: I have this session, fd attached -> BL_GRANT without fd */
+	BL_RESUME = 33,		/* client: I have this session -> BL_GRANT without fd */
 	BL_GRANT = 34,		/* daemon: here is the session, fd attached */
 	BL_REVOKE = 35,		/* daemon: let go of this region, please */
 	BL_ACK = 36,		/* client: I have stopped using it -> BL_OK */
@@ -104,8 +105,9 @@ struct bl_open {
 	uint64_t want_bytes;	/* a hint: refuse now if more can never be had; 0: none */
 };
 
-struct bl_resume {		/* the session's fd is attached */
+struct bl_resume {
 	struct bl_msg msg;
+	uint64_t session;	/* as BL_GRANT named it */
 };
 
 /* The accounts that a grant is charged to, from the grant upwards. */

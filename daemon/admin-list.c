@@ -328,7 +328,7 @@ static bool fill_select(struct bl_conn *c, const struct bl_list *ask,
 	return !err;
 }
 
-void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg, int fd)
+void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg)
 {
 	const struct bl_list *ask = (const struct bl_list *)msg;
 	struct belay_select select;

@@ -351,7 +351,7 @@ static void log_recall(struct bl_conn *c, const struct bl_recall *ask)
 				     policy->escalation));
 }
 
-void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg, int fd)
+void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg)
 {
 	const struct bl_recall *ask = (const struct bl_recall *)msg;
 	const char *wrong = check(ask);

@@ -124,7 +124,7 @@ static int fill_status(struct bl_manager *m, struct bl_status *s)
 	return err;
 }
 
-void bl_admin_status(struct bl_conn *c, const struct bl_msg *msg, int fd)
+void bl_admin_status(struct bl_conn *c, const struct bl_msg *msg)
 {
 	struct bl_status s = { 0 };
 	int err;
@@ -222,7 +222,7 @@ static int set_limit(struct bl_manager *m, const struct target *t,
 	return err;
 }
 
-void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg, int fd)
+void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg)
 {
 	char regions[32];
 	const struct bl_limit *l = (const struct bl_limit *)msg;
@@ -268,7 +268,7 @@ void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg, int fd)
 /* ------------------------------------------------------------------------ */
 /* BL_RELOAD                                                                 */
 
-void bl_admin_reload(struct bl_conn *c, const struct bl_msg *msg, int fd)
+void bl_admin_reload(struct bl_conn *c, const struct bl_msg *msg)
 {
 	uint64_t serial = msg->serial;
 	char text[BL_TEXT_MAX];

@@ -33,7 +33,7 @@ static void copy_name(char *to, const char *from)
 	snprintf(to, BL_NAME_MAX, "%s", from);
 }
 
-void bl_client_hello(struct bl_conn *c, const struct bl_msg *msg, int fd)
+void bl_client_hello(struct bl_conn *c, const struct bl_msg *msg)
 {
 	const struct bl_hello *h = (const struct bl_hello *)msg;
 	struct bl_hello answer = { 0 };
@@ -234,7 +234,7 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 	if (!err)
 		err = bl_conn_attach(c, arg.session, arg.grant);
 	if (err) {
-		bl_close_later(&m->closer, arg.fd);
+		close(arg.fd);
 		return err;
 	}
 	bl_memlock_raise(m, g);
@@ -281,7 +281,7 @@ static void on_open(int fd, short what, void *arg)
 	bl_conn_not_busy(c);
 }
 
-void bl_client_open(struct bl_conn *c, const struct bl_msg *msg, int fd)
+void bl_client_open(struct bl_conn *c, const struct bl_msg *msg)
 {
 	const struct bl_open *m = (const struct bl_open *)msg;
 	struct bl_opening *o;
@@ -315,67 +315,80 @@ void bl_client_open(struct bl_conn *c, const struct bl_msg *msg, int fd)
 /* ------------------------------------------------------------------------ */
 /* BL_RESUME, BL_ACK                                                         */
 
-/* Whose session that is; 0, or -errno. */
-static int identify(struct bl_conn *c, int fd, uint64_t *ret_session,
-		    struct bl_grant_record **ret)
+/*
+ * Is that the peer's session? A client names it; the module says which process
+ * and which address space it belongs to. 0, or -errno.
+ */
+static int identify(struct bl_conn *c, uint64_t session, struct bl_grant_record **ret)
 {
+	struct belay_session_row s;
 	struct belay_grant_row row;
-	uint64_t grant;
 	int err;
 
-	err = bl_device_identify(c->m->dev, fd, ret_session, &grant);
+	err = bl_device_session_row(c->m->dev, session, &s);
 	if (!err)
-		err = bl_device_grant_row(c->m->dev, grant, &row);
+		err = bl_device_grant_row(c->m->dev, s.grant, &row);
 	if (err)
 		return err;
 	if (row.pid != c->peer.pid || row.start_time != c->peer.start_time)
 		return -EXDEV;
-	*ret = bl_ledger_grant(&c->m->ledger, grant);
+	*ret = bl_ledger_grant(&c->m->ledger, s.grant);
 	return *ret && !(row.flags & BELAY_GRANT_DEAD) ? 0 : -ESHUTDOWN;
 }
 
-void bl_client_resume(struct bl_conn *c, const struct bl_msg *msg, int fd)
+static void resume_failed(struct bl_conn *c, uint64_t serial, uint64_t session, int err)
 {
+	switch (err) {
+	case -ENOENT:
+	case -EINVAL:	/* 0, which no session has */
+		bl_conn_error(c, serial, ENOENT, NULL,
+			      "the kernel module has no session %llu",
+			      (unsigned long long)session);
+		break;
+	case -EXDEV:
+		bl_conn_error(c, serial, EXDEV, NULL,
+			      "session %llu is of another process than %ld",
+			      (unsigned long long)session, (long)c->peer.pid);
+		break;
+	case -ENOMEM:
+		bl_conn_error(c, serial, ENOMEM, NULL, "belayd is out of memory");
+		break;
+	case -ESHUTDOWN:
+		bl_conn_error(c, serial, ESHUTDOWN, NULL,
+			      "the address space of session %llu has ended",
+			      (unsigned long long)session);
+		break;
+	default:
+		bl_conn_error(c, serial, -err, NULL,
+			      "the kernel module does not say whose session %llu is: %s",
+			      (unsigned long long)session, strerror(-err));
+	}
+}
+
+void bl_client_resume(struct bl_conn *c, const struct bl_msg *msg)
+{
+	const struct bl_resume *m = (const struct bl_resume *)msg;
 	struct bl_grant_record *g;
-	uint64_t session;
 	int err;
 
 	if (c->session) {
-		bl_close_later(&c->m->closer, fd);
 		bl_conn_error(c, msg->serial, EBUSY, NULL,
 			      "this connection has session %llu",
 			      (unsigned long long)c->session);
 		return;
 	}
-	err = identify(c, fd, &session, &g);
-	bl_close_later(&c->m->closer, fd);
+	err = identify(c, m->session, &g);
 	if (!err)
-		err = bl_conn_attach(c, session, g->id);
-	switch (err) {
-	case 0:
-		answer_grant(c, msg->serial, session, g, -1);
-		bl_notice_all(c);
-		break;
-	case -EXDEV:
-		bl_conn_error(c, msg->serial, EXDEV, NULL,
-			      "that session is of another process than %ld",
-			      (long)c->peer.pid);
-		break;
-	case -ENOMEM:
-		bl_conn_error(c, msg->serial, ENOMEM, NULL, "belayd is out of memory");
-		break;
-	case -ESHUTDOWN:
-		bl_conn_error(c, msg->serial, ESHUTDOWN, NULL,
-			      "the address space of that session has ended");
-		break;
-	default:
-		bl_conn_error(c, msg->serial, -err, NULL,
-			      "the file descriptor is no session: %s",
-			      strerror(-err));
+		err = bl_conn_attach(c, m->session, g->id);
+	if (err) {
+		resume_failed(c, msg->serial, m->session, err);
+		return;
 	}
+	answer_grant(c, msg->serial, m->session, g, -1);
+	bl_notice_all(c);
 }
 
-void bl_client_ack(struct bl_conn *c, const struct bl_msg *msg, int fd)
+void bl_client_ack(struct bl_conn *c, const struct bl_msg *msg)
 {
 	const struct bl_ack *ack = (const struct bl_ack *)msg;
 	struct bl_revocation *rv = &c->m->revoke;

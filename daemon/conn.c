@@ -6,8 +6,9 @@
  * nothing more is read from it, either) and the time that it does not read
  * them by STALL_SEC. Whoever crosses a line is dropped alone.
  *
- * No descriptor that a client has had in hand is closed here, and no connection,
- * as descriptors may be in it: see closer.c.
+ * No descriptor of a client's is ever taken: each packet is looked at before it is
+ * received, and one with descriptors stays where it is. A connection may have such
+ * packets in it, so the last reference to it is not the daemon's: see keeper.c.
  *
  * What the daemon sends of its own is not queued beyond OUT_MAX: see notice.c.
  */
@@ -31,22 +32,20 @@
 #define TURN_PACKETS	16
 #define OUT_MAX		65536	/* four of the longest messages */
 #define OUT_LOW		16384	/* so little left: more can be sent */
-#define FDS_MAX		253	/* in one packet (SCM_MAX_FD of the kernel) */
 
 static const struct handler {
 	uint16_t type;
-	bool takes_fd;
-	void (*handle)(struct bl_conn *c, const struct bl_msg *msg, int fd);
+	void (*handle)(struct bl_conn *c, const struct bl_msg *msg);
 } handlers[] = {
-	{ BL_HELLO, false, bl_client_hello },
-	{ BL_OPEN, false, bl_client_open },
-	{ BL_RESUME, true, bl_client_resume },
-	{ BL_ACK, false, bl_client_ack },
-	{ BL_STATUS, false, bl_admin_status },
-	{ BL_LIST, false, bl_admin_list },
-	{ BL_LIMIT, false, bl_admin_limit },
-	{ BL_RECALL, false, bl_admin_recall },
-	{ BL_RELOAD, false, bl_admin_reload },
+	{ BL_HELLO, bl_client_hello },
+	{ BL_OPEN, bl_client_open },
+	{ BL_RESUME, bl_client_resume },
+	{ BL_ACK, bl_client_ack },
+	{ BL_STATUS, bl_admin_status },
+	{ BL_LIST, bl_admin_list },
+	{ BL_LIMIT, bl_admin_limit },
+	{ BL_RECALL, bl_admin_recall },
+	{ BL_RELOAD, bl_admin_reload },
 };
 
 static void on_readable(int fd, short what, void *arg);
@@ -80,10 +79,35 @@ static void rearm(struct bl_conn *c)
 		bl_conn_drop(c, "it cannot be listened to: %s", strerror(ENOMEM));
 }
 
+static int count(struct bl_manager *m, uid_t uid)
+{
+	uintptr_t n = (uintptr_t)bl_map_get(&m->uids, uid, 0);
+
+	return bl_map_put(&m->uids, uid, 0, (void *)(n + 1));
+}
+
+void bl_conn_uncount(struct bl_manager *m, uid_t uid)
+{
+	uintptr_t n = (uintptr_t)bl_map_get(&m->uids, uid, 0);
+
+	if (n > 1)
+		bl_map_put(&m->uids, uid, 0, (void *)(n - 1));
+	else
+		bl_map_remove(&m->uids, uid, 0);
+}
+
+void bl_conn_end(struct bl_manager *m, int fd, uid_t uid)
+{
+	if (!bl_keeper_end(&m->keeper, fd, uid))
+		return;
+	m->n_lingering++;
+	if (count(m, uid))
+		bl_debug("a connection that lingers is not counted: out of memory");
+}
+
 struct bl_conn *bl_conn_new(struct bl_manager *m, int fd, const struct bl_peer *peer)
 {
 	struct bl_conn *c = calloc(1, sizeof(*c));
-	uintptr_t n = (uintptr_t)bl_map_get(&m->uids, peer->uid, 0);
 
 	if (!c)
 		goto err;
@@ -91,11 +115,12 @@ struct bl_conn *bl_conn_new(struct bl_manager *m, int fd, const struct bl_peer *
 	c->fd = fd;
 	c->id = ++m->last_conn;
 	c->peer = *peer;
+	c->counted_uid = peer->uid;
 	STAILQ_INIT(&c->out);
 	bl_bucket_init(&c->bucket, BURST, PER_SEC, bl_manager_now(m));
 	if (bl_map_put(&m->conn_ids, c->id, 0, c))
 		goto err;
-	if (bl_map_put(&m->uids, peer->uid, 0, (void *)(n + 1)))
+	if (count(m, peer->uid))
 		goto err_id;
 	event_assign(&c->ev_read, m->base, fd, EV_READ | EV_PERSIST, on_readable, c);
 	event_assign(&c->ev_write, m->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
@@ -108,7 +133,7 @@ err_id:
 	bl_map_remove(&m->conn_ids, c->id, 0);
 err:
 	free(c);
-	bl_close_later(&m->closer, fd);
+	bl_conn_end(m, fd, peer->uid);
 	return NULL;
 }
 
@@ -129,20 +154,30 @@ static void detach(struct bl_conn *c)
 	c->session = 0;
 }
 
+/*
+ * A session that has been sent, or could not be: the module's own file. The module
+ * lets go of what was registered through it if that was the last reference, which is
+ * when the client has closed its own already; that waits for nobody.
+ */
+static void close_session(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
 static void free_out(struct bl_conn *c)
 {
 	struct bl_out *o = STAILQ_FIRST(&c->out);
 
 	STAILQ_REMOVE_HEAD(&c->out, link);
 	c->out_bytes -= o->len;
-	bl_close_later(&c->m->closer, o->fd);
+	close_session(o->fd);
 	free(o);
 }
 
 void bl_conn_drop(struct bl_conn *c, const char *why, ...)
 {
 	struct bl_manager *m = c->m;
-	uintptr_t n = (uintptr_t)bl_map_get(&m->uids, c->peer.uid, 0);
 	char text[256];
 	va_list ap;
 
@@ -162,13 +197,9 @@ void bl_conn_drop(struct bl_conn *c, const char *why, ...)
 	event_del(&c->ev_write);
 	while (!STAILQ_EMPTY(&c->out))
 		free_out(c);
-	shutdown(c->fd, SHUT_RDWR);	/* what it was told it can still read */
-	bl_close_later(&m->closer, c->fd);
+	bl_conn_end(m, c->fd, c->counted_uid);
+	bl_conn_uncount(m, c->counted_uid);
 	bl_map_remove(&m->conn_ids, c->id, 0);
-	if (n > 1)
-		bl_map_put(&m->uids, c->peer.uid, 0, (void *)(n - 1));
-	else
-		bl_map_remove(&m->uids, c->peer.uid, 0);
 	TAILQ_REMOVE(&m->conns, c, link);
 	m->n_conns--;
 	TAILQ_INSERT_TAIL(&m->dead, c, link);
@@ -229,7 +260,7 @@ static void enqueue(struct bl_conn *c, const struct bl_msg *msg, int fd)
 	struct bl_out *o = malloc(sizeof(*o) + msg->size);
 
 	if (!o) {
-		bl_close_later(&c->m->closer, fd);
+		close_session(fd);
 		bl_conn_drop(c, "out of memory");
 		return;
 	}
@@ -251,7 +282,7 @@ void bl_conn_send(struct bl_conn *c, const struct bl_msg *msg, int fd)
 		enqueue(c, msg, fd);
 		return;
 	}
-	bl_close_later(&c->m->closer, fd);
+	close_session(fd);
 	if (err && !c->dead)
 		bl_conn_drop(c, err == -EPIPE || err == -ECONNRESET ? NULL :
 			     "cannot send: %s", strerror(-err));
@@ -328,29 +359,6 @@ void bl_conn_protocol_error(struct bl_conn *c, uint64_t serial, const char *fmt,
 /* ------------------------------------------------------------------------ */
 /* Receiving                                                                 */
 
-/* Closes all but the first descriptor of a packet; -1: there was none. */
-static int take_fds(struct bl_conn *c, struct msghdr *mh, int *ret_count)
-{
-	struct cmsghdr *cmsg;
-	int first = -1, fd;
-	size_t i, n;
-
-	*ret_count = 0;
-	for (cmsg = CMSG_FIRSTHDR(mh); cmsg; cmsg = CMSG_NXTHDR(mh, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (i = 0; i < n; i++) {
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(fd));
-			if ((*ret_count)++)
-				bl_close_later(&c->m->closer, fd);
-			else
-				first = fd;
-		}
-	}
-	return first;
-}
-
 static bool too_fast(struct bl_conn *c, uint16_t type)
 {
 	if (type == BL_ACK && c->acks_due) {
@@ -360,8 +368,8 @@ static bool too_fast(struct bl_conn *c, uint16_t type)
 	return !bl_bucket_take(&c->bucket, BURST, PER_SEC, bl_manager_now(c->m));
 }
 
-/* A packet is there; takes fd. */
-static void dispatch(struct bl_conn *c, size_t len, int fd)
+/* A packet is there. */
+static void dispatch(struct bl_conn *c, size_t len)
 {
 	const struct bl_msg *msg = &c->m->packet.msg;
 	char why[BL_TEXT_MAX];
@@ -369,75 +377,68 @@ static void dispatch(struct bl_conn *c, size_t len, int fd)
 
 	if (bl_msg_check(msg, len, BL_FROM_CLIENT, why)) {
 		bl_conn_protocol_error(c, 0, "%s", why);
-		goto out;
+		return;
 	}
 	if (too_fast(c, msg->type)) {
 		bl_conn_protocol_error(c, msg->serial, "more than %d messages a second",
 				       PER_SEC);
-		goto out;
+		return;
 	}
 	if (!c->version != (msg->type == BL_HELLO)) {
 		bl_conn_protocol_error(c, msg->serial, c->version ?
 				       "a second BL_HELLO" :
 				       "%s before BL_HELLO", bl_msg_name(msg->type));
-		goto out;
+		return;
 	}
 	for (i = 0; handlers[i].type != msg->type; i++)
 		;
-	if (handlers[i].takes_fd != (fd >= 0)) {
-		bl_conn_protocol_error(c, msg->serial, fd >= 0 ?
-				       "%s with a file descriptor" :
-				       "%s without a file descriptor",
-				       handlers[i].takes_fd ? "BL_RESUME" :
-				       bl_msg_name(msg->type));
-		goto out;
-	}
-	handlers[i].handle(c, msg, fd);
-	return;
-out:
-	bl_close_later(&c->m->closer, fd);
+	handlers[i].handle(c, msg);
+}
+
+/*
+ * The next packet, if it is one without descriptors. It is looked at first, without
+ * room for descriptors, which installs none; then the same packet is taken, as
+ * nobody else takes packets from here. The length, or -errno; -EBADMSG: descriptors.
+ */
+static ssize_t take_packet(struct bl_conn *c, bool *ret_long)
+{
+	struct iovec iov = {
+		.iov_base = c->m->packet.bytes,
+		.iov_len = sizeof(c->m->packet.bytes),
+	};
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
+	ssize_t n;
+	char byte;
+
+	n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_PEEK);
+	if (n < 0)
+		return -errno;
+	if (mh.msg_flags & MSG_CTRUNC)
+		return -EBADMSG;
+	*ret_long = mh.msg_flags & MSG_TRUNC;
+	if (n && recv(c->fd, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
+		return -errno;
+	return n;
 }
 
 /* Reads one packet; false: there is none, or the connection is gone. */
 static bool receive(struct bl_conn *c)
 {
-	union {
-		/* All of them: what finds no room the kernel closes, here and now. */
-		char buf[CMSG_SPACE(FDS_MAX * sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = {
-		.iov_base = c->m->packet.bytes,
-		.iov_len = sizeof(c->m->packet.bytes),
-	};
-	struct msghdr mh = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control.buf, .msg_controllen = sizeof(control.buf),
-	};
-	int fd, n_fds;
-	ssize_t n;
+	bool too_long = false;
+	ssize_t n = take_packet(c, &too_long);
 
-	n = recvmsg(c->fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	if (n == -EAGAIN || n == -EINTR)
 		return false;
-	if (n < 0) {
+	if (n == -EBADMSG)
+		bl_conn_protocol_error(c, 0, "a message with file descriptors, which belayd does not take");
+	else if (n <= 0)
 		bl_conn_drop(c, NULL);
-		return false;
-	}
-	fd = take_fds(c, &mh, &n_fds);
-	if (mh.msg_flags & MSG_TRUNC) {
+	else if (too_long)
 		bl_conn_protocol_error(c, 0, "a packet of more than %d bytes",
 				       BL_MSG_MAX);
-	} else if (n_fds > 1 || mh.msg_flags & MSG_CTRUNC) {
-		bl_conn_protocol_error(c, 0, "more than one file descriptor");
-	} else if (!n) {
-		bl_conn_drop(c, NULL);
-	} else {
-		dispatch(c, (size_t)n, fd);
-		return !c->dead;
-	}
-	bl_close_later(&c->m->closer, fd);
-	return false;
+	else
+		dispatch(c, (size_t)n);
+	return !c->dead;
 }
 
 static void on_readable(int fd, short what, void *arg)

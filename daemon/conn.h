@@ -38,6 +38,7 @@ struct bl_conn {
 	int fd;
 	uint64_t id;		/* never used again, for those who come back later */
 	struct bl_peer peer;
+	uid_t counted_uid;	/* whose connection it is in manager.uids */
 	char label[BL_NAME_MAX];
 	uint32_t version;	/* 0: no BL_HELLO yet */
 	uint64_t session;	/* 0: none yet */
@@ -60,8 +61,13 @@ struct bl_conn {
 };
 TAILQ_HEAD(bl_conns, bl_conn);
 
-/* NULL: out of memory; takes fd in any case. */
+/* NULL: out of memory; takes fd, which is kept (keeper.h), in any case. */
 struct bl_conn *bl_conn_new(struct bl_manager *m, int fd, const struct bl_peer *peer);
+
+/* Ends a socket that is kept and no connection (any more); takes fd. */
+void bl_conn_end(struct bl_manager *m, int fd, uid_t uid);
+/* One connection less of that user's. */
+void bl_conn_uncount(struct bl_manager *m, uid_t uid);
 
 /* The connection with that id, if it lives. */
 struct bl_conn *bl_conn_find(struct bl_manager *m, uint64_t id);
@@ -70,7 +76,7 @@ struct bl_conn *bl_conn_find(struct bl_manager *m, uint64_t id);
 __attribute__((format(printf, 2, 3)))
 void bl_conn_drop(struct bl_conn *c, const char *why, ...);
 
-/* Sends or queues; takes fd (-1: none). */
+/* Sends or queues; takes fd, a session (-1: none). */
 void bl_conn_send(struct bl_conn *c, const struct bl_msg *msg, int fd);
 
 /* Is there room to send something that nobody waits for? */

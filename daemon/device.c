@@ -95,19 +95,6 @@ int bl_device_grant(struct bl_device *dev, struct belay_ctl_grant *grant)
 	return dev->call(dev, BELAY_CTL_GRANT, grant);
 }
 
-int bl_device_identify(struct bl_device *dev, int fd, uint64_t *ret_session,
-		       uint64_t *ret_grant)
-{
-	struct belay_ctl_identify arg = { .size = sizeof(arg), .fd = fd };
-	int err = dev->call(dev, BELAY_CTL_IDENTIFY, &arg);
-
-	if (!err) {
-		*ret_session = arg.session;
-		*ret_grant = arg.grant;
-	}
-	return err;
-}
-
 static int on_regions(struct bl_device *dev, unsigned long cmd,
 		      struct belay_recall_entry *entries, uint32_t count)
 {
@@ -207,6 +194,19 @@ int bl_device_grant_row(struct bl_device *dev, uint64_t grant,
 	struct bl_walk walk = {
 		.what = BELAY_LIST_GRANTS,
 		.select = { .by = BELAY_SELECT_GRANT, .grant = grant },
+	};
+	uint32_t n;
+	int err = bl_device_list(dev, &walk, ret, 1, &n);
+
+	return err || n ? err : -ENOENT;
+}
+
+int bl_device_session_row(struct bl_device *dev, uint64_t session,
+			  struct belay_session_row *ret)
+{
+	struct bl_walk walk = {
+		.what = BELAY_LIST_SESSIONS,
+		.select = { .by = BELAY_SELECT_SESSION, .session = session },
 	};
 	uint32_t n;
 	int err = bl_device_list(dev, &walk, ret, 1, &n);

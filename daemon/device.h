@@ -42,8 +42,6 @@ int bl_device_limits(struct bl_device *dev, struct belay_limit_entry *entries,
 
 /* The caller fills in account, pid, start_time, limits and tag. */
 int bl_device_grant(struct bl_device *dev, struct belay_ctl_grant *grant);
-int bl_device_identify(struct bl_device *dev, int fd, uint64_t *ret_session,
-		       uint64_t *ret_grant);
 
 /* Each entry has a status of its own after 0. */
 int bl_device_recall(struct bl_device *dev, struct belay_recall_entry *entries,
@@ -73,6 +71,8 @@ int bl_device_list(struct bl_device *dev, struct bl_walk *walk, void *rows,
 /* One of them; -ENOENT: there is no such */
 int bl_device_grant_row(struct bl_device *dev, uint64_t grant,
 			struct belay_grant_row *ret);
+int bl_device_session_row(struct bl_device *dev, uint64_t session,
+			  struct belay_session_row *ret);
 int bl_device_region_row(struct bl_device *dev, uint64_t session,
 			 uint64_t region, struct belay_region_row *ret);
 

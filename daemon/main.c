@@ -314,6 +314,8 @@ static int serve(struct bl_device *dev, struct bl_policy *policy,
 		bl_info("belayd %s started", BELAY_VERSION);
 		run(m);
 	}
+	if (m->failed)
+		err = -EIO;
 	bl_manager_free(m);
 	if (own)
 		unlink(o->socket);

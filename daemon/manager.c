@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <grp.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,10 +63,41 @@ static void on_tasks(int fd, short what, void *arg)
 		evtimer_add(&m->ev_tasks, &at_once);
 }
 
+void bl_manager_fail(struct bl_manager *m, const char *fmt, ...)
+{
+	char text[256];
+	va_list ap;
+
+	if (m->failed)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	bl_error("ending, to be started again: %s", text);
+	m->failed = true;
+	event_del(&m->ev_keeper);
+	event_base_loopbreak(m->base);
+}
+
 void bl_manager_add_task(struct bl_manager *m, struct bl_task *task)
 {
 	TAILQ_INSERT_TAIL(&m->tasks, task, link);
 	evtimer_add(&m->ev_tasks, &at_once);
+}
+
+/* Descriptors that a connection had in it have been closed at last. */
+static void on_keeper(int fd, short what, void *arg)
+{
+	struct bl_manager *m = arg;
+	uid_t uid;
+	int got;
+
+	while ((got = bl_keeper_gone(&m->keeper, &uid)) > 0) {
+		m->n_lingering--;
+		bl_conn_uncount(m, uid);
+	}
+	if (got < 0)
+		bl_manager_fail(m, "the process that keeps connections has ended");
 }
 
 static void on_device(int fd, short what, void *arg)
@@ -163,12 +195,12 @@ struct bl_manager *bl_manager_new(struct bl_device *dev, struct bl_policy *polic
 	TAILQ_INIT(&m->tasks);
 	bl_ledger_init(&m->ledger);
 	find_admin_group(m);
+	m->keeper.socket = -1;
 	m->timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
 	m->base = event_base_new();
 	if (m->timer_fd < 0 || !m->base)
 		return bl_manager_free(m);
 	assign_events(m);
-	bl_closer_init(&m->closer, m->base);
 	return m;
 }
 
@@ -183,8 +215,7 @@ struct bl_manager *bl_manager_free(struct bl_manager *m)
 		bl_server_stop(m);
 	while ((c = TAILQ_FIRST(&m->conns)))
 		bl_conn_drop(c, NULL);
-	if (m->base)
-		bl_closer_fini(&m->closer);
+	bl_keeper_stop(&m->keeper);
 	on_dead(-1, 0, m);
 	while ((task = TAILQ_FIRST(&m->tasks))) {
 		TAILQ_REMOVE(&m->tasks, task, link);
@@ -207,13 +238,16 @@ struct bl_manager *bl_manager_free(struct bl_manager *m)
 int bl_manager_start(struct bl_manager *m)
 {
 	const struct timeval sweep = { .tv_sec = SWEEP_SEC };
-	int err = bl_closer_start(&m->closer);
+	int err = bl_keeper_start(&m->keeper);
 
-	if (!err)
-		err = bl_adopt(m);
 	if (err)
 		return err;
-	if (event_add(&m->ev_device, NULL) || event_add(&m->ev_timer, NULL) ||
+	event_assign(&m->ev_keeper, m->base, m->keeper.socket, EV_READ | EV_PERSIST,
+		     on_keeper, m);
+	err = bl_adopt(m);
+	if (err)
+		return err;
+	if (event_add(&m->ev_keeper, NULL) || event_add(&m->ev_device, NULL) || event_add(&m->ev_timer, NULL) ||
 	    event_add(&m->ev_sweep, &sweep))
 		return -ENOMEM;
 	bl_enforce_arm(m);

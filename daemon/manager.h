@@ -19,13 +19,13 @@
 
 #include "common/message.h"
 #include "common/protocol.h"
-#include "daemon/closer.h"
 #include "daemon/conn.h"
 #include "daemon/core/ledger.h"
 #include "daemon/core/map.h"
 #include "daemon/core/policy.h"
 #include "daemon/core/revoke.h"
 #include "daemon/device.h"
+#include "daemon/keeper.h"
 
 #define BL_LISTENERS_MAX	4
 #define BL_STATUS_BURST		20	/* new answers to BL_STATUS, for all who ask */
@@ -74,12 +74,15 @@ struct bl_manager {
 	uint64_t last_conn;
 	struct bl_map conn_ids;	/* (id, 0): connection */
 	struct bl_map sessions;	/* (session, 0): its connection */
-	struct bl_map uids;	/* (uid, 0): number of its connections */
+	struct bl_map uids;	/* (uid, 0): number of its connections, lingering ones too */
 
 	struct bl_status status;	/* the last new one, as far as it is the module's */
 	struct bl_bucket status_bucket;
 
-	struct bl_closer closer;	/* of all that clients have had in hand */
+	struct bl_keeper keeper;	/* has every connection as well */
+	struct event ev_keeper;
+	unsigned int n_lingering;	/* connections that have ended, and are not gone */
+	bool failed;		/* the loop has ended for that */
 
 	struct bl_tasks tasks;
 	struct event ev_tasks;
@@ -112,6 +115,9 @@ int bl_manager_start(struct bl_manager *m);
  */
 int bl_manager_reload(struct bl_manager *m, char *text);
 uint64_t bl_manager_now(struct bl_manager *m);
+/* It cannot go on: the loop ends, and with it the daemon, to be started again. */
+__attribute__((format(printf, 2, 3)))
+void bl_manager_fail(struct bl_manager *m, const char *fmt, ...);
 void bl_manager_add_task(struct bl_manager *m, struct bl_task *task);
 void bl_manager_status_text(struct bl_manager *m, char *buf, size_t len);
 
@@ -125,11 +131,11 @@ struct bl_conn *bl_server_admit(struct bl_manager *m, int fd);
 
 /* ---- client.c: what programs ask for ---- */
 
-void bl_client_hello(struct bl_conn *c, const struct bl_msg *msg, int fd);
-void bl_client_open(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_client_hello(struct bl_conn *c, const struct bl_msg *msg);
+void bl_client_open(struct bl_conn *c, const struct bl_msg *msg);
 void bl_client_open_cancel(struct bl_conn *c);
-void bl_client_resume(struct bl_conn *c, const struct bl_msg *msg, int fd);
-void bl_client_ack(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_client_resume(struct bl_conn *c, const struct bl_msg *msg);
+void bl_client_ack(struct bl_conn *c, const struct bl_msg *msg);
 
 /* ---- notice.c: telling clients what is revoked ---- */
 
@@ -143,14 +149,14 @@ void bl_notice_pump(struct bl_conn *c);
 /* ---- admin.c: status, limits, reloading ---- */
 
 bool bl_admin_allowed(struct bl_conn *c);
-void bl_admin_status(struct bl_conn *c, const struct bl_msg *msg, int fd);
-void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg, int fd);
-void bl_admin_reload(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_admin_status(struct bl_conn *c, const struct bl_msg *msg);
+void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg);
+void bl_admin_reload(struct bl_conn *c, const struct bl_msg *msg);
 
 /* ---- admin-list.c, admin-recall.c ---- */
 
-void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg, int fd);
-void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg, int fd);
+void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg);
+void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg);
 
 /* ---- accounts.c: the tree of limits in the module ---- */
 

@@ -12,6 +12,13 @@
 #include "daemon/log.h"
 #include "daemon/manager.h"
 
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD	76	/* since Linux 6.5 */
+#endif
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS	83	/* since Linux 6.16 */
+#endif
+
 #define BACKLOG		1024
 #define TURN_ACCEPTS	32	/* in one turn of the loop */
 #define PAUSE_SEC	1	/* when there are no file descriptors left */
@@ -50,8 +57,9 @@ static void on_connection(int fd, short what, void *arg)
 }
 
 /* Tells a socket that is no connection yet why it will not be one; takes fd. */
-__attribute__((format(printf, 4, 5)))
-static void refuse(struct bl_manager *m, int fd, int error, const char *fmt, ...)
+__attribute__((format(printf, 5, 6)))
+static void refuse(struct bl_manager *m, int fd, uid_t uid, int error,
+		   const char *fmt, ...)
 {
 	struct bl_error e = { .error = error };
 	va_list ap;
@@ -63,47 +71,74 @@ static void refuse(struct bl_manager *m, int fd, int error, const char *fmt, ...
 	if (send(fd, &e, sizeof(e), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		bl_debug("a refused client is gone: %s", strerror(errno));
 	bl_log_client(LOG_NOTICE, "client refused: %s", e.text);
-	shutdown(fd, SHUT_RDWR);
-	bl_close_later(&m->closer, fd);
+	bl_conn_end(m, fd, uid);
 }
 
 struct bl_conn *bl_server_admit(struct bl_manager *m, int fd)
 {
 	uint32_t max = m->policy->max_clients;
-	struct bl_peer peer;
+	struct bl_peer peer = { .uid = (uid_t)-1 };
 	uintptr_t n;
 	int err;
 
+	err = bl_keeper_keep(&m->keeper, fd);
+	if (err) {
+		bl_manager_fail(m, "the process that keeps connections takes none: %s",
+				strerror(-err));
+		close(fd);
+		return NULL;
+	}
 	err = bl_process_peer(fd, &peer);
 	if (err) {
-		refuse(m, fd, EACCES, "your process cannot be seen from belayd, or has another user id than when it connected");
+		refuse(m, fd, peer.uid, EACCES, "your process cannot be seen from belayd, or has another user id than when it connected");
 		return NULL;
 	}
 	if (m->n_conns >= max &&
 	    (!peer.uid || bl_process_in_group(fd, &peer, m->admin_gid)))
 		max += ADMIN_RESERVE;
 	if (m->n_conns >= max) {
-		refuse(m, fd, EUSERS, "belayd has %u clients, its max_clients", m->n_conns);
+		refuse(m, fd, peer.uid, EUSERS, "belayd has %u clients, its max_clients", m->n_conns);
 		return NULL;
 	}
 	n = (uintptr_t)bl_map_get(&m->uids, peer.uid, 0);
 	if (n >= m->policy->max_clients_per_user && peer.uid) {
-		refuse(m, fd, EUSERS, "uid %u has %lu connections, max_clients_per_user",
+		refuse(m, fd, peer.uid, EUSERS, "uid %u has %lu connections, max_clients_per_user",
 		       peer.uid, (unsigned long)n);
 		return NULL;
 	}
 	return bl_conn_new(m, fd, &peer);
 }
 
+/*
+ * Nothing but bytes, as far as the kernel lets a receiver say so. A look at a packet
+ * tells of credentials in the same way as of descriptors, so those must be off.
+ */
+static void pass_nothing(int fd)
+{
+	static const int options[] = { SO_PASSCRED, SO_PASSSEC, SO_PASSPIDFD, SO_PASSRIGHTS };
+	const int off = 0;
+	size_t i;
+
+	for (i = 0; i < sizeof(options) / sizeof(*options); i++)
+		setsockopt(fd, SOL_SOCKET, options[i], &off, sizeof(off));
+}
+
 int bl_server_listen(struct bl_manager *m, int fd)
 {
 	struct bl_listener *l = &m->listeners[m->n_listeners];
+	int err;
 
 	if (m->n_listeners == BL_LISTENERS_MAX) {
 		close(fd);
 		return -E2BIG;
 	}
+	err = bl_keeper_keep(&m->keeper, fd);
+	if (err) {
+		close(fd);
+		return err;
+	}
 	evutil_make_socket_nonblocking(fd);
+	pass_nothing(fd);
 	l->fd = fd;
 	event_assign(&l->ev, m->base, fd, EV_READ | EV_PERSIST, on_connection, m);
 	if (event_add(&l->ev, NULL)) {
@@ -114,6 +149,7 @@ int bl_server_listen(struct bl_manager *m, int fd)
 	return 0;
 }
 
+/* Connections that nobody has accepted are in these; the keeper has them as well. */
 void bl_server_stop(struct bl_manager *m)
 {
 	while (m->n_listeners) {

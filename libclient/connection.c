@@ -111,27 +111,10 @@ static void drop(struct belay *b)
 }
 
 /* 0, or a negative errno; -EAGAIN when the socket is full. */
-static int send_message(struct belay *b, struct bl_msg *m, size_t len, int fd)
+static int send_message(struct belay *b, struct bl_msg *m, size_t len)
 {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
-	struct iovec iov = { .iov_base = m, .iov_len = len };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cmsg;
-
 	bl_msg_init(m, len, m->type, ++b->conn.serial);
-	if (fd >= 0) {
-		h.msg_control = control.room;
-		h.msg_controllen = sizeof(control.room);
-		cmsg = CMSG_FIRSTHDR(&h);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cmsg), &fd, sizeof(int));
-	}
-	if (sendmsg(b->conn.fd, &h, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (send(b->conn.fd, m, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return -errno;
 	return 0;
 }
@@ -145,7 +128,7 @@ static int send_hello(struct belay *b)
 	};
 
 	memcpy(m.label, b->label, sizeof(m.label));
-	return send_message(b, &m.msg, sizeof(m), -1);
+	return send_message(b, &m.msg, sizeof(m));
 }
 
 static int send_question(struct belay *b)
@@ -154,11 +137,14 @@ static int send_question(struct belay *b)
 		.msg.type = BL_OPEN,
 		.want_bytes = b->want_bytes,
 	};
-	struct bl_resume resume = { .msg.type = BL_RESUME };
+	struct bl_resume resume = {
+		.msg.type = BL_RESUME,
+		.session = b->session,
+	};
 
 	if (b->opened)
-		return send_message(b, &resume.msg, sizeof(resume), b->session_fd);
-	return send_message(b, &open.msg, sizeof(open), -1);
+		return send_message(b, &resume.msg, sizeof(resume));
+	return send_message(b, &open.msg, sizeof(open));
 }
 
 /* Tells epoll whether to wait for room in the socket. */
@@ -186,7 +172,7 @@ void bl_connection_flush(struct belay *b)
 			.request = req->message.request,
 		};
 
-		err = send_message(b, &m.msg, sizeof(m), -1);
+		err = send_message(b, &m.msg, sizeof(m));
 		if (err)
 			break;
 		req->serial = m.msg.serial;

@@ -32,6 +32,7 @@ static union {
 	struct bl_msg msg;
 	struct bl_hello hello;
 	struct bl_open open;
+	struct bl_resume resume;
 	struct bl_ack ack;
 	struct bl_list list;
 	struct bl_limit limit;
@@ -175,6 +176,9 @@ static size_t compose(void)
 		packet.hello.oldest = 1;
 		packet.hello.newest = 1 + fuzz_below(3);
 		break;
+	case BL_RESUME:
+		packet.resume.session = fuzz_below(5) ? some_session() : fuzz_number();
+		break;
 	case BL_OPEN:
 		packet.open.want_bytes = fuzz_below(2) ? 0 : fuzz_number();
 		break;
@@ -216,10 +220,9 @@ static void send_packet(struct client *c, size_t size)
 	} control = { 0 };
 	struct iovec iov = { packet.bytes, size };
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	bool resume = packet.msg.type == BL_RESUME;
 	int fds[3] = { 0, 0, 0 }, n = 0;
 
-	if (resume ? fuzz_below(10) != 0 : !fuzz_below(40))
+	if (!fuzz_below(40))
 		n = 1 + (fuzz_below(10) ? 0 : 2);
 	if (c->session_fd >= 0)
 		fds[0] = c->session_fd;

@@ -213,7 +213,8 @@ static void play_killed(struct actor *a)
 	close(fd);
 	rest(a);
 	fd = raw_hello();
-	raw_send(fd, &resume, sizeof(resume), BL_RESUME, session);
+	resume.session = session_id;
+	raw_send(fd, &resume, sizeof(resume), BL_RESUME, -1);
 	CHECK_EQ(raw_get(fd, RAW_WAIT_MS, NULL), BL_GRANT);
 	CHECK_EQ(in.grant.session, session_id);
 	rest(a);
@@ -261,10 +262,11 @@ static void play_recalled(struct actor *a)
 	struct bl_resume resume = { 0 };
 	struct bl_ack ack = { 0 };
 	char *mem = map_pages(2 * MIB);
-	uint64_t region, tracked, request = 0;
+	uint64_t session_id, region, tracked, request = 0;
 	int fd, session, i;
 
 	fd = raw_open(&session);
+	session_id = in.grant.session;
 	CHECK_EQ(pin_kind(session, mem, MIB, BELAY_PINNED, &region), 0);
 	CHECK_EQ(pin_kind(session, mem + MIB, MIB, BELAY_TRACKED, &tracked), 0);
 	rest(a);
@@ -278,7 +280,8 @@ static void play_recalled(struct actor *a)
 	rest(a);
 	/* The daemon has been killed and is another. */
 	fd = raw_hello();
-	raw_send(fd, &resume, sizeof(resume), BL_RESUME, session);
+	resume.session = session_id;
+	raw_send(fd, &resume, sizeof(resume), BL_RESUME, -1);
 	CHECK_EQ(raw_get(fd, RAW_WAIT_MS, NULL), BL_GRANT);
 	for (i = 0; i < 2; i++) {
 		CHECK_EQ(raw_get(fd, RAW_WAIT_MS, NULL), BL_REVOKE);

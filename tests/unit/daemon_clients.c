@@ -319,7 +319,8 @@ TEST(loss_partial_restart, "a new daemon finds what is left of a region lost in 
 	CHECK_EQ(m->revoke.open, 1);
 	fd = hello();
 	newest()->peer.uid = 1000;
-	put_fd(fd, &resume, sizeof(resume), BL_RESUME, session_fd);
+	resume.session = session;
+	PUT(fd, resume, BL_RESUME);
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_GRANT);
 	expect_loss(fd, request, addr + 4096, 4096, fake_now + BL_DEADLINE_NSEC);
@@ -548,7 +549,8 @@ TEST(restart, "a new daemon finds accounts, grants, limits and open requests, an
 	p->fallback.user.bytes = 512 << 10;
 	CHECK_OK(bl_accounts_apply(m));
 	fd = hello();
-	put_fd(fd, &res, sizeof(res), BL_RESUME, session_fd);
+	res.session = session;
+	PUT(fd, res, BL_RESUME);
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_GRANT);
 	CHECK_EQ(in.grant.session, session);
@@ -599,26 +601,30 @@ TEST(ended_unseen, "a grant that ended while there was no daemon has its process
 	stop();
 }
 
-TEST(resume_strangers, "a session cannot be resumed with another file, or by another process")
+TEST(resume_strangers, "a session that there is not, or of another process, cannot be resumed")
 {
 	struct bl_resume res = { 0 };
 	uint64_t session;
-	int fd, session_fd, null = open("/dev/null", O_RDONLY);
+	int fd;
 
 	start();
-	client(1000, &session, &session_fd);
+	client(1000, &session, NULL);
 	fd = hello();
-	put_fd(fd, &res, sizeof(res), BL_RESUME, null);
+	res.session = session + 1;
+	PUT(fd, res, BL_RESUME);
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_ERROR);
-	CHECK_EQ(in.error.error, EINVAL);
+	CHECK_EQ(in.error.error, ENOENT);
+	CHECK(strstr(in.error.text, "has no session"));
 	newest()->peer.start_time++;
-	put_fd(fd, &res, sizeof(res), BL_RESUME, session_fd);
+	res.session = session;
+	PUT(fd, res, BL_RESUME);
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_ERROR);
 	CHECK_EQ(in.error.error, EXDEV);
 	newest()->peer.start_time--;
-	put_fd(fd, &res, sizeof(res), BL_RESUME, session_fd);
+	res.session = session;
+	PUT(fd, res, BL_RESUME);
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_GRANT);
 	CHECK_EQ(m->n_conns, 1);	/* the first one has lost its session */

@@ -47,41 +47,90 @@ TEST(too_long, "a packet that is too long is refused")
 	stop();
 }
 
-TEST(fd_flood, "file descriptors that nobody asked for are closed, and cost the connection")
+/* A message with so many descriptors, which are all the same. */
+static void send_files(int fd, void *msg, size_t size, int file, int n)
 {
 	union {
-		char buf[CMSG_SPACE(200 * sizeof(int))];
+		char buf[CMSG_SPACE(253 * sizeof(int))];
 		struct cmsghdr align;
 	} control = { 0 };
-	struct bl_open o = { 0 };
-	struct iovec iov = { &o, sizeof(o) };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf };
-	unsigned int before;
-	int fd, i, n, null = open("/dev/null", O_RDONLY);
+	struct iovec iov = { msg, size };
+	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+			     .msg_controllen = CMSG_SPACE((size_t)n * sizeof(int)) };
+	int i;
+
+	CMSG_FIRSTHDR(&mh)->cmsg_level = SOL_SOCKET;
+	CMSG_FIRSTHDR(&mh)->cmsg_type = SCM_RIGHTS;
+	CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
+	for (i = 0; i < n; i++)
+		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)) + (size_t)i * sizeof(int), &file, sizeof(int));
+	CHECK_EQ(CHECK_SYS(sendmsg(fd, &mh, 0)), size);
+}
+
+#ifndef SO_PASSRIGHTS
+#define SO_PASSRIGHTS 83
+#endif
+
+/* As on a kernel that cannot forbid it (before 6.16). */
+static void start_open(void)
+{
+	start();
+	setsockopt(m->listeners[0].fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){ 1 }, sizeof(int));
+}
+
+static void expect_no_files(int fd)
+{
+	CHECK_EQ(get_soon(fd), BL_ERROR);
+	CHECK_EQ(in.error.error, EPROTO);
+	CHECK(strstr(in.error.text, "file descriptors"));
+	CHECK_EQ(get(fd, NULL), -1);
+}
+
+TEST(files_forbidden, "where the kernel can forbid file descriptors, they cannot even be sent")
+{
+	socklen_t len = sizeof(int);
+	int fd, on = 0, pair[2];
 
 	start();
+	fd = hello();
+	CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair));
+	if (!getsockopt(pair[0], SOL_SOCKET, SO_PASSRIGHTS, &on, &len) && on) {
+		union {
+			char buf[CMSG_SPACE(sizeof(int))];
+			struct cmsghdr align;
+		} control = { .align = { CMSG_LEN(sizeof(int)), SOL_SOCKET, SCM_RIGHTS } };
+		struct msghdr mh = { .msg_control = control.buf,
+				     .msg_controllen = sizeof(control.buf) };
+
+		CHECK_EQ(sendmsg(fd, &mh, MSG_NOSIGNAL), -1);
+		CHECK_EQ(errno, EPERM);
+	} else {
+		CHECK_NE(on, 1);	/* an older kernel: the other tests are about it */
+	}
+	stop();
+}
+
+TEST(fd_flood, "file descriptors are never taken, however many, and cost the connection")
+{
+	static const int numbers[] = { 1, 2, 3, 52, 253 };
+	struct bl_open o = { 0 };
+	int fd, null = open("/dev/null", O_RDONLY);
+	unsigned int before, i;
+
+	start_open();
 	before = open_fds();
-	for (n = 1; n <= 200; n += n < 4 ? 1 : 49) {
+	for (i = 0; i < sizeof(numbers) / sizeof(*numbers); i++) {
 		fd = hello();
-		mh.msg_controllen = CMSG_SPACE((size_t)n * sizeof(int));
-		CMSG_FIRSTHDR(&mh)->cmsg_level = SOL_SOCKET;
-		CMSG_FIRSTHDR(&mh)->cmsg_type = SCM_RIGHTS;
-		CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN((size_t)n * sizeof(int));
-		for (i = 0; i < n; i++)
-			memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)) + (size_t)i * sizeof(int), &null, sizeof(int));
 		bl_msg_init(&o.msg, sizeof(o), BL_OPEN, 1);
-		CHECK_SYS(sendmsg(fd, &mh, 0));
-		pump();
-		CHECK_EQ(get(fd, NULL), BL_ERROR);
-		CHECK_EQ(in.error.error, EPROTO);
-		CHECK_EQ(get(fd, NULL), -1);
+		send_files(fd, &o, sizeof(o), null, numbers[i]);
+		expect_no_files(fd);
 		close(fd);
-		for (i = 0; i < 2000 && open_fds() != before; i++) {
-			pump();		/* the helper takes some at a time */
-			usleep(10000);
-		}
 		CHECK_EQ(open_fds(), before);
 	}
+	fd = hello();
+	send_files(fd, &o, 0, null, 1);		/* no bytes at all */
+	expect_no_files(fd);
+	CHECK_SOON((pump(), m->n_lingering == 0), 10);
 	stop();
 }
 
@@ -121,50 +170,58 @@ static void *close_it(void *arg)
 	return NULL;
 }
 
-TEST_TIMEOUT(slow_to_close, "files whose closing takes a minute hold up nobody, however they come", 60)
+/* Every kind of message, and what is none. */
+static const struct {
+	uint16_t type;
+	size_t size;
+} kinds[] = {
+	{ BL_HELLO, sizeof(struct bl_hello) }, { BL_OPEN, sizeof(struct bl_open) },
+	{ BL_RESUME, sizeof(struct bl_resume) }, { BL_ACK, sizeof(struct bl_ack) },
+	{ BL_STATUS, sizeof(struct bl_msg) }, { BL_LIST, sizeof(struct bl_list) },
+	{ BL_LIMIT, sizeof(struct bl_limit) }, { BL_RECALL, sizeof(struct bl_recall) },
+	{ BL_RELOAD, sizeof(struct bl_reload) }, { 99, sizeof(struct bl_msg) },
+	{ BL_OPEN, 1 }, { BL_OPEN, BL_MSG_MAX + 64 }, { BL_OPEN, 0 },
+};
+#define KINDS (sizeof(kinds) / sizeof(*kinds))
+
+TEST_TIMEOUT(slow_to_close, "files whose closing takes a minute hold up nobody, with whatever message they come", 100)
 {
-	enum { UNASKED, TWO, RESUME, UNREAD, HOWS };
-	struct bl_resume resume = { 0 };
-	struct bl_hello h = { .oldest = 1, .newest = 1 };
+	enum { BEFORE_HELLO, AFTER_HELLO, UNREAD, WHENS };
+	static char bytes[BL_MSG_MAX + 64];
 	struct bl_open o = { 0 };
-	int sink = sink_of_bytes(), fds[HOWS * 8], slow, i;
+	int sink = sink_of_bytes(), slow, fd;
+	unsigned int before, i, when;
 	pthread_t control;
 	double begin;
 
-	start();
+	start_open();
+	before = open_fds();
 	/* That it does take long: a thread of this process that closes one. */
 	slow = lingering(sink);
 	CHECK_EQ(pthread_create(&control, NULL, close_it, (void *)(intptr_t)slow), 0);
-	for (i = 0; i < HOWS * 8; i++) {
-		fds[i] = i % HOWS == UNREAD ? dial() : hello();
+	CHECK_SOON(open_fds() == before, 10);
+	for (i = 0; i < KINDS * WHENS; i++) {
+		when = i % WHENS;
+		fd = when == BEFORE_HELLO ? dial() : hello();
 		slow = lingering(sink);
 		begin = tap_now();
-		switch (i % HOWS) {
-		case UNASKED:
-			put_fd(fds[i], &o, sizeof(o), BL_OPEN, slow);
-			break;
-		case TWO:	/* too long: it goes with the packet */
-			put_fd(fds[i], &(char[BL_MSG_MAX + 64]){ 0 },
-			       BL_MSG_MAX + 64, BL_OPEN, slow);
-			break;
-		case RESUME:
-			put_fd(fds[i], &resume, sizeof(resume), BL_RESUME, slow);
-			break;
-		case UNREAD:	/* the first costs it the connection */
-			PUT(fds[i], o, BL_OPEN);
-			put_fd(fds[i], &h, sizeof(h), BL_HELLO, slow);
-			break;
-		}
+		memset(bytes, 0, sizeof(bytes));
+		bl_msg_init((struct bl_msg *)bytes, kinds[i / WHENS].size, kinds[i / WHENS].type, 1);
+		if (when == UNREAD)	/* what is in front costs it the connection */
+			CHECK_SYS(send(fd, &o, 1, 0));
+		send_files(fd, bytes, kinds[i / WHENS].size, slow, 1);
 		close(slow);
-		pump();
-		CHECK_EQ(get(fds[i], NULL), BL_ERROR);
+		if (when != UNREAD) {
+			expect_no_files(fd);
+		} else {
+			CHECK_EQ(get_soon(fd), BL_ERROR);
+			CHECK_EQ(get(fd, NULL), -1);
+		}
+		close(fd);
 		CHECK_LT(tap_now() - begin, 10);	/* not a minute */
+		CHECK_EQ(open_fds(), before);
 	}
-	/* All the threads of the first helper hang, and others are served. */
-	for (i = 0; i < 200; i++) {
-		pump();
-		usleep(10000);
-	}
+	CHECK_GT(m->n_lingering, 0);
 	begin = tap_now();
 	for (i = 0; i < 300; i++)
 		close(hello());
@@ -174,34 +231,73 @@ TEST_TIMEOUT(slow_to_close, "files whose closing takes a minute hold up nobody, 
 	stop();
 }
 
-TEST(closers, "when a helper's threads all hang, another takes its place; when it is killed, too")
+TEST(lingering, "a connection with files in it counts as its user's until they are closed, and no longer")
 {
-	int sink = sink_of_bytes(), pipes[600][2], i, last[2];
-	char byte;
+	int sink = sink_of_bytes(), peer, fds[40], n = 0, slow, i;
+	struct bl_open o = { 0 };
+	uid_t uid = getuid();
+
+	start_open();
+	/* More than the undertakers that may hang. */
+	for (i = 0; i < 40; i++) {
+		fds[i] = hello();
+		slow = lingering(sink);
+		bl_msg_init(&o.msg, sizeof(o), BL_OPEN, 1);
+		send_files(fds[i], &o, sizeof(o), slow, 1);
+		close(slow);
+		expect_no_files(fds[i]);
+		close(fds[i]);
+	}
+	for (i = 0; i < 50; i++, usleep(10000))
+		pump();
+	CHECK_EQ(m->n_lingering, 40);
+	CHECK_EQ((uintptr_t)bl_map_get(&m->uids, uid, 0), 40);
+	/* The bytes that the sockets linger for are not wanted any more. */
+	while (n < 40 && (peer = accept4(sink, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
+		setsockopt(peer, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
+		close(peer);
+		n++;
+	}
+	CHECK_EQ(n, 40);
+	CHECK_SOON((pump(), m->n_lingering == 0), 30);
+	CHECK_EQ((uintptr_t)bl_map_get(&m->uids, uid, 0), 0);
+	stop();
+}
+
+TEST(keeper, "when the process that keeps connections is gone, the daemon ends, and the next one serves")
+{
+	struct bl_msg s = { 0 };
+	int fd;
 
 	start();
-	for (i = 0; i < 17; i++)
-		bl_close_later(&m->closer, lingering(sink));
-	for (i = 0; i < 400; i++) {
-		CHECK_SYS(pipe2(pipes[i], O_CLOEXEC));
-		bl_close_later(&m->closer, pipes[i][1]);
+	hello();
+	CHECK(!m->failed);
+	shutdown(m->keeper.socket, SHUT_RDWR);
+	CHECK_SOON((pump(), m->failed), 10);
+	stop();
+	start();
+	fd = hello();
+	CHECK_EQ(ASK(fd, s, BL_STATUS), BL_STATUS);
+	stop();
+}
+
+TEST(many_leave, "connections without files that end are closed by no process made for it")
+{
+	enum { MANY = 400 };
+	int fds[MANY], i, k;
+	unsigned int before;
+
+	start();
+	before = open_fds();
+	for (k = 0; k < 3; k++) {
+		for (i = 0; i < MANY; i++)
+			fds[i] = hello();
+		for (i = 0; i < MANY; i++)
+			close(fds[i]);
+		CHECK_SOON((pump(), m->n_conns == 0), 30);
+		CHECK_EQ(m->n_lingering, 0);
+		CHECK_EQ(open_fds(), before);
 	}
-	CHECK_EQ(m->closer.helpers, 1);
-	CHECK_GT(m->closer.n_waiting, 0);
-	for (i = 0; i < 5000 && m->closer.n_waiting; i++) {
-		pump();
-		usleep(10000);
-	}
-	CHECK_EQ(m->closer.n_waiting, 0);
-	CHECK_GT(m->closer.helpers, 1);
-	for (i = 0; i < 400; i++)
-		CHECK_EQ(read(pipes[i][0], &byte, 1), 0);	/* the end: closed there, too */
-	shutdown(m->closer.socket, SHUT_RDWR);
-	CHECK_SYS(pipe2(last, O_CLOEXEC));
-	bl_close_later(&m->closer, last[1]);
-	CHECK_EQ(read(last[0], &byte, 1), 0);
-	CHECK_EQ(m->closer.n_waiting, 0);
-	bl_close_later(&m->closer, -1);
 	stop();
 }
 
@@ -262,11 +358,11 @@ TEST_TIMEOUT(stalled, "a client that has not read for 10 s is dropped; what it w
 {
 	struct bl_resume res = { 0 };
 	uint64_t session;
-	int fd, session_fd, i, n = 0;
+	int fd, i, n = 0;
 	double end;
 
 	start();
-	fd = client(1000, &session, &session_fd);
+	fd = client(1000, &session, NULL);
 	i = 4096;
 	setsockopt(newest()->fd, SOL_SOCKET, SO_SNDBUF, &i, sizeof(i));
 	for (i = 0; i < 300; i++)
@@ -279,7 +375,8 @@ TEST_TIMEOUT(stalled, "a client that has not read for 10 s is dropped; what it w
 	CHECK_EQ(m->n_conns, 0);
 	close(fd);
 	fd = hello();
-	put_fd(fd, &res, sizeof(res), BL_RESUME, session_fd);
+	res.session = session;
+	PUT(fd, res, BL_RESUME);
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_GRANT);
 	for (n = 0; get(fd, NULL) == BL_REVOKE; n++)

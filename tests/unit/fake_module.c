@@ -329,7 +329,6 @@ static int grant_new(struct fake_module *f, struct belay_ctl_grant *arg)
 				    x->row.start_time == arg->start_time &&
 				    !x->row.flags);
 	struct fake_session *s;
-	struct stat st;
 
 	if (f->busy_grants && f->busy_grants--)
 		return -EAGAIN;
@@ -352,27 +351,10 @@ static int grant_new(struct fake_module *f, struct belay_ctl_grant *arg)
 	g->row.sessions++;
 	s = NEW(f->sessions);
 	arg->fd = memfd_create("session", MFD_CLOEXEC);
-	fstat(arg->fd, &st);
 	s->id = ++f->last_id;
 	s->grant = g->row.grant;
-	s->inode = st.st_ino;
 	arg->grant = g->row.grant;
 	arg->session = s->id;
-	return 0;
-}
-
-static int identify(struct fake_module *f, struct belay_ctl_identify *arg)
-{
-	struct fake_session *s;
-	struct stat st;
-
-	if (fstat(arg->fd, &st))
-		return -EBADF;
-	s = FIND(f->sessions, x->inode == st.st_ino);
-	if (!s)
-		return -EINVAL;
-	arg->session = s->id;
-	arg->grant = s->grant;
 	return 0;
 }
 
@@ -422,12 +404,29 @@ static bool is_selected(const struct belay_region_row *r, const struct belay_sel
 	       (!(s->by & BELAY_SELECT_TRANSIENT) || transient);
 }
 
+/* By id only: all that the daemon asks of sessions. */
+static int list_session(struct fake_module *f, struct belay_ctl_list *arg)
+{
+	struct belay_session_row *row = (void *)(uintptr_t)arg->rows;
+	struct fake_session *s;
+
+	if (arg->select.by != BELAY_SELECT_SESSION || !arg->count)
+		return -EINVAL;
+	s = FIND(f->sessions, x->id == arg->select.session);
+	arg->count = s ? 1 : 0;
+	if (s)
+		*row = (struct belay_session_row){ .session = s->id, .grant = s->grant };
+	return 0;
+}
+
 /* Rows in the order of their ids; ids are given in the order of the arrays only roughly. */
 static int list(struct fake_module *f, struct belay_ctl_list *arg)
 {
 	char *out = (char *)(uintptr_t)arg->rows;
 	uint32_t n = 0;
 
+	if (arg->what == BELAY_LIST_SESSIONS)
+		return list_session(f, arg);
 	while (n < arg->count) {
 		struct fake_account *a = NULL, *xa;
 		struct fake_grant *g = NULL, *xg;
@@ -503,8 +502,6 @@ static int call(struct bl_device *dev, unsigned long cmd, void *arg)
 		return limits_set(f, arg);
 	case BELAY_CTL_GRANT:
 		return grant_new(f, arg);
-	case BELAY_CTL_IDENTIFY:
-		return identify(f, arg);
 	case BELAY_CTL_RECALL:
 		return recall(f, arg, false);
 	case BELAY_CTL_RELEASE:

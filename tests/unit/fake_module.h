@@ -3,8 +3,7 @@
  * fake_module.h - the kernel module in memory, for tests of the daemon
  *
  * It answers the control file's commands as belay.h says, and does what
- * processes would do when a test says so. Every session is a memfd, so that a
- * descriptor that comes back over a socket can be recognised.
+ * processes would do when a test says so. Every session is a memfd.
  */
 #ifndef FAKE_MODULE_H
 #define FAKE_MODULE_H
@@ -32,7 +31,6 @@ struct fake_session {
 	bool used;
 	uint64_t id;
 	uint64_t grant;
-	uint64_t inode;
 };
 
 struct fake_region {
