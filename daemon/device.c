@@ -91,7 +91,6 @@ int bl_device_grant(struct bl_device *dev, struct belay_ctl_grant *grant)
 {
 	grant->size = sizeof(*grant);
 	grant->flags = 0;
-	grant->reserved = 0;
 	return dev->call(dev, BELAY_CTL_GRANT, grant);
 }
 
@@ -229,4 +228,20 @@ int bl_device_region_row(struct bl_device *dev, uint64_t session,
 	int err = bl_device_list(dev, &walk, ret, 1, &n);
 
 	return err || n ? err : -ENOENT;
+}
+
+int bl_device_holders(struct bl_device *dev, uint64_t grant, struct bl_holders *ret)
+{
+	struct belay_ctl_holders arg = {
+		.size = sizeof(arg),
+		.grant = grant,
+		.rows = (uintptr_t)ret->rows,
+		.count = BL_HOLDERS_MAX,
+		.entry_size = sizeof(ret->rows[0]),
+	};
+	int err = dev->call(dev, BELAY_CTL_HOLDERS, &arg);
+
+	ret->total = err ? 0 : arg.count;
+	ret->count = ret->total < BL_HOLDERS_MAX ? ret->total : BL_HOLDERS_MAX;
+	return err;
 }

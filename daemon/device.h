@@ -40,7 +40,7 @@ int bl_device_account_remove(struct bl_device *dev, uint64_t account);
 int bl_device_limits(struct bl_device *dev, struct belay_limit_entry *entries,
 		     uint32_t count, uint32_t *ret_failed);
 
-/* The caller fills in account, pid, start_time, limits and tag. */
+/* The caller fills in account, pid, start_time, uid, limits and tag. */
 int bl_device_grant(struct bl_device *dev, struct belay_ctl_grant *grant);
 
 /* Each entry has a status of its own after 0. */
@@ -75,6 +75,18 @@ int bl_device_session_row(struct bl_device *dev, uint64_t session,
 			  struct belay_session_row *ret);
 int bl_device_region_row(struct bl_device *dev, uint64_t session,
 			 uint64_t region, struct belay_region_row *ret);
+
+/* Processes that use a grant's address space. More are counted, and come next time. */
+#define BL_HOLDERS_MAX	64
+
+struct bl_holders {
+	uint32_t total;
+	uint32_t count;		/* in rows */
+	struct belay_holder_row rows[BL_HOLDERS_MAX];
+};
+
+/* -ENOENT: there is no such grant. After an error there are none. */
+int bl_device_holders(struct bl_device *dev, uint64_t grant, struct bl_holders *ret);
 
 /*
  * Memory that is held for that region, by the module or by a driver. Of a

@@ -315,7 +315,6 @@ void belay_node_refund(struct belay_node *node, unsigned long pages,
 
 /* grant.c */
 struct belay_session *belay_grant_open(struct belay_ctl_grant *arg);
-pid_t belay_grant_pid(const struct belay_grant *g);
 struct belay_session *belay_session_find(u64 id);
 struct belay_session *belay_session_next(u64 after);
 void belay_session_close(struct belay_session *s);
@@ -327,6 +326,18 @@ static inline bool belay_is_bound_here(const struct belay_session *s)
 {
 	return current->mm == s->grant->mm;
 }
+
+/* process.c */
+struct belay_process {		/* each with a reference, @mm's as a user */
+	struct mm_struct *mm;
+	struct pid *pid;
+	struct user_struct *user;
+};
+
+int belay_process_find(struct belay_process *p, const struct belay_ctl_grant *arg);
+void belay_process_put(struct belay_process *p);
+pid_t belay_grant_pid(const struct belay_grant *g);
+int belay_holders(struct belay_ctl_holders *arg);
 
 /* coverage.c */
 int belay_coverage_charge(struct belay_region *r, struct belay_refusal *why);

@@ -81,7 +81,7 @@ static int do_grant(struct belay_call *call)
 	struct file *file;
 	int fd, ret;
 
-	if (arg->flags || arg->reserved)
+	if (arg->flags)
 		return -EOPNOTSUPP;
 	fd = get_unused_fd_flags(O_CLOEXEC);
 	if (fd < 0)
@@ -173,6 +173,11 @@ static int do_list(struct belay_call *call)
 	return ret ? ret : belay_list(arg);
 }
 
+static int do_holders(struct belay_call *call)
+{
+	return belay_holders(call->arg);
+}
+
 static int do_wait(struct belay_call *call)
 {
 	struct belay_ctl_wait *arg = call->arg;
@@ -186,12 +191,14 @@ static int do_wait(struct belay_call *call)
 static const struct belay_command reader_commands[] = {
 	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
 	COMMAND(BELAY_CTL_LIST, belay_ctl_list, do_list),
+	COMMAND(BELAY_CTL_HOLDERS, belay_ctl_holders, do_holders),
 	COMMAND(BELAY_CTL_WAIT, belay_ctl_wait, do_wait),
 };
 
 static const struct belay_command owner_commands[] = {
 	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
 	COMMAND(BELAY_CTL_LIST, belay_ctl_list, do_list),
+	COMMAND(BELAY_CTL_HOLDERS, belay_ctl_holders, do_holders),
 	COMMAND(BELAY_CTL_WAIT, belay_ctl_wait, do_wait),
 	COMMAND(BELAY_CTL_ACCOUNT, belay_ctl_account, do_account),
 	COMMAND(BELAY_CTL_ACCOUNT_REMOVE, belay_ctl_id, do_account_remove),

@@ -2,9 +2,10 @@
 /*
  * grant.c - grants and their sessions: binding, finding, ending
  *
- * A grant is bound when it is made: the policy owner names a process by pid
- * and start time, and the module takes hold of that process's mm structure
- * (never of its users: the address space ends when its owner ends). There is
+ * A grant is bound when it is made: the policy owner names a process by pid,
+ * start time and user (process.c), and the module takes hold of that process's mm
+ * structure (never of its users: the address space ends when its last process
+ * ends). There is
  * one grant for an address space and account; asking again adds a session.
  *
  * A grant ends twice, in either order:
@@ -18,14 +19,8 @@
  * none: nothing queues it once all regions are gone, and the last close
  * cancels it.
  */
-#include <linux/cred.h>
 #include <linux/mmu_notifier.h>
-#include <linux/pid.h>
-#include <linux/rcupdate.h>
-#include <linux/sched.h>
 #include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
-#include <linux/sched/task.h>
 #include <linux/slab.h>
 #include <linux/delay.h>
 #include <linux/timekeeping.h>
@@ -53,65 +48,6 @@ static void grant_mm_release(struct mmu_notifier *mn, struct mm_struct *mm)
 static const struct mmu_notifier_ops grant_mn_ops = {
 	.release = grant_mm_release,
 };
-
-/* Field 22 of /proc/PID/stat. */
-static u64 start_time_ticks(const struct task_struct *task)
-{
-	return div_u64(task->start_boottime, NSEC_PER_SEC / USER_HZ);
-}
-
-/* A process: its mm with a user reference, pid and user with a reference. */
-struct process {
-	struct mm_struct *mm;
-	struct pid *pid;
-	struct user_struct *user;
-};
-
-static struct user_struct *get_user_of(struct task_struct *task)
-{
-	const struct cred *cred = get_task_cred(task);
-	struct user_struct *user = get_uid(cred->user);
-
-	put_cred(cred);
-	return user;
-}
-
-static int process_find(struct process *p, pid_t nr, u64 start_time)
-{
-	struct task_struct *task;
-
-	*p = (struct process) { .pid = find_get_pid(nr) };
-	task = get_pid_task(p->pid, PIDTYPE_TGID);
-	if (task && start_time_ticks(task) == start_time)
-		p->mm = get_task_mm(task);
-	if (p->mm)
-		p->user = get_user_of(task);
-	if (task)
-		put_task_struct(task);
-	if (p->mm)
-		return 0;
-	put_pid(p->pid);
-	return -ESRCH;
-}
-
-static void process_put(struct process *p)
-{
-	mmput_async(p->mm);
-	put_pid(p->pid);
-	free_uid(p->user);
-}
-
-/* In the caller's namespace; 0: gone. */
-pid_t belay_grant_pid(const struct belay_grant *g)
-{
-	pid_t nr = 0;
-
-	rcu_read_lock();
-	if (pid_task(g->pid, PIDTYPE_TGID))
-		nr = pid_vnr(g->pid);
-	rcu_read_unlock();
-	return nr;
-}
 
 /*
  * The mm's lock is its owner's to hold for as long as it likes (a page fault
@@ -210,7 +146,7 @@ static void put_below(struct belay_grant *g, struct belay_account *a)
 
 static struct belay_grant *grant_create(const struct belay_ctl_grant *arg,
 					struct belay_account *a,
-					const struct process *p)
+					const struct belay_process *p)
 {
 	struct belay_grant *g = grant_alloc(arg);
 	static u32 next;
@@ -338,7 +274,7 @@ static struct belay_session *session_create(struct belay_grant *g)
 }
 
 static struct belay_session *open_locked(struct belay_ctl_grant *arg,
-					 const struct process *p)
+					 const struct belay_process *p)
 {
 	struct belay_account *a;
 	struct belay_session *s;
@@ -374,16 +310,16 @@ static struct belay_session *open_locked(struct belay_ctl_grant *arg,
 struct belay_session *belay_grant_open(struct belay_ctl_grant *arg)
 {
 	struct belay_session *s;
-	struct process p;
+	struct belay_process p;
 	int ret;
 
-	ret = process_find(&p, arg->pid, arg->start_time);
+	ret = belay_process_find(&p, arg);
 	if (ret)
 		return ERR_PTR(ret);
 	mutex_lock(&belay_tree_lock);
 	s = open_locked(arg, &p);
 	mutex_unlock(&belay_tree_lock);
-	process_put(&p);
+	belay_process_put(&p);
 	return s;
 }
 

@@ -226,6 +226,15 @@ static void good_wait(void *arg)
 	a->select.session = 1ULL << 40;
 }
 
+static void good_holders(void *arg)
+{
+	HEAD(belay_ctl_holders);
+	a->grant = b.grant;
+	a->rows = (uintptr_t)array;
+	a->count = 1;
+	a->entry_size = sizeof(struct belay_holder_row);
+}
+
 #define ARRAY(type, pointer, entry, reads, entry_reserved_field)			\
 	.entries = offsetof(struct type, pointer),					\
 	.count = offsetof(struct type, count),						\
@@ -260,8 +269,7 @@ static const struct command commands[] = {
 	ROW(CTL_LIMITS, CONTROL, belay_ctl_limits, good_limits, RESERVED(belay_ctl_limits),
 	    ARRAY(belay_ctl_limits, entries, belay_limit_entry, true, 0)),
 	ROW(CTL_ACCOUNT_REMOVE, CONTROL, belay_ctl_id, good_remove),
-	ROW(CTL_GRANT, CONTROL, belay_ctl_grant, good_grant, .undo = undo_grant,
-	    RESERVED(belay_ctl_grant)),
+	ROW(CTL_GRANT, CONTROL, belay_ctl_grant, good_grant, .undo = undo_grant),
 	ROW(CTL_IDENTIFY, CONTROL, belay_ctl_identify, good_identify,
 	    RESERVED(belay_ctl_identify)),
 	ROW(CTL_RECALL, CONTROL, belay_ctl_recall, good_recall, RESERVED(belay_ctl_recall),
@@ -275,6 +283,8 @@ static const struct command commands[] = {
 	ROW(CTL_LIST, CONTROL, belay_ctl_list, good_list, RESERVED(belay_ctl_list),
 	    ARRAY(belay_ctl_list, rows, belay_account_row, false, 0)),
 	ROW(CTL_WAIT, CONTROL, belay_ctl_wait, good_wait),
+	ROW(CTL_HOLDERS, CONTROL, belay_ctl_holders, good_holders,
+	    ARRAY(belay_ctl_holders, rows, belay_holder_row, false, 0)),
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -322,12 +322,19 @@ static void make_wait(struct fuzz_thread *t, struct fuzz_op *op)
 	make_select(t, &w->select, BELAY_LIST_REGIONS);
 }
 
+static void make_holders(struct fuzz_thread *t, struct fuzz_op *op)
+{
+	FUZZ_SET(op, offsetof(struct belay_ctl_holders, grant), uint64_t,
+		 t->p->slots[fuzz_choose(t, FUZZ_SLOTS)].grant);
+}
+
 static void (*const makes[FUZZ_COMMANDS])(struct fuzz_thread *t, struct fuzz_op *op) = {
 	[F_REGISTER] = make_register, [F_COMMIT] = make_regions, [F_UNREGISTER] = make_regions,
 	[F_CHECK] = make_regions, [F_TRIM] = make_trim, [F_ACCOUNT] = make_account,
 	[F_LIMITS] = make_limits, [F_REMOVE] = make_remove, [F_GRANT] = make_grant,
 	[F_IDENTIFY] = make_identify, [F_RECALL] = make_recall, [F_RELEASE] = make_recall,
 	[F_EVENTS_DONE] = make_events_done, [F_LIST] = make_list, [F_WAIT] = make_wait,
+	[F_HOLDERS] = make_holders,
 };
 
 /* What can be done now, instead of what cannot. */

@@ -63,7 +63,7 @@ static const struct fuzz_field id[] = {
 };
 
 static const struct fuzz_field grant[] = {
-	F(belay_ctl_grant, flags, T_ZERO), F(belay_ctl_grant, reserved, T_ZERO),
+	F(belay_ctl_grant, flags, T_ZERO), F(belay_ctl_grant, uid, T_ID),
 	F(belay_ctl_grant, account, T_ID), F(belay_ctl_grant, pid, T_ID),
 	F(belay_ctl_grant, start_time, T_ID), F(belay_ctl_grant, limit_bytes, T_ANY),
 	F(belay_ctl_grant, limit_regions, T_ANY), F(belay_ctl_grant, fd, T_ANY), END,
@@ -104,6 +104,10 @@ static const struct fuzz_field list[] = {
 static const struct fuzz_field waiting[] = {
 	F(belay_ctl_wait, flags, T_ZERO), F(belay_ctl_wait, timeout, T_TIME),
 	F(belay_ctl_wait, session, T_ANY), SELECT(belay_ctl_wait), END,
+};
+
+static const struct fuzz_field holders[] = {
+	F(belay_ctl_holders, flags, T_ZERO), F(belay_ctl_holders, grant, T_ID), END,
 };
 
 #define COMMAND(text, cmd, s, on)						\
@@ -177,6 +181,7 @@ const struct fuzz_command fuzz_commands[FUZZ_COMMANDS] = {
 	[F_GRANT] = {
 		COMMAND("GRANT", BELAY_CTL_GRANT, belay_ctl_grant, ON_OWNER),
 		NO_ARRAY, .fields = grant, .intact = { ENOENT, ESRCH, EAGAIN, EMFILE },
+		.broken = { EACCES },
 	},
 	[F_IDENTIFY] = {
 		COMMAND("IDENTIFY", BELAY_CTL_IDENTIFY, belay_ctl_identify, ON_OWNER),
@@ -210,5 +215,10 @@ const struct fuzz_command fuzz_commands[FUZZ_COMMANDS] = {
 	[F_WAIT] = {
 		COMMAND("WAIT", BELAY_CTL_WAIT, belay_ctl_wait, ON_OWNER | ON_READER),
 		NO_ARRAY, .fields = waiting, .intact = { ETIMEDOUT },
+	},
+	[F_HOLDERS] = {
+		COMMAND("HOLDERS", BELAY_CTL_HOLDERS, belay_ctl_holders, ON_OWNER | ON_READER),
+		ARRAY(belay_ctl_holders, rows, belay_holder_row), NO_STATUS,
+		.fields = holders, .intact = { ENOENT },
 	},
 };

@@ -40,6 +40,8 @@
  *  ENOTTY        no such command on this kind of file
  *  EFAULT        a pointer into the argument is bad; for a registration: the
  *                range is not wholly mapped with the access asked for
+ *  EACCES        BELAY_CTL_GRANT: a thread of the process runs as another user
+ *                than was named
  *  EMEDIUMTYPE   this kind of memory cannot be registered (shared writable
  *                file other than shmem or hugetlb, DAX, secretmem, device
  *                memory)
@@ -489,13 +491,16 @@ struct belay_ctl_id {
  * @session: out: the session's id
  * @existed: out: 1: the process had a grant on this account; its limits and
  *	tag are unchanged
- * @reserved: must be 0
+ * @uid: that the process runs as (effective, all its threads), in the caller's
+ *	user namespace
  * @limit_bytes: the grant's own limit
  * @limit_regions: the grant's own limit
  * @tag: kept for the policy owner
  *
  * The grant is bound to the process's address space now. EAGAIN: the address
- * space is busy, try again in a while (the call waits for nobody).
+ * space is busy, or the process is executing another program; try again in a
+ * while (the call waits for nobody). EACCES is judged of the same address space
+ * that is bound: no exec can come in between.
  */
 struct belay_ctl_grant {
 	__u32 size;
@@ -507,7 +512,7 @@ struct belay_ctl_grant {
 	__aligned_u64 grant;
 	__aligned_u64 session;
 	__u32 existed;
-	__u32 reserved;
+	__u32 uid;
 	__aligned_u64 limit_bytes;
 	__aligned_u64 limit_regions;
 	__u8 tag[BELAY_TAG_BYTES];
@@ -795,6 +800,49 @@ struct belay_ctl_wait {
 	struct belay_select select;
 };
 #define BELAY_CTL_WAIT		_IO(BELAY_IOC_TYPE, 0x2A)
+
+/**
+ * struct belay_holder_row - a process that uses a grant's address space
+ * @pid: of the process, in the caller's pid namespace; 0: it is not visible there
+ * @uid: its real user now, in the caller's user namespace
+ * @euid: its effective user now
+ * @reserved: 0
+ * @start_time: field 22 of /proc/PID/stat
+ */
+struct belay_holder_row {
+	__s32 pid;
+	__u32 uid;
+	__u32 euid;
+	__u32 reserved;
+	__aligned_u64 start_time;
+};
+
+/**
+ * struct belay_ctl_holders - BELAY_CTL_HOLDERS: who uses a grant's address space
+ * @size: sizeof(struct belay_ctl_holders)
+ * @flags: must be 0
+ * @grant: the grant
+ * @rows: address of an array of struct belay_holder_row
+ * @count: in: room, 1 to BELAY_MAX_BATCH; out: processes that there are, which
+ *	can be more than there is room for, and none when the address space has
+ *	ended
+ * @entry_size: sizeof(struct belay_holder_row)
+ *
+ * All of them can use the grant, and its memory is held until the last one has
+ * ended or executed another program: the process that the grant was made for,
+ * which comes first if it is still there, and processes that clone() made with
+ * CLONE_VM and without CLONE_THREAD. A process is there as long as one of its
+ * threads is. ENOENT: there is no such grant.
+ */
+struct belay_ctl_holders {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 grant;
+	__aligned_u64 rows;
+	__u32 count;
+	__u32 entry_size;
+};
+#define BELAY_CTL_HOLDERS	_IO(BELAY_IOC_TYPE, 0x2B)
 
 struct belay_account_row {
 	__aligned_u64 account;
