@@ -8,7 +8,8 @@
 
 #include "common/proc.h"
 
-#define STAT_START_TIME	22	/* counted from 1, as in proc(5) */
+#define STAT_PARENT	4	/* counted from 1, as in proc(5) */
+#define STAT_START_TIME	22
 
 /* Reads /proc/PID/NAME as text; the length, or -errno. */
 static ssize_t read_file(pid_t pid, const char *name, char *buf, size_t len)
@@ -30,7 +31,8 @@ static ssize_t read_file(pid_t pid, const char *name, char *buf, size_t len)
 	return n;
 }
 
-int bl_proc_start_time(pid_t pid, uint64_t *ret_ticks)
+/* A number from /proc/PID/stat, of a field behind the name. */
+static int stat_field(pid_t pid, int wanted, uint64_t *ret)
 {
 	char buf[2048], *p;
 	ssize_t n;
@@ -45,12 +47,27 @@ int bl_proc_start_time(pid_t pid, uint64_t *ret_ticks)
 	p = strrchr(buf, ')');
 	if (!p)
 		return -ESRCH;
-	for (field = 2; field < STAT_START_TIME; field++) {
+	for (field = 2; field < wanted; field++) {
 		p = strchr(p + 1, ' ');
 		if (!p)
 			return -EIO;
 	}
-	return sscanf(p, "%" SCNu64, ret_ticks) == 1 ? 0 : -EIO;
+	return sscanf(p, "%" SCNu64, ret) == 1 ? 0 : -EIO;
+}
+
+int bl_proc_start_time(pid_t pid, uint64_t *ret_ticks)
+{
+	return stat_field(pid, STAT_START_TIME, ret_ticks);
+}
+
+int bl_proc_parent(pid_t pid, pid_t *ret_parent)
+{
+	uint64_t n;
+	int err = stat_field(pid, STAT_PARENT, &n);
+
+	if (!err)
+		*ret_parent = (pid_t)n;
+	return err;
 }
 
 int bl_proc_command(pid_t pid, char *buf, size_t len)

@@ -20,6 +20,9 @@
  */
 int bl_proc_start_time(pid_t pid, uint64_t *ret_ticks);
 
+/* bl_proc_parent - the process that it is a child of now; 0: none. 0 or -errno */
+int bl_proc_parent(pid_t pid, pid_t *ret_parent);
+
 /* bl_proc_command - its name ("comm"), printable; 0 or a negative errno, then "" */
 int bl_proc_command(pid_t pid, char *buf, size_t len);
 

@@ -223,16 +223,18 @@ struct bl_account_row {
 	char name[BL_NAME_MAX];
 };
 
+#define BL_OTHERS_MAX	7
+
 struct bl_grant_row {
 	uint64_t grant;
 	uint64_t account;
-	int32_t pid;
+	int32_t pid;		/* that it was made for, or another that uses it */
 	uint32_t uid;
 	uint64_t made_at;	/* CLOCK_BOOTTIME, ns */
 	uint64_t limit_bytes;
 	uint64_t usage_bytes;
 	uint64_t pinned_bytes;
-	uint64_t tracked_bytes;
+	uint64_t tracked_bytes;	/* once for each registration, as drivers count them */
 	uint64_t usage_regions;
 	uint32_t sessions;
 	uint32_t connected;	/* of the sessions, those with a connection now */
@@ -241,6 +243,12 @@ struct bl_grant_row {
 	char command[BL_NAME_MAX];	/* of the process */
 	char label[BL_NAME_MAX];	/* as the program calls itself */
 	uint64_t user_locked_bytes;	/* of its user, as io_uring counts them */
+	uint64_t memlock_bytes;	/* how high its RLIMIT_MEMLOCK may be: what drivers hold is summed up against that */
+	uint32_t uid_now;	/* that the process runs as; uid: in whose name it asked */
+	uint32_t holders;	/* processes that use its address space; 0: all have ended */
+	int32_t others[BL_OTHERS_MAX];	/* those beside pid, as many as there is room for */
+	uint32_t reserved;
+	char user_now[BL_NAME_MAX];	/* "" if it is the same */
 };
 
 struct bl_region_row {

@@ -139,7 +139,8 @@ int bl_accounts_apply(struct bl_manager *m)
 			want(&all, g->id, BELAY_LIMIT_GRANT, &g->limits,
 			     bl_ledger_grant_limits(m->policy, g));
 	err = set_all(m, &all);
-	if (!err && all.count)
+	/* Not only where a limit has changed: `memlock` may have. */
+	if (!err)
 		TAILQ_FOREACH(g, &m->ledger.grants, link)
 			if (!g->over)
 				bl_memlock_raise(m, g);

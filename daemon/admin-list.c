@@ -5,6 +5,9 @@
  * Rows are looked for in small steps, one in a turn of the loop, so that a
  * listing of 100,000 regions, of which one is wanted, holds nobody up. Whoever
  * is no administrator sees its own uid's rows, and the account "system".
+ *
+ * A grant belongs to whoever asked for it, and to whoever its processes are now: it
+ * is found under all of them, and by each process that uses it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -17,6 +20,7 @@
 #include "common/proc.h"
 #include "daemon/log.h"
 #include "daemon/manager.h"
+#include "daemon/users.h"
 
 #define STEP_ROWS	128
 
@@ -33,6 +37,8 @@ struct listing {
 	struct bl_walk walk;
 	pid_t command_pid;	/* whose command was looked up last */
 	char command[BL_NAME_MAX];
+	struct bl_holders holders;	/* of this grant, in this turn */
+	uint64_t holders_of;
 	union {
 		struct bl_list_rows head;
 		char bytes[BL_MSG_MAX];
@@ -60,13 +66,54 @@ static const char *command_of(struct listing *l, pid_t pid)
 	return l->command;
 }
 
-static bool is_wanted(const struct listing *l, pid_t pid, uid_t uid, uint64_t grant)
+/* Who uses that grant; regions of a grant mostly follow each other. */
+static const struct bl_holders *holders_of(struct bl_manager *m, struct listing *l,
+					   struct bl_grant_record *g)
 {
-	if (l->ask.pid && l->ask.pid != pid)
+	if (l->holders_of != g->id)
+		bl_holders_look(m, g, &l->holders);
+	l->holders_of = g->id;
+	return &l->holders;
+}
+
+/* Is that grant asked for? @g: NULL: it is not known whose it is. */
+static bool is_wanted(struct bl_manager *m, struct listing *l,
+		      struct bl_grant_record *g, uint64_t grant, uid_t uid)
+{
+	const struct bl_list *ask = &l->ask;
+
+	if (ask->grant && ask->grant != grant)
 		return false;
-	if (l->ask.has_uid && l->ask.uid != uid)
+	if (ask->pid && !(g && (g->pid == ask->pid ||
+				bl_holders_have_pid(holders_of(m, l, g), ask->pid))))
 		return false;
-	return !l->ask.grant || l->ask.grant == grant;
+	return !ask->has_uid || ask->uid == uid ||
+	       (g && bl_holders_have_user(holders_of(m, l, g), ask->uid));
+}
+
+/* The process to show: the one that asked, or if it has ended another that uses it. */
+static pid_t pid_of(struct bl_manager *m, struct listing *l, struct bl_grant_record *g)
+{
+	const struct bl_holders *h = holders_of(m, l, g);
+
+	return h->count ? h->rows[0].pid : 0;
+}
+
+static void put_holders(struct bl_manager *m, struct listing *l, struct bl_grant_record *g,
+			struct bl_grant_row *out)
+{
+	const struct bl_holders *h = holders_of(m, l, g);
+	uint32_t i;
+
+	out->pid = pid_of(m, l, g);
+	out->holders = h->total;
+	for (i = 1; i < h->count && i <= BL_OTHERS_MAX; i++)
+		out->others[i - 1] = h->rows[i].pid;
+	out->uid_now = g->uid_now;
+	if (g->uid_now != g->uid)
+		bl_user_name(g->uid_now, out->user_now, sizeof(out->user_now));
+	out->memlock_bytes = bl_memlock_allowed(m, g);
+	memcpy(out->label, g->label, sizeof(g->label));
 }
 
 static bool put_account(struct bl_manager *m, struct listing *l,
@@ -100,13 +147,14 @@ static bool put_grant(struct bl_manager *m, struct listing *l,
 	struct bl_grant_row *out = next_row(l);
 	uid_t uid = g ? g->uid : a ? a->uid : (uid_t)-1;
 
-	if (in->flags & BELAY_GRANT_ENDED || !is_wanted(l, in->pid, uid, in->grant))
+	if (in->flags & BELAY_GRANT_ENDED || !is_wanted(m, l, g, in->grant, uid))
 		return false;
 	*out = (struct bl_grant_row){
 		.grant = in->grant,
 		.account = in->account,
 		.pid = in->pid,
 		.uid = uid,
+		.uid_now = uid,
 		.made_at = in->made_at,
 		.limit_bytes = in->limit_bytes,
 		.usage_bytes = in->usage_bytes,
@@ -122,10 +170,10 @@ static bool put_grant(struct bl_manager *m, struct listing *l,
 		if (a->kind == BL_ACCOUNT_USER)
 			strcpy(out->user, a->name + strlen("user/"));
 	}
-	if (in->pid)
-		strcpy(out->command, command_of(l, in->pid));
 	if (g)
-		memcpy(out->label, g->label, sizeof(g->label));
+		put_holders(m, l, g, out);
+	if (out->pid)
+		strcpy(out->command, command_of(l, out->pid));
 	return true;
 }
 
@@ -137,7 +185,7 @@ static bool put_region(struct bl_manager *m, struct listing *l,
 	struct bl_region_row *out = next_row(l);
 	uid_t uid = g ? g->uid : (uid_t)-1;
 
-	if (!is_wanted(l, g ? g->pid : 0, uid, in->grant))
+	if (!is_wanted(m, l, g, in->grant, uid))
 		return false;
 	*out = (struct bl_region_row){
 		.session = in->session,
@@ -145,7 +193,7 @@ static bool put_region(struct bl_manager *m, struct listing *l,
 		.grant = in->grant,
 		.addr = in->addr,
 		.len = in->len,
-		.pid = g ? g->pid : 0,
+		.pid = g ? pid_of(m, l, g) : 0,
 		.uid = uid,
 		.kind = in->kind,
 		.flags = in->flags,
@@ -168,7 +216,8 @@ static bool put_region(struct bl_manager *m, struct listing *l,
 	}
 	if (!g)
 		return true;
-	strcpy(out->command, command_of(l, g->pid));
+	if (out->pid)
+		strcpy(out->command, command_of(l, out->pid));
 	if (g->account->kind == BL_ACCOUNT_USER)
 		strcpy(out->user, g->account->name + strlen("user/"));
 	return true;
@@ -235,6 +284,7 @@ static bool step(struct bl_manager *m, struct bl_task *task)
 
 	if (!c)
 		return true;
+	l->holders_of = 0;
 	err = bl_device_list(m->dev, &l->walk, rows, STEP_ROWS, &n);
 	for (i = 0; !err && i < n && !is_full(l); i++) {
 		memcpy(&row, rows + i * size, size);

@@ -30,6 +30,8 @@ struct recalling {
 	uint64_t *grants;
 	uint32_t n_grants;
 	uint32_t at;
+	bool chosen;		/* grants[at] is meant; to be asked once for each */
+	bool found;		/* one of them was */
 	int err;
 };
 
@@ -187,6 +189,25 @@ static void recall_rows(struct bl_manager *m, struct recalling *rc,
 /* ------------------------------------------------------------------------ */
 /* The task                                                                  */
 
+static void not_found(struct bl_conn *c, const struct bl_recall *ask)
+{
+	uint64_t serial = ask->msg.serial;
+
+	switch (ask->what) {
+	case BL_RECALL_REGION:
+		bl_conn_error(c, serial, ENOENT, NULL, "no region %llu",
+			      (unsigned long long)ask->region);
+		break;
+	case BL_RECALL_GRANT:
+		bl_conn_error(c, serial, ENOENT, NULL, "no grant %llu",
+			      (unsigned long long)ask->grant);
+		break;
+	default:
+		bl_conn_error(c, serial, ENOENT, NULL, "process %d has no grant",
+			      ask->pid);
+	}
+}
+
 static void finish(struct bl_manager *m, struct recalling *rc)
 {
 	struct bl_conn *c = bl_conn_find(m, rc->conn);
@@ -195,6 +216,12 @@ static void finish(struct bl_manager *m, struct recalling *rc)
 	struct bl_job *job = rc->job;
 
 	bl_enforce_arm(m);
+	if (rc->ask.what == BL_RECALL_PROCESS && !rc->found) {
+		if (c)
+			not_found(c, &rc->ask);
+		free(w);
+		return;		/* fini() abandons the job */
+	}
 	if (c && wait && !w)
 		rc->err = rc->err ? rc->err : -ENOMEM;
 	if (c && rc->err)
@@ -215,21 +242,25 @@ static void finish(struct bl_manager *m, struct recalling *rc)
 	}
 }
 
-static bool selects(const struct bl_recall *ask, const struct bl_grant_record *g)
+/* Also by whoever uses it beside, or under another name than, the one that asked. */
+static bool selects(struct bl_manager *m, const struct bl_recall *ask,
+		    struct bl_grant_record *g)
 {
-	switch (ask->what) {
-	case BL_RECALL_GRANT:
+	struct bl_holders holders;
+
+	if (ask->what == BL_RECALL_GRANT)
 		return g->id == ask->grant;
-	case BL_RECALL_USER:
-		return g->uid == ask->uid;
-	default:
-		return g->pid == ask->pid;
-	}
+	if (ask->what == BL_RECALL_USER ? g->uid == ask->uid : g->pid == ask->pid)
+		return true;
+	bl_holders_look(m, g, &holders);
+	return ask->what == BL_RECALL_USER ? bl_holders_have_user(&holders, ask->uid) :
+					     bl_holders_have_pid(&holders, ask->pid);
 }
 
 static void next_grant(struct recalling *rc)
 {
 	rc->at++;
+	rc->chosen = false;
 	rc->walk = (struct bl_walk){ .what = BELAY_LIST_REGIONS };
 }
 
@@ -237,15 +268,18 @@ static bool step(struct bl_manager *m, struct bl_task *task)
 {
 	struct recalling *rc = (struct recalling *)task;
 	struct belay_region_row rows[STEP_ROWS];
-	const struct bl_grant_record *g;
+	struct bl_grant_record *g;
 	uint32_t n = 0;
 
 	if (rc->at < rc->n_grants && !rc->err) {
 		g = bl_ledger_grant(&m->ledger, rc->grants[rc->at]);
-		if (!g || !selects(&rc->ask, g)) {	/* it has ended meanwhile */
+		/* It has ended meanwhile, or is another's. */
+		if (!g || (!rc->chosen && !selects(m, &rc->ask, g))) {
 			next_grant(rc);
 			return false;
 		}
+		rc->chosen = true;
+		rc->found = true;
 		rc->walk.select.by = BELAY_SELECT_GRANT;
 		rc->walk.select.grant = rc->grants[rc->at];
 		rc->err = bl_device_list(m->dev, &rc->walk, rows, STEP_ROWS, &n);
@@ -271,6 +305,7 @@ static void fini(struct bl_manager *m, struct bl_task *task)
 /* ------------------------------------------------------------------------ */
 /* The request                                                               */
 
+/* Which of them are meant is asked in the steps: the module has to say whose they are. */
 static int select_grants(struct bl_manager *m, struct recalling *rc)
 {
 	struct bl_grant_record *g;
@@ -279,7 +314,7 @@ static int select_grants(struct bl_manager *m, struct recalling *rc)
 	if (!rc->grants)
 		return -ENOMEM;
 	TAILQ_FOREACH(g, &m->ledger.grants, link)
-		if (selects(&rc->ask, g))
+		if (rc->ask.what != BL_RECALL_GRANT || g->id == rc->ask.grant)
 			rc->grants[rc->n_grants++] = g->id;
 	return rc->n_grants || rc->ask.what == BL_RECALL_USER ? 0 : -ENOENT;
 }
@@ -304,25 +339,6 @@ static const char *check(const struct bl_recall *ask)
 	if (ask->timeout_usec > BL_RECALL_MAX_USEC)
 		return "the deadline is more than 30 days away";
 	return NULL;
-}
-
-static void not_found(struct bl_conn *c, const struct bl_recall *ask)
-{
-	uint64_t serial = ask->msg.serial;
-
-	switch (ask->what) {
-	case BL_RECALL_REGION:
-		bl_conn_error(c, serial, ENOENT, NULL, "no region %llu",
-			      (unsigned long long)ask->region);
-		break;
-	case BL_RECALL_GRANT:
-		bl_conn_error(c, serial, ENOENT, NULL, "no grant %llu",
-			      (unsigned long long)ask->grant);
-		break;
-	default:
-		bl_conn_error(c, serial, ENOENT, NULL, "process %d has no grant",
-			      ask->pid);
-	}
 }
 
 /* Who wants what back, until when: whoever loses memory asks the log why. */

@@ -66,16 +66,15 @@ static int adopt_grant(struct bl_manager *m, const void *arg)
 	struct bl_account *a = bl_ledger_account(&m->ledger, row->account);
 	struct bl_grant_record *g;
 	struct bl_grant_tag tag;
+	struct bl_process *p;
 	uint64_t allowed;
-
 	bool over = row->flags & (BELAY_GRANT_ENDED | BELAY_GRANT_DEAD);
 
 	/*
 	 * One that has ended is an event, with its tag, and only that; unless its
 	 * process lives on, which may ask for another before that event is read.
 	 */
-	if (!row->pid || (over && bl_ledger_process(&m->ledger, row->pid,
-						    row->start_time)))
+	if (over && (!row->pid || bl_ledger_process(&m->ledger, row->pid, row->start_time)))
 		return 0;
 	if (!a || bl_tag_get_grant(row->tag, &tag)) {
 		if (!over)
@@ -89,9 +88,10 @@ static int adopt_grant(struct bl_manager *m, const void *arg)
 		return -ENOMEM;
 	g->over = over;
 	/* What the limits of then have made of it, if they did. */
-	allowed = bl_ledger_allowed_bytes(&m->ledger, a, &g->limits, NULL);
-	if (allowed > g->memlock_soft)
-		g->memlock_raised = allowed;
+	p = g->process;
+	allowed = bl_memlock_allowed(m, g);
+	if (allowed > p->memlock_soft)
+		p->memlock_raised = allowed;
 	return 0;
 }
 
@@ -138,28 +138,46 @@ static int adopt_region(struct bl_manager *m, const void *row)
  * what that allows. What is more than it should be, and more than the process can
  * have given itself, was belay's doing; what is less may be the process's own.
  */
-static void compare(struct bl_grant_record *g, const struct bl_memlock *has)
+static void compare(struct bl_process *p, const struct bl_memlock *has)
 {
-	uint64_t should = g->memlock_raised ? g->memlock_raised : g->memlock_soft;
+	uint64_t should = p->memlock_raised ? p->memlock_raised : p->memlock_soft;
 
-	if (has->soft == g->memlock_soft)
-		g->memlock_raised = 0;
+	if (has->soft == p->memlock_soft)
+		p->memlock_raised = 0;
 	else if (has->soft > should &&
-		 (g->memlock_raised || has->hard > g->memlock_hard))
-		g->memlock_raised = has->soft;
+		 (p->memlock_raised || has->hard > p->memlock_hard))
+		p->memlock_raised = has->soft;
+}
+
+/* Children of that process that began since its grant was made may have inherited it. */
+static void remember(struct bl_process *p, const struct bl_memlock *has, uint64_t made_at)
+{
+	if (!p->memlock_raised)
+		return;
+	p->raised_from = made_at;
+	p->raised_until = UINT64_MAX;
+	p->highest_soft = has->soft > p->memlock_raised ? has->soft : p->memlock_raised;
+	p->highest_hard = has->hard > p->highest_soft ? has->hard : p->highest_soft;
 }
 
 /* A process whose limit was not raised yet, or not put where it belongs. */
 static void raise_all(struct bl_manager *m)
 {
 	struct bl_grant_record *g;
+	struct belay_grant_row row;
+	struct bl_holders holders;
 	struct bl_memlock has;
 
 	TAILQ_FOREACH(g, &m->ledger.grants, link) {
-		if (!bl_process_get_memlock(g->pid, g->start_time, &has))
-			compare(g, &has);
-		if (!g->over)
-			bl_memlock_raise(m, g);
+		if (!bl_process_get_memlock(g->pid, g->start_time, &has) &&
+		    !bl_device_grant_row(m->dev, g->id, &row)) {
+			compare(g->process, &has);
+			remember(g->process, &has, bl_process_clock_at(row.made_at));
+		}
+		if (g->over)
+			continue;
+		bl_holders_look(m, g, &holders);
+		bl_memlock_raise(m, g);
 	}
 }
 

@@ -140,6 +140,14 @@ static void open_failed(struct bl_conn *c, const struct bl_opening *o, int err,
 			      "process %ld, which connected, is gone",
 			      (long)c->peer.pid);
 		break;
+	case -EACCES:
+		bl_conn_error(c, o->serial, EACCES, NULL,
+			      "process %ld does not run as uid %u any more, as which it connected; "
+			      "close this connection and make another",
+			      (long)c->peer.pid, c->peer.uid);
+		bl_log_client(LOG_NOTICE, "no grant for process %ld, which has changed its user since it connected as uid %u",
+			      (long)c->peer.pid, c->peer.uid);
+		break;
 	default:
 		bl_conn_error(c, o->serial, -err, NULL, "%s: %s", what,
 			      strerror(-err));
@@ -156,8 +164,6 @@ static struct bl_grant_record *record_of(struct bl_conn *c,
 					 int *ret_err)
 {
 	struct bl_grant_record *g = bl_ledger_grant(&c->m->ledger, arg->grant);
-	struct bl_grant_record *older = bl_ledger_process(&c->m->ledger, c->peer.pid,
-							  c->peer.start_time);
 	const struct bl_limits limits = { arg->limit_bytes, arg->limit_regions };
 
 	if (g)
@@ -166,28 +172,25 @@ static struct bl_grant_record *record_of(struct bl_conn *c,
 				c->peer.start_time, tag, &limits);
 	if (!g)
 		*ret_err = -ENOMEM;
-	else if (older)
-		bl_memlock_hand_over(older, g);
 	return g;
 }
 
-/*
- * A process that has no grant comes with its own limit, or with what belay made of
- * its parent's, which it has inherited: then with what that was before.
- */
-static void original_memlock(struct bl_manager *m, const struct bl_peer *peer,
-			     const struct bl_memlock *has, struct bl_grant_tag *ret)
+/* Who it is still, and what it came with; *ret_inherited: has that from an ancestor. */
+static int look_at_peer(struct bl_conn *c, struct bl_grant_tag *tag,
+			struct bl_memlock *ret_has, bool *ret_inherited)
 {
-	const struct bl_grant_record *g = bl_ledger_process(&m->ledger, peer->pid,
-							    peer->start_time);
+	struct bl_memlock original;
+	int err;
 
-	if (!g)
-		TAILQ_FOREACH(g, &m->ledger.grants, link)
-			if (g->uid == peer->uid && g->memlock_raised &&
-			    g->memlock_raised == has->soft)
-				break;
-	ret->memlock_soft = g ? g->memlock_soft : has->soft;
-	ret->memlock_hard = g ? g->memlock_hard : has->hard;
+	err = bl_process_is_same_user(&c->peer);
+	if (!err)
+		err = bl_process_get_memlock(c->peer.pid, c->peer.start_time, ret_has);
+	if (err)
+		return err;
+	*ret_inherited = bl_memlock_original(c->m, &c->peer, ret_has, &original);
+	tag->memlock_soft = original.soft;
+	tag->memlock_hard = original.hard;
+	return 0;
 }
 
 /* From the peer's identity to its answer; -EAGAIN: the address space is busy. */
@@ -199,18 +202,19 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 	struct belay_ctl_grant arg = {
 		.pid = c->peer.pid,
 		.start_time = c->peer.start_time,
+		.uid = c->peer.uid,
 	};
 	struct bl_grant_tag tag = { .uid = c->peer.uid };
 	struct bl_memlock memlock;
 	struct bl_limits limits;
 	struct bl_account *a;
+	bool inherited;
 	int err;
 
 	*ret_what = "RLIMIT_MEMLOCK cannot be read";
-	err = bl_process_get_memlock(c->peer.pid, c->peer.start_time, &memlock);
+	err = look_at_peer(c, &tag, &memlock, &inherited);
 	if (err)
 		return err;
-	original_memlock(m, &c->peer, &memlock, &tag);
 
 	*ret_what = "no account";
 	a = bl_accounts_user(m, c->peer.uid, tag.memlock_soft, &err);
@@ -237,6 +241,8 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 		close(arg.fd);
 		return err;
 	}
+	if (inherited && !g->process->memlock_raised)
+		bl_memlock_inherited(g->process, &memlock);
 	bl_memlock_raise(m, g);
 	bl_debug("grant %llu, session %llu: process %ld (%s) of %s",
 		 (unsigned long long)g->id, (unsigned long long)arg.session,

@@ -98,6 +98,23 @@ static int set_process_regions(struct reader *r, const char *value)
 	return bl_count_parse(value, &r->rule->process.regions);
 }
 
+/* "250%" */
+static int set_memlock(struct reader *r, const char *value)
+{
+	char number[16];
+	uint64_t n;
+	int err;
+
+	snprintf(number, sizeof(number), "%.*s", (int)strcspn(value, "%"), value);
+	err = strcmp(value + strlen(number), "%") ? -EINVAL : bl_count_parse(number, &n);
+	if (err)
+		return err;
+	if (n < BL_MEMLOCK_PERCENT || n > BL_MEMLOCK_PERCENT_MAX)
+		return -ERANGE;
+	r->rule->memlock_percent = (uint32_t)n;
+	return 0;
+}
+
 static int set_deadline(struct reader *r, const char *value)
 {
 	uint64_t nsec;
@@ -155,6 +172,7 @@ static const struct key {
 	{ "rule", "regions", set_regions, A_COUNT },
 	{ "rule", "process_max", set_process_bytes, A_SIZE },
 	{ "rule", "process_regions", set_process_regions, A_COUNT },
+	{ "rule", "memlock", set_memlock, "a percentage from 100% to 10000%" },
 	{ "revoke", "deadline", set_deadline,
 	  "a time from 10ms to 24h, such as 10s or 2min" },
 	{ "revoke", "escalation", set_escalation, "keep, release or kill" },

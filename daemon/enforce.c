@@ -9,13 +9,13 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
-#include "common/proc.h"
 #include "common/reason.h"
 #include "daemon/log.h"
 #include "daemon/manager.h"
 
 #define TURN_ACTIONS	64	/* in one turn of the loop */
 #define NSEC_PER_SEC	1000000000ULL
+#define KILL_AGAIN_NSEC	(NSEC_PER_SEC / 5)	/* more often than revoke.c looks, once for all regions */
 
 /* "region 262145 (64 MiB, tracked, recalled by an administrator)" */
 struct region_text {
@@ -34,6 +34,30 @@ static struct region_text describe(const struct bl_request *r)
 	return t;
 }
 
+/* All that use it: how many; 0: there is none. */
+static int kill_holders(struct bl_manager *m, const struct bl_request *r)
+{
+	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, r->grant);
+
+	if (!g)
+		return 0;
+	g->killed_at = bl_manager_now(m);
+	return bl_holders_kill(m, g, describe(r).text);
+}
+
+/* One that shares the address space may have come, or been passed over, since. */
+static void kill_rest(struct bl_manager *m, const struct bl_request *r)
+{
+	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, r->grant);
+	int n;
+
+	if (!g || bl_manager_now(m) < g->killed_at + KILL_AGAIN_NSEC)
+		return;
+	n = kill_holders(m, r);
+	if (n > 0)
+		bl_revoke_killed(&m->revoke, r->grant, (unsigned int)n);
+}
+
 static int look(struct bl_manager *m, const struct bl_request *r)
 {
 	struct belay_region_row row;
@@ -41,7 +65,11 @@ static int look(struct bl_manager *m, const struct bl_request *r)
 
 	if (err)
 		return err;
-	return bl_region_is_held(&row) ? 0 : -ENOENT;
+	if (!bl_region_is_held(&row))
+		return -ENOENT;
+	if (r->state == BL_KILLING)
+		kill_rest(m, r);
+	return 0;
 }
 
 static int release(struct bl_manager *m, const struct bl_request *r)
@@ -57,35 +85,20 @@ static int release(struct bl_manager *m, const struct bl_request *r)
 	return err;
 }
 
-static int kill_holder(struct bl_manager *m, const struct bl_request *r)
-{
-	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, r->grant);
-	char command[BL_NAME_MAX];
-	int err;
-
-	if (!g)
-		return -ESRCH;
-	if (g->pid <= 1 || g->pid == getpid())
-		return -EPERM;
-	bl_proc_command(g->pid, command, sizeof(command));
-	err = bl_process_kill(g->pid, g->start_time);
-	if (!err)
-		bl_notice("process %ld (%s) of %s killed: it has not let go of %s before the deadline",
-			  (long)g->pid, command, g->account->name, describe(r).text);
-	else if (err != -ESRCH)
-		bl_warn("process %ld (%s) of %s, which has not let go of %s, cannot be killed: %s",
-			(long)g->pid, command, g->account->name,
-			describe(r).text, strerror(-err));
-	return err;
-}
-
 /* What has become of it, where the action itself did not say so. */
-static void log_state(const struct bl_request *r, enum bl_request_state before)
+static void log_state(struct bl_manager *m, const struct bl_request *r,
+		      enum bl_request_state before)
 {
+	struct bl_holders holders;
+
 	if (r->state == before || r->state != BL_OVERDUE)
 		return;
-	if (before == BL_KILLING)
-		bl_warn("%s is still held although its process was killed: somebody else has its driver's file open",
+	if (before == BL_KILLING && !bl_device_holders(m->dev, r->grant, &holders) &&
+	    holders.count)
+		bl_warn("%s is still held: process %ld, which uses it, has been killed and has not ended",
+			describe(r).text, (long)holders.rows[0].pid);
+	else if (before == BL_KILLING)
+		bl_warn("%s is still held although no process uses it any more: somebody else has its driver's file open",
 			describe(r).text);
 	else
 		bl_log_client(LOG_NOTICE, "%s is overdue, and kept", describe(r).text);
@@ -99,7 +112,7 @@ static int act(struct bl_manager *m, struct bl_request *r, enum bl_action action
 	case BL_DO_RELEASE:
 		return release(m, r);
 	case BL_DO_KILL:
-		return kill_holder(m, r);
+		return kill_holders(m, r);
 	default:
 		return 0;
 	}
@@ -121,7 +134,7 @@ void bl_enforce_run(struct bl_manager *m)
 		if (bl_revoke_result(&m->revoke, r, action, result,
 				     bl_manager_now(m)))
 			continue;
-		log_state(r, before);
+		log_state(m, r, before);
 	}
 	bl_enforce_arm(m);
 }

@@ -41,7 +41,7 @@ static void on_gone(struct bl_manager *m, const struct belay_event *e)
 	if (!r)
 		return;
 	if (r->state == BL_KILLING)
-		bl_notice("region %llu is free after its process was killed",
+		bl_notice("region %llu is free: the processes that used it have ended",
 			  (unsigned long long)r->region);
 	bl_revoke_gone(&m->revoke, r);
 }
@@ -49,7 +49,7 @@ static void on_gone(struct bl_manager *m, const struct belay_event *e)
 /* A grant that this daemon has no record of: what its tag says. */
 static int restore_by_tag(struct bl_manager *m, uint64_t grant)
 {
-	struct bl_grant_record g = { .id = grant };
+	struct bl_process p = { 0 };
 	struct belay_grant_row row;
 	struct bl_grant_tag tag;
 
@@ -59,26 +59,27 @@ static int restore_by_tag(struct bl_manager *m, uint64_t grant)
 	/* It has another grant, whose business this is now. */
 	if (bl_ledger_process(&m->ledger, row.pid, row.start_time))
 		return 0;
-	g.pid = row.pid;
-	g.start_time = row.start_time;
-	g.memlock_soft = tag.memlock_soft;
-	g.memlock_hard = tag.memlock_hard;
-	g.memlock_raised = 1;
-	return bl_memlock_restore(m, &g);
+	p.pid = row.pid;
+	p.start_time = row.start_time;
+	p.memlock_soft = tag.memlock_soft;
+	p.memlock_hard = tag.memlock_hard;
+	p.memlock_raised = 1;
+	return bl_memlock_restore(&p);
 }
 
 static int on_ended(struct bl_manager *m, const struct belay_event *e)
 {
-	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, e->grant), *other;
+	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, e->grant);
 	int err;
 
 	bl_revoke_grant_ended(&m->revoke, e->grant);
 	if (!g)
 		return restore_by_tag(m, e->grant);
-	other = bl_ledger_process(&m->ledger, g->pid, g->start_time);
-	if (other && other != g)
-		bl_memlock_hand_over(g, other);
-	err = bl_memlock_restore(m, g);
+	/*
+	 * A process can have two for a while: it has closed its last handle and opened
+	 * one, or executed another image, before this was read.
+	 */
+	err = g->process->grants == 1 ? bl_memlock_restore(g->process) : 0;
 	if (err)
 		return err;
 	bl_debug("grant %llu of process %ld has ended",

@@ -123,6 +123,8 @@ static void on_timer(int fd, short what, void *arg)
 
 static void on_sweep(int fd, short what, void *arg)
 {
+	bl_holders_sweep(arg);
+	bl_memlock_sweep(arg);
 	bl_accounts_sweep(arg);
 }
 

@@ -31,6 +31,7 @@
 #define BL_STATUS_BURST		20	/* new answers to BL_STATUS, for all who ask */
 #define BL_STATUS_PER_SEC	20
 #define BL_ADMIN_GROUP		"belay-admin"
+#define BL_SWEEP_PROCESSES	1024	/* looked at in one sweep, with two reads each */
 
 /* The id of the request for a loss: the region's, and this bit. */
 #define BL_LOSS_ID(region)	((region) | 1ULL << 63)
@@ -172,12 +173,36 @@ void bl_accounts_sweep(struct bl_manager *m);
 
 /* ---- memlock.c: the broker of RLIMIT_MEMLOCK ---- */
 
-/* As much as the grant allows; what it was is in the record. */
+/* What the peer came with; it has @has now. True: it has inherited that */
+bool bl_memlock_original(struct bl_manager *m, const struct bl_peer *peer,
+			 const struct bl_memlock *has, struct bl_memlock *ret);
+/* It began with what belay had made of its ancestor's. */
+void bl_memlock_inherited(struct bl_process *p, const struct bl_memlock *has);
+/* How high it may be: what the grant allows, times `memlock` */
+uint64_t bl_memlock_allowed(struct bl_manager *m, const struct bl_grant_record *g);
+/* So high; what it was is in the process's record. */
 void bl_memlock_raise(struct bl_manager *m, struct bl_grant_record *g);
-/* What was done to the process for one grant has been done for the other. */
-void bl_memlock_hand_over(struct bl_grant_record *from, struct bl_grant_record *to);
 /* As it was. 0, or -errno: it may work another time. */
-int bl_memlock_restore(struct bl_manager *m, struct bl_grant_record *g);
+int bl_memlock_restore(struct bl_process *p);
+/* Its process runs as that user now: what it has in another's name is put back. */
+void bl_memlock_user_now(struct bl_manager *m, struct bl_grant_record *g, uid_t uid);
+/* Processes that are gone are forgotten. */
+void bl_memlock_sweep(struct bl_manager *m);
+
+/* ---- holders.c: all processes that use a grant ---- */
+
+/* Those that there are now; sees who has changed its user. None: the grant is over. */
+void bl_holders_look(struct bl_manager *m, struct bl_grant_record *g,
+		     struct bl_holders *ret);
+bool bl_holders_have_pid(const struct bl_holders *h, pid_t pid);
+bool bl_holders_have_user(const struct bl_holders *h, uid_t uid);
+/*
+ * Kills all that have not been killed, and says in the log whom and why. How many;
+ * or -errno: there are some, and none can be killed.
+ */
+int bl_holders_kill(struct bl_manager *m, struct bl_grant_record *g, const char *why);
+/* Looks at all grants: who has changed its user is noticed within a minute. */
+void bl_holders_sweep(struct bl_manager *m);
 
 /* ---- events.c: what the module has to say ---- */
 

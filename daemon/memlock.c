@@ -3,20 +3,36 @@
  * The broker of RLIMIT_MEMLOCK.
  *
  * Verbs, VFIO and io_uring keep their own pins and hold a process to its own
- * RLIMIT_MEMLOCK. A process with a grant gets it raised to what the grant
- * allows, and has it put back when the grant ends while the process lives.
+ * RLIMIT_MEMLOCK. A process with a grant gets it raised to what the grant allows,
+ * times what `memlock` in belayd.conf says, and has it put back when its last grant
+ * ends while it lives.
  *
- * What it was before is in the grant's tag, in the module, before anything is
- * changed: a daemon that is killed in between leaves it to the next to put it
- * back. It is never made lower than it was, and never touched if the process
- * has made it something else meanwhile, but to lower it to what is allowed; putting
- * back never raises it.
+ * What it was before is kept for each process, and in the tag of its grants, in the
+ * module, before anything is changed: a daemon that is killed in between leaves it to
+ * the next to put it back. It is never made lower than it was, and never touched if
+ * the process has made it something else meanwhile, but to lower it to what is allowed;
+ * putting back never raises it.
+ *
+ * A child begins with what its parent has. If that was raised at the time of the fork,
+ * the child is taken for a process that came with what its parent came with. The parent
+ * is found by descent (the parent of the parent, ... with start times); that another
+ * process has the same limit says nothing. A child whose parent has ended is a child
+ * of init, and nothing is known of it: it keeps what it has. That is never more than
+ * belayd would have given its parent, and gets it no larger grant: `memlock` multiplies
+ * only limits that somebody has set.
+ *
+ * A process that runs as another user than the one in whose name its grant was made has
+ * its limit put back, and it is not raised again.
  */
 #include <errno.h>
 #include <string.h>
 
+#include "common/proc.h"
 #include "daemon/log.h"
 #include "daemon/manager.h"
+
+/* Generations between a child and a process with a grant: a launcher has a few. */
+#define ANCESTORS_MAX	64
 
 static uint64_t higher(uint64_t a, uint64_t b)
 {
@@ -28,23 +44,115 @@ static uint64_t lower(uint64_t a, uint64_t b)
 	return a < b ? a : b;
 }
 
+/* ------------------------------------------------------------------------ */
+/* What a process came with                                                  */
+
+/*
+ * Was it begun while the limit of that one was raised, and has it what it was then,
+ * or a part? Start times are in ticks: the one in which it was put back counts.
+ */
+static bool inherited(const struct bl_process *p, uint64_t start_time,
+		      const struct bl_memlock *has)
+{
+	return p->raised_from && start_time >= p->raised_from &&
+	       start_time <= p->raised_until && has->soft > p->memlock_soft &&
+	       has->soft <= p->highest_soft && has->hard <= p->highest_hard;
+}
+
+static const struct bl_process *raised_ancestor(struct bl_manager *m,
+						const struct bl_peer *peer,
+						const struct bl_memlock *has)
+{
+	uint64_t start_time = peer->start_time, above;
+	pid_t pid = peer->pid, parent;
+	const struct bl_process *p;
+	int i;
+
+	for (i = 0; i < ANCESTORS_MAX; i++) {
+		if (bl_proc_parent(pid, &parent) || parent <= 1 ||
+		    bl_proc_start_time(parent, &above) ||
+		    bl_process_check(pid, start_time) || above > start_time)
+			return NULL;
+		p = bl_ledger_process(&m->ledger, parent, above);
+		if (p && inherited(p, start_time, has))
+			return p;
+		pid = parent;
+		start_time = above;
+	}
+	return NULL;
+}
+
+bool bl_memlock_original(struct bl_manager *m, const struct bl_peer *peer,
+			 const struct bl_memlock *has, struct bl_memlock *ret)
+{
+	const struct bl_process *p = bl_ledger_process(&m->ledger, peer->pid,
+						       peer->start_time);
+
+	*ret = *has;
+	if (p && p->grants) {
+		*ret = (struct bl_memlock){ p->memlock_soft, p->memlock_hard };
+		return false;
+	}
+	p = raised_ancestor(m, peer, has);
+	if (!p)
+		return false;
+	ret->soft = lower(has->soft, p->memlock_soft);
+	ret->hard = lower(has->hard, p->memlock_hard);
+	return true;
+}
+
+/* ------------------------------------------------------------------------ */
+/* Raising and putting back                                                  */
+
+/* Or is it what mlock() would have given? */
+static bool is_limited(struct bl_manager *m, const struct bl_grant_record *g)
+{
+	return (g->set_mask | g->account->set_mask) & BL_LIMIT_SET_BYTES ||
+	       bl_policy_limits_bytes(m->policy, g->uid);
+}
+
+uint64_t bl_memlock_allowed(struct bl_manager *m, const struct bl_grant_record *g)
+{
+	uint64_t allowed = bl_ledger_allowed_bytes(&m->ledger, g->account, &g->limits, NULL);
+
+	if (!is_limited(m, g))
+		return allowed;
+	return bl_policy_memlock_bytes(m->policy, g->uid, allowed);
+}
+
+/* Before it happens: a child that is forked meanwhile was forked after it. */
+static void note_raised(struct bl_process *p, const struct bl_memlock *want)
+{
+	if (!p->raised_from)
+		p->raised_from = bl_process_clock();
+	p->raised_until = UINT64_MAX;
+	p->highest_soft = higher(p->highest_soft, want->soft);
+	p->highest_hard = higher(p->highest_hard, want->hard);
+}
+
+void bl_memlock_inherited(struct bl_process *p, const struct bl_memlock *has)
+{
+	note_raised(p, has);
+	p->memlock_raised = has->soft;
+}
+
 void bl_memlock_raise(struct bl_manager *m, struct bl_grant_record *g)
 {
-	uint64_t allowed = bl_ledger_allowed_bytes(&m->ledger, g->account,
-						   &g->limits, NULL);
+	uint64_t allowed = bl_memlock_allowed(m, g);
+	struct bl_process *p = g->process;
 	struct bl_memlock has, want = {
-		.soft = higher(g->memlock_soft, allowed),
-		.hard = higher(g->memlock_hard, allowed),
+		.soft = higher(p->memlock_soft, allowed),
+		.hard = higher(p->memlock_hard, allowed),
 	};
-	uint64_t expected = g->memlock_raised ? g->memlock_raised : g->memlock_soft;
+	uint64_t expected = p->memlock_raised ? p->memlock_raised : p->memlock_soft;
 	int err;
 
-	if (want.soft == expected)
+	if (want.soft == expected || g->uid_now != g->uid)
 		return;
 	/* Root's drivers do not look at it; its children must not inherit it. */
 	if (!g->uid && allowed == BL_UNLIMITED)
 		return;
-	err = bl_process_get_memlock(g->pid, g->start_time, &has);
+	err = bl_process_get_memlock(p->pid, p->start_time, &has);
 	if (!err && has.soft != expected && has.soft != want.soft) {
 		/* Its own doing; but it is not to keep more than is allowed now. */
 		want.soft = lower(has.soft, want.soft);
@@ -52,46 +160,71 @@ void bl_memlock_raise(struct bl_manager *m, struct bl_grant_record *g)
 		if (want.soft == has.soft && want.hard == has.hard)
 			return;
 	}
+	if (!err) {
+		note_raised(p, &want);
+		err = bl_process_set_memlock(p->pid, p->start_time, &want);
+	}
 	if (!err)
-		err = bl_process_set_memlock(g->pid, g->start_time, &want);
-	if (!err)
-		g->memlock_raised = want.soft;
+		p->memlock_raised = want.soft;
 	else if (err != -ESRCH)
 		bl_log_client(LOG_WARNING, "RLIMIT_MEMLOCK of process %ld cannot be raised: %s; what other drivers pin for it stays limited",
-			      (long)g->pid, strerror(-err));
+			      (long)p->pid, strerror(-err));
 }
 
-/*
- * A process can have two grants for a while: it has closed its last handle and
- * opened one, or has executed another image, and the end of the first one has not
- * been read yet. That must not take away what the second allows.
- */
-void bl_memlock_hand_over(struct bl_grant_record *from, struct bl_grant_record *to)
-{
-	if (from->memlock_raised)
-		to->memlock_raised = from->memlock_raised;
-	from->memlock_raised = 0;
-}
-
-int bl_memlock_restore(struct bl_manager *m, struct bl_grant_record *g)
+int bl_memlock_restore(struct bl_process *p)
 {
 	struct bl_memlock has, want;
 	int err;
 
-	if (!g->memlock_raised)
+	if (!p->memlock_raised)
 		return 0;
-	err = bl_process_get_memlock(g->pid, g->start_time, &has);
+	err = bl_process_get_memlock(p->pid, p->start_time, &has);
 	if (!err) {
-		want.soft = lower(has.soft, g->memlock_soft);
-		want.hard = lower(has.hard, g->memlock_hard);
+		want.soft = lower(has.soft, p->memlock_soft);
+		want.hard = lower(has.hard, p->memlock_hard);
 		if (want.soft != has.soft || want.hard != has.hard)
-			err = bl_process_set_memlock(g->pid, g->start_time, &want);
+			err = bl_process_set_memlock(p->pid, p->start_time, &want);
 	}
 	if (err && err != -ESRCH)
 		bl_warn("RLIMIT_MEMLOCK of process %ld cannot be put back: %s",
-			(long)g->pid, strerror(-err));
+			(long)p->pid, strerror(-err));
 	if (err && err != -ESRCH && err != -EPERM)
 		return err;
-	g->memlock_raised = 0;
+	p->memlock_raised = 0;
+	p->raised_until = bl_process_clock();
 	return 0;
+}
+
+/* ------------------------------------------------------------------------ */
+/* Looking again                                                             */
+
+void bl_memlock_user_now(struct bl_manager *m, struct bl_grant_record *g, uid_t uid)
+{
+	char command[BL_NAME_MAX];
+
+	if (uid == g->uid_now)
+		return;
+	g->uid_now = uid;
+	if (uid == g->uid) {
+		bl_memlock_raise(m, g);
+		return;
+	}
+	bl_proc_command(g->pid, command, sizeof(command));
+	bl_log_client(LOG_NOTICE, "process %ld (%s), which has a grant of %s, runs as uid %u now: it is found under both, and its RLIMIT_MEMLOCK is put back",
+		      (long)g->pid, command, g->account->name, uid);
+	bl_memlock_restore(g->process);
+}
+
+void bl_memlock_sweep(struct bl_manager *m)
+{
+	struct bl_process *p;
+	unsigned int i, n = m->ledger.n_processes;
+
+	for (i = 0; i < n && i < BL_SWEEP_PROCESSES; i++) {
+		p = TAILQ_FIRST(&m->ledger.process_list);
+		TAILQ_REMOVE(&m->ledger.process_list, p, link);
+		TAILQ_INSERT_TAIL(&m->ledger.process_list, p, link);
+		if (!p->grants && bl_process_check(p->pid, p->start_time))
+			bl_ledger_forget_process(&m->ledger, p);
+	}
 }

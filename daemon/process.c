@@ -2,9 +2,11 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/proc.h"
@@ -14,6 +16,8 @@
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD	77	/* since Linux 6.5 */
 #endif
+
+#define NSEC_PER_SEC	1000000000ULL
 
 /* In the order of process.h: an identity, then its acts. */
 
@@ -43,13 +47,16 @@ static int peer_pidfd(int fd, pid_t pid)
 	return open_pidfd(pid);
 }
 
-static bool has_uid(pid_t pid, uid_t uid)
+static bool has_uid(struct bl_peer *peer)
 {
 	uid_t uids[4];
+	int i;
 
-	if (bl_proc_uids(pid, uids))
+	if (bl_proc_uids(peer->pid, uids))
 		return false;
-	return uids[0] == uid || uids[1] == uid || uids[2] == uid;
+	for (i = 0; i < 3; i++)
+		peer->uids[i] = uids[i];
+	return uids[0] == peer->uid || uids[1] == peer->uid || uids[2] == peer->uid;
 }
 
 int bl_process_peer(int fd, struct bl_peer *ret)
@@ -70,7 +77,7 @@ int bl_process_peer(int fd, struct bl_peer *ret)
 	ret->gid = cred.gid;
 	/* Alive after the start time was read: it was its own. */
 	if (!bl_proc_start_time(cred.pid, &ret->start_time) &&
-	    has_uid(cred.pid, cred.uid) && signal_pidfd(pidfd, 0) != -ESRCH)
+	    has_uid(ret) && signal_pidfd(pidfd, 0) != -ESRCH)
 		err = 0;
 	close(pidfd);
 	return err;
@@ -101,6 +108,37 @@ int bl_process_check(pid_t pid, uint64_t start_time)
 	if (err)
 		return err;
 	return now == start_time ? 0 : -ESRCH;
+}
+
+/*
+ * A set-uid program that inherits a connection, and a process that has given up
+ * its rights, are not who connected. (That the process is granted nothing in
+ * another's name is seen to by the module, with all threads and at that instant;
+ * this sees a program that hides its rights in its saved uid, too.)
+ */
+int bl_process_is_same_user(const struct bl_peer *peer)
+{
+	uid_t uids[4];
+	int err = bl_proc_uids(peer->pid, uids);
+
+	if (!err)
+		err = bl_process_check(peer->pid, peer->start_time);
+	if (err)
+		return err;
+	return memcmp(uids, peer->uids, sizeof(peer->uids)) ? -EACCES : 0;
+}
+
+uint64_t bl_process_clock(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return bl_process_clock_at((uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec);
+}
+
+uint64_t bl_process_clock_at(uint64_t boottime_ns)
+{
+	return boottime_ns / (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 static uint64_t from_rlim(rlim_t v)

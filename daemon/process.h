@@ -18,6 +18,7 @@ struct bl_peer {
 	uid_t uid;
 	gid_t gid;
 	uint64_t start_time;
+	uid_t uids[3];		/* real, effective and saved, when it connected */
 };
 
 struct bl_memlock {
@@ -38,6 +39,14 @@ bool bl_process_in_group(int fd, const struct bl_peer *peer, gid_t gid);
 
 /* bl_process_check - 0 if that process is still that process, or -ESRCH */
 int bl_process_check(pid_t pid, uint64_t start_time);
+
+/* bl_process_is_same_user - has it changed its user since it connected? 0, -EACCES, -ESRCH */
+int bl_process_is_same_user(const struct bl_peer *peer);
+
+/* bl_process_clock - now, in the unit and from the beginning of start times */
+uint64_t bl_process_clock(void);
+/* The same of a time in ns of CLOCK_BOOTTIME */
+uint64_t bl_process_clock_at(uint64_t boottime_ns);
 
 /* bl_process_get_memlock, bl_process_set_memlock - its RLIMIT_MEMLOCK; 0 or -errno */
 int bl_process_get_memlock(pid_t pid, uint64_t start_time, struct bl_memlock *ret);

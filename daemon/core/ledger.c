@@ -10,15 +10,19 @@ void bl_ledger_init(struct bl_ledger *l)
 	*l = (struct bl_ledger){ 0 };
 	TAILQ_INIT(&l->accounts);
 	TAILQ_INIT(&l->grants);
+	TAILQ_INIT(&l->process_list);
 }
 
 void bl_ledger_fini(struct bl_ledger *l)
 {
 	struct bl_grant_record *g;
+	struct bl_process *p;
 	struct bl_account *a;
 
 	while ((g = TAILQ_FIRST(&l->grants)))
 		bl_ledger_remove_grant(l, g);
+	while ((p = TAILQ_FIRST(&l->process_list)))
+		bl_ledger_forget_process(l, p);
 	while ((a = TAILQ_FIRST(&l->accounts)))
 		bl_ledger_remove_account(l, a);
 	bl_map_fini(&l->account_ids);
@@ -94,6 +98,38 @@ struct bl_account *bl_ledger_account_named(const struct bl_ledger *l,
 	return NULL;
 }
 
+/* Its record, or a new one. What it came with is what the tag says. */
+static struct bl_process *get_process(struct bl_ledger *l, pid_t pid, uint64_t start_time,
+				      const struct bl_grant_tag *tag)
+{
+	struct bl_process *p = bl_ledger_process(l, pid, start_time);
+
+	if (!p) {
+		p = calloc(1, sizeof(*p));
+		if (!p || bl_map_put(&l->processes, (uint64_t)pid, start_time, p)) {
+			free(p);
+			return NULL;
+		}
+		p->pid = pid;
+		p->start_time = start_time;
+		TAILQ_INSERT_TAIL(&l->process_list, p, link);
+		l->n_processes++;
+	}
+	if (!p->grants) {
+		p->memlock_soft = tag->memlock_soft;
+		p->memlock_hard = tag->memlock_hard;
+	}
+	return p;
+}
+
+void bl_ledger_forget_process(struct bl_ledger *l, struct bl_process *p)
+{
+	bl_map_remove(&l->processes, (uint64_t)p->pid, p->start_time);
+	TAILQ_REMOVE(&l->process_list, p, link);
+	l->n_processes--;
+	free(p);
+}
+
 struct bl_grant_record *bl_ledger_add_grant(struct bl_ledger *l, uint64_t id,
 					    struct bl_account *account,
 					    pid_t pid, uint64_t start_time,
@@ -101,43 +137,51 @@ struct bl_grant_record *bl_ledger_add_grant(struct bl_ledger *l, uint64_t id,
 					    const struct bl_limits *limits)
 {
 	struct bl_grant_record *g = calloc(1, sizeof(*g));
+	struct bl_process *p;
 
 	if (!g)
 		return NULL;
+	p = get_process(l, pid, start_time, tag);
+	if (!p)
+		goto err;
 	g->id = id;
 	g->account = account;
+	g->process = p;
 	g->pid = pid;
 	g->start_time = start_time;
 	g->uid = tag->uid;
-	g->memlock_soft = tag->memlock_soft;
-	g->memlock_hard = tag->memlock_hard;
+	g->uid_now = tag->uid;
 	g->limits = *limits;
 	if (bl_map_put(&l->grant_ids, id, 0, g))
-		goto err;
-	if (bl_map_put(&l->processes, (uint64_t)pid, start_time, g))
-		goto err_ids;
-	if (account->memlock_bytes < g->memlock_soft)
-		account->memlock_bytes = g->memlock_soft;
+		goto err_process;
+	if (account->memlock_bytes < p->memlock_soft)
+		account->memlock_bytes = p->memlock_soft;
 	account->grants++;
+	p->grants++;
 	TAILQ_INSERT_TAIL(&l->grants, g, link);
 	l->n_grants++;
 	return g;
 
-err_ids:
-	bl_map_remove(&l->grant_ids, id, 0);
+err_process:
+	if (!p->grants)
+		bl_ledger_forget_process(l, p);
 err:
 	free(g);
 	return NULL;
 }
 
+/* Its process is remembered, if its limit was ever raised. */
 void bl_ledger_remove_grant(struct bl_ledger *l, struct bl_grant_record *g)
 {
+	struct bl_process *p = g->process;
+
 	TAILQ_REMOVE(&l->grants, g, link);
 	l->n_grants--;
 	g->account->grants--;
 	bl_map_remove(&l->grant_ids, g->id, 0);
-	if (bl_ledger_process(l, g->pid, g->start_time) == g)
-		bl_map_remove(&l->processes, (uint64_t)g->pid, g->start_time);
+	if (!--p->grants && !p->raised_from)
+		bl_ledger_forget_process(l, p);
+	bl_map_fini(&g->killed);
 	free(g);
 }
 
@@ -146,8 +190,8 @@ struct bl_grant_record *bl_ledger_grant(const struct bl_ledger *l, uint64_t id)
 	return bl_map_get(&l->grant_ids, id, 0);
 }
 
-struct bl_grant_record *bl_ledger_process(const struct bl_ledger *l, pid_t pid,
-					  uint64_t start_time)
+struct bl_process *bl_ledger_process(const struct bl_ledger *l, pid_t pid,
+				     uint64_t start_time)
 {
 	return bl_map_get(&l->processes, (uint64_t)pid, start_time);
 }
@@ -187,7 +231,7 @@ struct bl_limits bl_ledger_grant_limits(const struct bl_policy *p,
 					const struct bl_grant_record *g)
 {
 	struct bl_limits limits = bl_ledger_process_limits(p, g->account,
-							   g->memlock_soft);
+							   g->process->memlock_soft);
 
 	apply_set(&limits, &g->set, g->set_mask);
 	return limits;

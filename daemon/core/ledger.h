@@ -32,19 +32,39 @@ struct bl_account {
 	unsigned int grants;
 };
 
+/*
+ * A process that has a grant, or had one: what its RLIMIT_MEMLOCK was before belay
+ * touched it, and from when to when it was more. Its children begin with what it is
+ * at the moment of their fork, so this is kept for as long as the process lives.
+ */
+struct bl_process {
+	TAILQ_ENTRY(bl_process) link;
+	pid_t pid;
+	uint64_t start_time;
+	uint64_t memlock_soft;	/* RLIMIT_MEMLOCK as it was before belay */
+	uint64_t memlock_hard;
+	uint64_t memlock_raised;	/* what belay made of it; 0: it did not, or has put it back */
+	uint64_t highest_soft;	/* of all that belay made of it */
+	uint64_t highest_hard;
+	uint64_t raised_from;	/* clock ticks after boot, like start times; 0: never */
+	uint64_t raised_until;	/* UINT64_MAX: it still is */
+	unsigned int grants;
+};
+
 struct bl_grant_record {
 	TAILQ_ENTRY(bl_grant_record) link;
 	uint64_t id;
 	struct bl_account *account;
-	pid_t pid;
+	struct bl_process *process;
+	pid_t pid;		/* the process's */
 	uint64_t start_time;
-	uid_t uid;
+	uid_t uid;		/* in whose name it was made */
+	uid_t uid_now;		/* that its process runs as, when it was looked at last */
 	struct bl_limits limits;
 	struct bl_limits set;
 	uint32_t set_mask;
-	uint64_t memlock_soft;	/* RLIMIT_MEMLOCK as it was before belay */
-	uint64_t memlock_hard;
-	uint64_t memlock_raised;	/* what belay made of it; 0: it did not */
+	struct bl_map killed;	/* (pid, start time): holders that got their signal */
+	uint64_t killed_at;	/* when its holders were looked for last, to kill them */
 	unsigned int connected;	/* sessions with a connection */
 	bool over;		/* it had ended before this daemon began */
 	char label[BL_NAME_MAX];	/* of the client that connected last */
@@ -52,17 +72,20 @@ struct bl_grant_record {
 
 TAILQ_HEAD(bl_accounts, bl_account);
 TAILQ_HEAD(bl_grants, bl_grant_record);
+TAILQ_HEAD(bl_processes, bl_process);
 
 struct bl_ledger {
 	struct bl_accounts accounts;
 	struct bl_grants grants;
+	struct bl_processes process_list;	/* looked at longest ago first */
 	struct bl_map account_ids;
 	struct bl_map grant_ids;
 	struct bl_map uids;	/* (uid, 0): the user's account */
-	struct bl_map processes;	/* (pid, start time): its latest grant */
+	struct bl_map processes;	/* (pid, start time): its record */
 	struct bl_account *system;
 	unsigned int n_accounts;
 	unsigned int n_grants;
+	unsigned int n_processes;
 };
 
 void bl_ledger_init(struct bl_ledger *l);
@@ -87,8 +110,12 @@ struct bl_grant_record *bl_ledger_add_grant(struct bl_ledger *l, uint64_t id,
 					    const struct bl_limits *limits);
 void bl_ledger_remove_grant(struct bl_ledger *l, struct bl_grant_record *g);
 struct bl_grant_record *bl_ledger_grant(const struct bl_ledger *l, uint64_t id);
-struct bl_grant_record *bl_ledger_process(const struct bl_ledger *l, pid_t pid,
-					  uint64_t start_time);
+
+/* A process that has, or had, a grant */
+struct bl_process *bl_ledger_process(const struct bl_ledger *l, pid_t pid,
+				     uint64_t start_time);
+/* It is gone; it has no grant. */
+void bl_ledger_forget_process(struct bl_ledger *l, struct bl_process *p);
 
 /*
  * What an account, a process to come, or a grant should have: the policy's, or

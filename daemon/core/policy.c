@@ -79,6 +79,8 @@ static struct bl_rule merged(const struct bl_policy *p, uid_t uid)
 		r.process.regions = own->process.regions;
 		r.has_process_regions = true;
 	}
+	if (own->memlock_percent)
+		r.memlock_percent = own->memlock_percent;
 	return r;
 }
 
@@ -112,6 +114,26 @@ struct bl_limits bl_policy_process_limits(const struct bl_policy *p, uid_t uid,
 	if (r.has_process_regions)
 		l.regions = r.process.regions;
 	return l;
+}
+
+bool bl_policy_limits_bytes(const struct bl_policy *p, uid_t uid)
+{
+	struct bl_rule r = merged(p, uid);
+
+	return r.has_bytes || r.has_process_bytes;
+}
+
+uint64_t bl_policy_memlock_bytes(const struct bl_policy *p, uid_t uid, uint64_t allowed)
+{
+	uint32_t percent = merged(p, uid).memlock_percent;
+	unsigned __int128 bytes = allowed;
+
+	if (!percent)
+		percent = BL_MEMLOCK_PERCENT;
+	if (allowed == BL_UNLIMITED)
+		return BL_UNLIMITED;
+	bytes = bytes * percent / 100;
+	return bytes < BL_UNLIMITED ? (uint64_t)bytes : BL_UNLIMITED;
 }
 
 uint32_t bl_policy_escalation(const struct bl_policy *p, uint32_t asked,

@@ -27,6 +27,7 @@ struct bl_rule {
 	bool has_regions;
 	bool has_process_bytes;
 	bool has_process_regions;
+	uint32_t memlock_percent;	/* memlock; 0: not said */
 };
 
 struct bl_user_rule {
@@ -44,6 +45,14 @@ struct bl_policy {
 	uint32_t max_clients;
 	uint32_t max_clients_per_user;
 };
+
+/*
+ * RLIMIT_MEMLOCK of a process with a grant, in percent of what the grant allows. 100:
+ * what drivers pin is then bounded as if they counted as belay does. 10000: a hundred
+ * rails over the same memory, which no machine has.
+ */
+#define BL_MEMLOCK_PERCENT	100
+#define BL_MEMLOCK_PERCENT_MAX	10000
 
 /* Built in, for what no file says. */
 #define BL_DEADLINE_NSEC	10000000000ULL	/* 10 s: stop a transfer, tell peers */
@@ -77,6 +86,17 @@ struct bl_limits bl_policy_user_limits(const struct bl_policy *p, uid_t uid,
  */
 struct bl_limits bl_policy_process_limits(const struct bl_policy *p, uid_t uid,
 					  uint64_t memlock_bytes);
+
+/* bl_policy_limits_bytes - has somebody said how many bytes that user may hold? */
+bool bl_policy_limits_bytes(const struct bl_policy *p, uid_t uid);
+
+/*
+ * bl_policy_memlock_bytes - how high a user's process may have its RLIMIT_MEMLOCK
+ *
+ * @allowed: what its grant allows. Drivers count memory once for each
+ * registration, so the key memlock makes it a multiple of that.
+ */
+uint64_t bl_policy_memlock_bytes(const struct bl_policy *p, uid_t uid, uint64_t allowed);
 
 /*
  * bl_policy_escalation - what happens to such a region at the deadline

@@ -18,11 +18,13 @@
  *                           DUE --- keep ------------> OVERDUE (KEPT)
  *                            |----- release: ok -----> over    (RELEASED)
  *                            |        EBUSY ---------> OVERDUE (KEPT)
- *                            `----- kill: ok --------> KILLING
- *                                     not allowed ---> OVERDUE (KEPT)
- *        KILLING: gone ---> over (KILLED); still held after a while ---> OVERDUE
+ *                            `----- kill: n >= 0 ----> KILLING
+ *                                     not allowed ---> no help
+ *        KILLING: gone ---> over (KILLED if n > 0, else LET_GO);
+ *                 still held after a while ---> no help
+ *        no help: pinned ---> DUE, release; else ---> OVERDUE (KEPT)
  *        ack of a pinned region: release it at once ---> over (LET_GO)
- *        gone, in any state ---> over (LET_GO, or KILLED)
+ *        gone, in any state ---> over (LET_GO, or KILLED as above)
  *        refused by the module when it was new ---> over (KEPT)
  *        recalled again, in any state ---> ASKED
  *
@@ -33,8 +35,9 @@
  *
  *   the deadline       as asked for, CLOCK_BOOTTIME
  *   LOOK_AGAIN_NSEC    after a kill, until the memory is free
- *   GIVE_UP_NSEC       after a kill, until it is called overdue: then somebody
- *                      else holds the driver's file, and no signal helps
+ *   GIVE_UP_NSEC       after a kill, until it is called overdue, or released if
+ *                      it is pinned: then no signal helps. Somebody else holds the
+ *                      driver's file, or a process cannot end
  *   RETRY_NSEC         after a look or a kill that failed for want of memory
  *
  * After a restart the daemon asks again for everything that the module lists
@@ -122,17 +125,33 @@ static void decide(struct bl_request *r, enum bl_outcome outcome)
 	}
 }
 
-static void count_kill(struct bl_request *r)
+/* How many processes of a grant were killed; -1: that was not tried. */
+static int killed_of(const struct bl_revocation *rv, uint64_t grant)
 {
+	return (int)(uintptr_t)bl_map_get(&rv->killed, grant, 0) - 1;
+}
+
+/* Once for each process and job, however many regions it had. */
+static void count_kills(const struct bl_revocation *rv, const struct bl_request *r)
+{
+	uintptr_t n = (uintptr_t)bl_map_get(&rv->killed, r->grant, 0), counted;
 	struct bl_wait *w;
 
-	for (w = r->waits; w; w = w->next) {
-		if (bl_map_get(&w->job->killed_grants, r->grant, 0))
-			continue;
+	for (w = r->waits; n && w; w = w->next) {
+		counted = (uintptr_t)bl_map_get(&w->job->killed_grants, r->grant, 0);
 		/* Without memory a process may be counted twice: so be it. */
-		bl_map_put(&w->job->killed_grants, r->grant, 0, w->job);
-		w->job->killed++;
+		bl_map_put(&w->job->killed_grants, r->grant, 0, (void *)n);
+		w->job->killed += n - (counted ? counted : 1);
 	}
+}
+
+void bl_revoke_killed(struct bl_revocation *rv, uint64_t grant, unsigned int n)
+{
+	int before = killed_of(rv, grant);
+
+	/* Without memory there is a second signal: it does no harm. */
+	bl_map_put(&rv->killed, grant, 0,
+		   (void *)((uintptr_t)(before < 0 ? 0 : before) + n + 1));
 }
 
 /* ------------------------------------------------------------------------ */
@@ -279,6 +298,8 @@ static void finish(struct bl_revocation *rv, struct bl_request *r,
 		bl_map_put(&rv->grants, r->grant, 0, r->next);
 	else
 		bl_map_remove(&rv->grants, r->grant, 0);
+	if (r->state == BL_KILLING)
+		count_kills(rv, r);
 	set_state(rv, r, BL_ASKED);
 	rv->open--;
 	decide(r, outcome);
@@ -288,6 +309,8 @@ static void finish(struct bl_revocation *rv, struct bl_request *r,
 static void overdue(struct bl_revocation *rv, struct bl_request *r)
 {
 	wake_at(rv, r, 0);
+	if (r->state == BL_KILLING)
+		count_kills(rv, r);
 	set_state(rv, r, BL_OVERDUE);
 	decide(r, BL_KEPT);
 }
@@ -408,7 +431,9 @@ enum bl_action bl_revoke_ack(struct bl_revocation *rv, struct bl_request *r)
 
 void bl_revoke_gone(struct bl_revocation *rv, struct bl_request *r)
 {
-	finish(rv, r, r->state == BL_KILLING ? BL_KILLED : BL_LET_GO);
+	bool killed = r->state == BL_KILLING && killed_of(rv, r->grant) > 0;
+
+	finish(rv, r, killed ? BL_KILLED : BL_LET_GO);
 }
 
 void bl_revoke_cancel(struct bl_revocation *rv, struct bl_request *r)
@@ -428,9 +453,25 @@ void bl_revoke_grant_ended(struct bl_revocation *rv, uint64_t grant)
 static void killing(struct bl_revocation *rv, struct bl_request *r, uint64_t now)
 {
 	set_state(rv, r, BL_KILLING);
-	count_kill(r);
 	r->give_up = now + GIVE_UP_NSEC;
 	wake_at(rv, r, now + LOOK_AGAIN_NSEC);
+}
+
+/*
+ * No signal helps, or none could be sent: what the module holds is released, for what
+ * others hold there is nothing more to do.
+ */
+static void kill_is_no_help(struct bl_revocation *rv, struct bl_request *r, uint64_t now)
+{
+	if (r->kind != BELAY_PINNED) {
+		overdue(rv, r);
+		return;
+	}
+	if (r->state == BL_KILLING)
+		count_kills(rv, r);
+	r->escalation = BL_RELEASE;
+	set_state(rv, r, BL_DUE);
+	wake_at(rv, r, now);
 }
 
 /* Due, and known to be held: what its escalation says. */
@@ -441,7 +482,7 @@ static enum bl_action escalate(struct bl_revocation *rv, struct bl_request *r,
 	case BL_RELEASE:
 		return BL_DO_RELEASE;
 	case BL_KILL:
-		/* One signal is enough for a process. */
+		/* One signal is enough for a process; others are looked for in between. */
 		if (!bl_map_get(&rv->killed, r->grant, 0))
 			return BL_DO_KILL;
 		killing(rv, r, now);
@@ -483,7 +524,7 @@ static bool looked(struct bl_revocation *rv, struct bl_request *r, int result,
 	else if (now < r->give_up)
 		wake_at(rv, r, now + LOOK_AGAIN_NSEC);
 	else
-		overdue(rv, r);
+		kill_is_no_help(rv, r, now);
 	return false;
 }
 
@@ -513,12 +554,11 @@ bool bl_revoke_result(struct bl_revocation *rv, struct bl_request *r,
 			wake_at(rv, r, now + RETRY_NSEC);
 			return false;
 		}
-		if (result && result != -ESRCH) {
-			overdue(rv, r);
+		if (result < 0) {
+			kill_is_no_help(rv, r, now);
 			return false;
 		}
-		/* Without memory there is a second signal: it does no harm. */
-		bl_map_put(&rv->killed, r->grant, 0, rv);
+		bl_revoke_killed(rv, r->grant, (unsigned int)result);
 		killing(rv, r, now);
 		return false;
 	default:

@@ -18,7 +18,7 @@ enum bl_request_state {
 	BL_ASKED,	/* the client is told, or will be when it connects */
 	BL_ACKED,	/* it has stopped using it; its driver still holds it */
 	BL_DUE,		/* the deadline has passed and it is still held */
-	BL_KILLING,	/* the process was killed; its memory is not free yet */
+	BL_KILLING,	/* its processes were killed, or had ended; its memory is not free yet */
 	BL_OVERDUE,	/* still held, and nothing more will be done */
 };
 
@@ -27,13 +27,13 @@ enum bl_action {
 	BL_DO_NOTHING,
 	BL_DO_LOOK,	/* ask the module: 0 it is held, -ENOENT it is not */
 	BL_DO_RELEASE,	/* by order: 0, -ENOENT, or why not */
-	BL_DO_KILL,	/* the grant's process: 0, -ESRCH, or why not */
+	BL_DO_KILL,	/* the grant's processes: how many were killed, or why none could be */
 };
 
 enum bl_outcome {
 	BL_LET_GO,	/* by its holder */
 	BL_RELEASED,	/* by order, at the deadline */
-	BL_KILLED,	/* with its process */
+	BL_KILLED,	/* with its processes */
 	BL_KEPT,	/* the deadline has passed, it is still held */
 };
 
@@ -50,7 +50,7 @@ struct bl_job {
 	uint64_t killed;	/* processes */
 	uint64_t kept;
 	uint64_t pending;
-	struct bl_map killed_grants;
+	struct bl_map killed_grants;	/* (grant, 0): how many of it are counted, and 1 */
 	bool started;
 	void (*done)(struct bl_job *job, void *arg);	/* NULL: nobody waits any more */
 	void *arg;
@@ -91,7 +91,7 @@ struct bl_revocation {
 	struct bl_map regions;	/* (session, region) */
 	struct bl_map ids;	/* (session, id) */
 	struct bl_map grants;	/* (grant, 0): the first of its requests */
-	struct bl_map killed;	/* (grant, 0): its process got its signal */
+	struct bl_map killed;	/* (grant, 0): how many of its processes were killed, and 1 */
 	struct bl_request **heap;
 	uint32_t heap_size;
 	uint32_t heap_room;
@@ -166,8 +166,11 @@ void bl_revoke_grant_ended(struct bl_revocation *rv, uint64_t grant);
 struct bl_request *bl_revoke_due(struct bl_revocation *rv, uint64_t now,
 				 enum bl_action *ret_action);
 
+/* More processes of a grant were killed, beside those of BL_DO_KILL. */
+void bl_revoke_killed(struct bl_revocation *rv, uint64_t grant, unsigned int n);
+
 /*
- * bl_revoke_result - how it went: 0 or a negative errno
+ * bl_revoke_result - how it went: 0 or a negative errno, or see enum bl_action
  *
  * Returns true if the request is over, and freed.
  */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What administrators ask for: recalls, lists, limits, reloading. */
+#include "common/proc.h"
 #include "tests/unit/daemon_client.h"
 
 TEST(recall_acked, "a recall reaches the client, its ack releases the pinned region, the waiter is told")
@@ -229,6 +230,83 @@ TEST(recall_many, "a user's regions are recalled together: by user, grant and pr
 	r.what = 99;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, EINVAL);
+	stop();
+}
+
+TEST(recall_kill_all, "all processes that share the memory are killed, also where the first one has ended")
+{
+	uint64_t session, region, start_time;
+	pid_t first, sharer;
+	int admin, status, i;
+
+	for (i = 0; i < 2; i++) {
+		start();
+		client(1000, &session, NULL);
+		first = tap_spawn(sleeper, NULL);
+		sharer = tap_spawn(sleeper, NULL);
+		fake.first_gone = true;	/* it is this test */
+		CHECK_OK(bl_proc_start_time(sharer, &start_time));
+		fake.sharers[0] = (struct belay_holder_row){ .pid = sharer, .start_time = start_time };
+		CHECK_OK(bl_proc_start_time(first, &start_time));
+		fake.sharers[1] = (struct belay_holder_row){
+			.pid = first, .start_time = start_time + (i ? 1 : 0),
+		};
+		admin = hello();
+		region = fake_register(&fake, session, BELAY_TRACKED, 65536);
+		CHECK_EQ(recall_region(admin, session, region, BL_KILL, true), 0);
+		pass(11 * SEC);
+		CHECK(tap_wait(sharer, 5, &status));
+		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+		/* One that only has the pid is none of them. */
+		CHECK_EQ(tap_wait(first, i ? 0 : 5, &status), !i);
+		fake_end_grant(&fake, fake_grant_of(&fake, session)->grant);
+		pump();
+		CHECK_EQ(get(admin, NULL), BL_RECALL);
+		CHECK_EQ(in.recalled.killed, i ? 1 : 2);
+		CHECK_EQ(in.recalled.let_go + in.recalled.kept, 0);
+		kill(first, SIGKILL);
+		stop();
+		fake_fini(&fake);
+		memset(&fake, 0, sizeof(fake));
+	}
+}
+
+TEST(holders_listed, "a grant is found under every process and user that uses it, and recalled by each")
+{
+	struct bl_list l = { .what = BL_LIST_GRANTS };
+	struct bl_recall r = { .what = BL_RECALL_USER, .uid = 77 };
+	const struct bl_grant_row *row = (const void *)(in.bytes + sizeof(in.rows));
+	uint64_t session;
+	int admin;
+
+	start();
+	client(1000, &session, NULL);
+	fake_register(&fake, session, BELAY_PINNED, 4096);
+	fake.run_as = 77;
+	fake.sharers[0] = (struct belay_holder_row){ .pid = 4711, .uid = 78, .euid = 78 };
+	admin = hello();
+	for (l.uid = 76; l.uid < 79; l.uid++) {
+		l.has_uid = 1;
+		CHECK_EQ(ASK(admin, l, BL_LIST), BL_LIST);
+		CHECK_EQ(in.rows.count, l.uid > 76);
+	}
+	CHECK_EQ(row->pid, getpid());
+	CHECK_EQ(row->holders, 2);
+	CHECK_EQ(row->others[0], 4711);
+	CHECK_EQ(row->uid, 1000);
+	CHECK_EQ(row->uid_now, 77);
+	CHECK_STR(row->user_now, "77");
+	l.has_uid = 0;
+	l.pid = 4711;
+	l.what = BL_LIST_REGIONS;
+	CHECK_EQ(ASK(admin, l, BL_LIST), BL_LIST);
+	CHECK_EQ(in.rows.count, 1);
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 1);
+	r.what = BL_RECALL_PROCESS;
+	r.pid = 4711;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 1);
 	stop();
 }
 

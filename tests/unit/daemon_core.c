@@ -182,7 +182,7 @@ TEST(ledger, "the ledger finds by id, by uid, by name and by process, and forget
 	CHECK(bl_ledger_account_named(&lg, "system") == lg.system);
 	g = bl_ledger_add_grant(&lg, 3, a, 100, 555, &tag, &l);
 	CHECK(bl_ledger_grant(&lg, 3) == g);
-	CHECK(bl_ledger_process(&lg, 100, 555) == g);
+	CHECK(bl_ledger_process(&lg, 100, 555) == g->process);
 	CHECK(!bl_ledger_process(&lg, 100, 556));
 	CHECK_EQ(a->grants, 1);
 	CHECK_EQ(a->memlock_bytes, 64);

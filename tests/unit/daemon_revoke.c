@@ -98,7 +98,7 @@ TEST(acked_and_late, "an ack alone does not save a tracked region from its deadl
 	bl_revoke_ack(&rv, r);
 	now += 10 * SEC;
 	CHECK(!expect(r, BL_DO_LOOK, 0));
-	CHECK(!expect(r, BL_DO_KILL, 0));
+	CHECK(!expect(r, BL_DO_KILL, 1));
 	CHECK_EQ(r->state, BL_KILLING);
 	bl_revoke_fini(&rv);
 }
@@ -191,7 +191,7 @@ TEST(kill, "kill: one signal for a process, and its regions count as killed when
 	now += 11 * SEC;
 	while ((r = bl_revoke_due(&rv, now, &action))) {
 		kills += action == BL_DO_KILL;
-		bl_revoke_result(&rv, r, action, 0, now);
+		bl_revoke_result(&rv, r, action, action == BL_DO_KILL, now);
 	}
 	CHECK_EQ(kills, 2);
 	CHECK_EQ(done_calls, 0);
@@ -214,7 +214,7 @@ TEST(kill_in_vain, "kill: what stays held for 10 s after it is called overdue")
 	bl_job_start(job, on_done, NULL);
 	now += 10 * SEC;
 	expect(r, BL_DO_LOOK, 0);
-	expect(r, BL_DO_KILL, 0);
+	expect(r, BL_DO_KILL, 1);
 	while (r->state == BL_KILLING) {
 		CHECK_EQ(done_calls, 0);
 		now = bl_revoke_wake(&rv);
@@ -235,7 +235,7 @@ TEST(kill_refused, "kill: a process that is gone is waited for, one that may not
 
 	now += 10 * SEC;
 	expect(r, BL_DO_LOOK, 0);
-	expect(r, BL_DO_KILL, -ESRCH);
+	expect(r, BL_DO_KILL, 0);
 	CHECK_EQ(r->state, BL_KILLING);
 	s = ask_of(2, 8, BELAY_TRACKED, BL_KILL, NULL);
 	bl_revoke_gone(&rv, r);
@@ -258,8 +258,76 @@ TEST(kill_later, "kill: what fails for want of files or memory is tried again")
 	now += SEC;
 	CHECK(!expect(r, BL_DO_KILL, -ENOMEM));
 	now += SEC;
-	CHECK(!expect(r, BL_DO_KILL, 0));
+	CHECK(!expect(r, BL_DO_KILL, 1));
 	CHECK_EQ(r->state, BL_KILLING);
+	bl_revoke_fini(&rv);
+}
+
+TEST(kill_nobody, "kill: where all processes had ended, none counts as killed")
+{
+	struct bl_job *job = bl_job_new();
+	struct bl_request *r = ask(7, BELAY_PINNED, BL_KILL, job);
+
+	bl_job_start(job, on_done, NULL);
+	now += 10 * SEC;
+	expect(r, BL_DO_LOOK, 0);
+	expect(r, BL_DO_KILL, 0);
+	bl_revoke_gone(&rv, r);
+	CHECK_EQ(done_calls, 1);
+	CHECK_EQ(seen.killed, 0);
+	CHECK_EQ(seen.let_go, 1);
+	bl_revoke_fini(&rv);
+}
+
+TEST(kill_all, "kill: every process of a grant counts, once, also one that is found later")
+{
+	struct bl_job *job = bl_job_new();
+	struct bl_request *a = ask(7, BELAY_TRACKED, BL_KILL, job);
+	enum bl_action action;
+	struct bl_request *r;
+
+	ask(8, BELAY_TRACKED, BL_KILL, job);
+	bl_job_start(job, on_done, NULL);
+	now += 10 * SEC;
+	while ((r = bl_revoke_due(&rv, now, &action)))
+		bl_revoke_result(&rv, r, action, action == BL_DO_KILL ? 2 : 0, now);
+	CHECK_EQ(a->state, BL_KILLING);
+	bl_revoke_gone(&rv, a);
+	CHECK_EQ(done_calls, 0);
+	bl_revoke_killed(&rv, 1, 1);
+	bl_revoke_grant_ended(&rv, 1);
+	CHECK_EQ(done_calls, 1);
+	CHECK_EQ(seen.killed, 3);
+	CHECK_EQ(seen.let_go + seen.kept + seen.released, 0);
+	bl_revoke_fini(&rv);
+}
+
+TEST(kill_no_help, "kill: a pinned region is released where nobody can be killed, or no kill helps")
+{
+	struct bl_job *job = bl_job_new();
+	struct bl_request *r = ask(7, BELAY_PINNED, BL_KILL, job);
+	struct bl_request *s;
+
+	now += SEC;
+	s = ask_of(2, 8, BELAY_PINNED, BL_KILL, job);
+	bl_job_start(job, on_done, NULL);
+	now += 9 * SEC;
+	expect(r, BL_DO_LOOK, 0);
+	expect(r, BL_DO_KILL, -EPERM);
+	CHECK(expect(r, BL_DO_RELEASE, 0));
+	now += SEC;
+	expect(s, BL_DO_LOOK, 0);
+	expect(s, BL_DO_KILL, 1);
+	while (s->state == BL_KILLING) {
+		now = bl_revoke_wake(&rv);
+		expect(s, BL_DO_LOOK, 0);
+	}
+	CHECK_EQ(done_calls, 0);
+	CHECK(expect(s, BL_DO_RELEASE, 0));
+	CHECK_EQ(done_calls, 1);
+	CHECK_EQ(seen.released, 2);
+	CHECK_EQ(seen.killed, 1);
+	CHECK_EQ(rv.open, 0);
 	bl_revoke_fini(&rv);
 }
 

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/unit/fake_module.h"
@@ -322,6 +323,14 @@ static int limits_set(struct fake_module *f, struct belay_ctl_limits *arg)
 	return 0;
 }
 
+static uint64_t boottime(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
+}
+
 static int grant_new(struct fake_module *f, struct belay_ctl_grant *arg)
 {
 	struct fake_grant *g = FIND(f->grants, x->row.pid == arg->pid &&
@@ -342,6 +351,8 @@ static int grant_new(struct fake_module *f, struct belay_ctl_grant *arg)
 			.account = arg->account,
 			.start_time = arg->start_time,
 			.pid = arg->pid,
+			.uid = arg->uid,
+			.made_at = boottime(),
 			.limit_bytes = arg->limit_bytes,
 			.limit_regions = arg->limit_regions,
 		};
@@ -355,6 +366,28 @@ static int grant_new(struct fake_module *f, struct belay_ctl_grant *arg)
 	s->grant = g->row.grant;
 	arg->grant = g->row.grant;
 	arg->session = s->id;
+	return 0;
+}
+
+/* The process that it was made for, as the user that was named, and those that f says. */
+static int holders(struct fake_module *f, struct belay_ctl_holders *arg)
+{
+	struct belay_holder_row *rows = (void *)(uintptr_t)arg->rows;
+	struct fake_grant *g = FIND(f->grants, x->row.grant == arg->grant);
+	uint32_t n = 0, i;
+
+	if (!g)
+		return -ENOENT;
+	if (!f->first_gone && !(g->row.flags & BELAY_GRANT_DEAD))
+		rows[n++] = (struct belay_holder_row){
+			.pid = g->row.pid,
+			.start_time = g->row.start_time,
+			.uid = f->run_as ? f->run_as : g->row.uid,
+			.euid = f->run_as ? f->run_as : g->row.uid,
+		};
+	for (i = 0; i < FAKE_SHARERS && f->sharers[i].pid; i++)
+		rows[n++] = f->sharers[i];
+	arg->count = n;
 	return 0;
 }
 
@@ -500,6 +533,8 @@ static int call(struct bl_device *dev, unsigned long cmd, void *arg)
 		return account_remove(f, arg);
 	case BELAY_CTL_LIMITS:
 		return limits_set(f, arg);
+	case BELAY_CTL_HOLDERS:
+		return holders(f, arg);
 	case BELAY_CTL_GRANT:
 		return grant_new(f, arg);
 	case BELAY_CTL_RECALL:

@@ -14,6 +14,7 @@
 #include "daemon/device.h"
 
 #define FAKE_MAX 512
+#define FAKE_SHARERS 4
 
 struct fake_account {
 	bool used;
@@ -55,6 +56,9 @@ struct fake_module {
 	unsigned int limit_entries;	/* of the last call */
 	int fail_next;		/* errno of the next command, once */
 	int fail_recall;	/* errno of the next recall */
+	uid_t run_as;		/* all processes with grants now; 0: as they were named */
+	bool first_gone;	/* the process that a grant was made for has ended */
+	struct belay_holder_row sharers[FAKE_SHARERS];	/* processes beside it, of every grant */
 	unsigned int busy_grants;	/* as many BELAY_CTL_GRANT fail with EAGAIN */
 };
 
