@@ -84,6 +84,7 @@ static const struct ctl_column grant_columns[] = {
 	{ "LIMIT", SCOLS_FL_RIGHT },
 	{ "PINNED", SCOLS_FL_RIGHT },
 	{ "TRACKED", SCOLS_FL_RIGHT },
+	{ "MEMLOCK", SCOLS_FL_RIGHT },
 	{ "REGIONS", SCOLS_FL_RIGHT },
 	{ "ACCOUNT", 0 },
 	{ "CONNECTED", SCOLS_FL_RIGHT },
@@ -113,24 +114,68 @@ static void user_cell(struct ctl_table *t, const char *user, uint32_t uid)
 		ctl_table_cell(t, "%u", uid);
 }
 
+/* All processes that use it: "1234,1235+3", three of them not named. */
+static void pids_cell(struct ctl_table *t, const struct bl_grant_row *g)
+{
+	char text[12 * (BL_OTHERS_MAX + 2)];
+	uint32_t named = 1;
+	int n;
+
+	if (!g->pid) {
+		ctl_table_cell(t, "-");
+		return;
+	}
+	n = snprintf(text, sizeof(text), "%d", g->pid);
+	for (; named <= BL_OTHERS_MAX && g->others[named - 1]; named++)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, ",%d",
+			      g->others[named - 1]);
+	if (g->holders > named)
+		snprintf(text + n, sizeof(text) - (size_t)n, "+%u", g->holders - named);
+	ctl_table_cell(t, "%s", text);
+}
+
+/* In whose name it was made, and whose its process is now if that is another. */
+static void users_cell(struct ctl_table *t, const struct bl_grant_row *g)
+{
+	if (g->uid_now == g->uid)
+		user_cell(t, g->user, g->uid);
+	else if (*g->user)
+		ctl_table_cell(t, "%s,%s", g->user, g->user_now);
+	else
+		ctl_table_cell(t, "%u,%s", g->uid, g->user_now);
+}
+
 static void grant_line(struct ctl *c, struct ctl_table *t, const void *row)
 {
 	const struct bl_grant_row *g = row;
 	char buf[CTL_CELL];
 
 	ctl_table_cell(t, "%" PRIu64, g->grant);
-	user_cell(t, g->user, g->uid);
-	pid_cell(t, g->pid);
+	users_cell(t, g);
+	pids_cell(t, g);
 	ctl_table_cell(t, "%s", or_dash(g->command));
 	ctl_table_cell(t, "%s", or_dash(g->label));
 	ctl_table_cell(t, "%s", ctl_bytes(c, g->usage_bytes, buf));
 	ctl_table_cell(t, "%s", ctl_bytes(c, g->limit_bytes, buf));
 	ctl_table_cell(t, "%s", ctl_bytes(c, g->pinned_bytes, buf));
 	ctl_table_cell(t, "%s", ctl_bytes(c, g->tracked_bytes, buf));
+	ctl_table_cell(t, "%s", ctl_bytes(c, g->memlock_bytes, buf));
 	ctl_table_cell(t, "%" PRIu64, g->usage_regions);
 	ctl_table_cell(t, "%s", g->account_name);
 	ctl_table_cell(t, "%u/%u", g->connected, g->sessions);
 	ctl_table_cell(t, "%s", ctl_age(c, g->made_at, buf));
+}
+
+static json_t *pids_json(const struct bl_grant_row *g)
+{
+	json_t *array = json_array();
+	int i;
+
+	if (g->pid)
+		json_array_append_new(array, json_integer(g->pid));
+	for (i = 0; i < BL_OTHERS_MAX && g->others[i]; i++)
+		json_array_append_new(array, json_integer(g->others[i]));
+	return array;
 }
 
 static json_t *grant_json(struct ctl *c, const void *row)
@@ -154,7 +199,11 @@ static json_t *grant_json(struct ctl *c, const void *row)
 		"usage_regions", ctl_json_u64(g->usage_regions),
 		"sessions", json_integer(g->sessions),
 		"connected", json_integer(g->connected),
-		"user_locked_bytes", ctl_json_u64(g->user_locked_bytes), NULL);
+		"user_locked_bytes", ctl_json_u64(g->user_locked_bytes),
+		"memlock_bytes", ctl_json_limit(g->memlock_bytes),
+		"pids", pids_json(g),
+		"processes", json_integer(g->holders),
+		"uid_now", json_integer(g->uid_now), NULL);
 }
 
 static const struct ctl_column region_columns[] = {

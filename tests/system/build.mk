@@ -18,5 +18,6 @@ $(call vm_script,system,tests/system/rdma_lifecycle.sh,timeout=180)
 $(call vm_script,system,tests/system/client_examples.sh)
 
 # daemon
+$(call vm_test,system,daemon_procs,tests/system/daemon_procs.c,static:belay-common -pthread,timeout=300)
 $(call vm_test,system,daemon_wire,tests/system/daemon_wire.c,static:belay-common,timeout=400)
 $(call vm_script,system,tests/system/daemon_service.sh,timeout=180)

@@ -267,11 +267,14 @@ static void grants_daemon(int fd)
 				 .made_at = NOW_NS - 5 * SEC, .limit_bytes = 1280 * MIB,
 				 .usage_bytes = 1280 * MIB, .pinned_bytes = GIB,
 				 .tracked_bytes = 256 * MIB, .usage_regions = 12, .sessions = 2,
+				 .memlock_bytes = 4 * GIB, .holders = 1, .uid_now = 1000,
 				 .connected = 1, .user_locked_bytes = 8192, .account_name = "user/alice", .user = "alice",
 				 .command = "rdma-server", .label = "storage" } },
 		{ .row.grant = { .grant = 10, .account = 2, .pid = 77, .uid = 1001,
 				 .made_at = NOW_NS - 90 * SEC, .limit_bytes = BELAY_UNLIMITED,
 				 .sessions = 1, .account_name = "user/1001",
+				 .holders = 4, .others = { 79, 80 }, .uid_now = 0, .user_now = "root",
+				 .memlock_bytes = 8 * MIB,
 				 .command = "a b\033[31m\n", .label = "\xff\xfe" } },
 	};
 
@@ -364,9 +367,9 @@ TEST(grants, "list shows grants; what a process calls itself cannot upset the te
 	struct run *r = run_against(grants_daemon, "list");
 
 	CHECK_OUTPUT(r,
-		"GRANT USER   PID COMMAND         LABEL        USED     LIMIT PINNED TRACKED REGIONS ACCOUNT    CONNECTED   AGE\n"
-		"    3 alice 1234 rdma-server     storage  1.25 GiB  1.25 GiB  1 GiB 256 MiB      12 user/alice       1/2    5s\n"
-		"   10 1001    77 a b\\x1b[31m\\x0a \\xff\\xfe      0 B unlimited    0 B     0 B       0 user/1001        0/1 1m30s\n");
+		"GRANT USER             PID COMMAND         LABEL        USED     LIMIT PINNED TRACKED MEMLOCK REGIONS ACCOUNT    CONNECTED   AGE\n"
+		"    3 alice           1234 rdma-server     storage  1.25 GiB  1.25 GiB  1 GiB 256 MiB   4 GiB      12 user/alice       1/2    5s\n"
+		"   10 1001,root 77,79,80+1 a b\\x1b[31m\\x0a \\xff\\xfe      0 B unlimited    0 B     0 B   8 MiB       0 user/1001        0/1 1m30s\n");
 }
 
 TEST(grants_json, "list --json keeps grants apart from what they hold")
@@ -393,7 +396,13 @@ TEST(grants_json, "list --json keeps grants apart from what they hold")
 		"      \"usage_regions\": 12,\n"
 		"      \"sessions\": 2,\n"
 		"      \"connected\": 1,\n"
-		"      \"user_locked_bytes\": 8192\n"
+		"      \"user_locked_bytes\": 8192,\n"
+		"      \"memlock_bytes\": 4294967296,\n"
+		"      \"pids\": [\n"
+		"        1234\n"
+		"      ],\n"
+		"      \"processes\": 1,\n"
+		"      \"uid_now\": 1000\n"
 		"    },\n"
 		"    {\n"
 		"      \"grant\": 10,\n"
@@ -412,7 +421,15 @@ TEST(grants_json, "list --json keeps grants apart from what they hold")
 		"      \"usage_regions\": 0,\n"
 		"      \"sessions\": 1,\n"
 		"      \"connected\": 0,\n"
-		"      \"user_locked_bytes\": 0\n"
+		"      \"user_locked_bytes\": 0,\n"
+		"      \"memlock_bytes\": 8388608,\n"
+		"      \"pids\": [\n"
+		"        77,\n"
+		"        79,\n"
+		"        80\n"
+		"      ],\n"
+		"      \"processes\": 4,\n"
+		"      \"uid_now\": 0\n"
 		"    }\n"
 		"  ]\n"
 		"}\n");
