@@ -5,6 +5,9 @@
  * Under systemd each line begins with its level, "<4>", which the journal
  * takes off. What clients can provoke at will goes through bl_log_client(),
  * which is limited in rate, all clients together.
+ *
+ * Between bl_log_start() and bl_log_stop() logging never waits: see log.c. Lines are
+ * logged by one thread.
  */
 #ifndef BL_LOG_H
 #define BL_LOG_H
@@ -13,6 +16,11 @@
 
 /* Lines above this level are not written; LOG_INFO at the start. */
 void bl_log_set_level(int level);
+
+/* From now on another thread writes; 0 or -errno. */
+int bl_log_start(void);
+/* Waits for what is still to be written, but not long. */
+void bl_log_stop(void);
 
 __attribute__((format(printf, 2, 3)))
 void bl_log(int level, const char *fmt, ...);

@@ -287,6 +287,16 @@ static int listen_all(struct bl_manager *m, const char *path, bool *ret_own)
 	return bl_server_listen(m, fd);
 }
 
+/* The last process has been forked, which would have no such thread. */
+static int start_log(void)
+{
+	int err = bl_log_start();
+
+	if (err)
+		bl_error("no thread to write the log: %s", strerror(-err));
+	return err;
+}
+
 static int serve(struct bl_device *dev, struct bl_policy *policy,
 		 const struct options *o)
 {
@@ -299,10 +309,9 @@ static int serve(struct bl_device *dev, struct bl_policy *policy,
 		return 1;
 	}
 	err = bl_manager_start(m);
-	if (err)
-		bl_error("what the kernel module has cannot be adopted: %s",
-			 strerror(-err));
-	else
+	if (!err)
+		err = start_log();
+	if (!err)
 		err = listen_all(m, o->socket, &own);
 	if (!err) {
 		/*
@@ -351,5 +360,6 @@ int main(int argc, char **argv)
 	bl_device_close(&dev);
 	if (!status)
 		bl_info("belayd stopped");
+	bl_log_stop();
 	return status;
 }

@@ -242,13 +242,17 @@ int bl_manager_start(struct bl_manager *m)
 	const struct timeval sweep = { .tv_sec = SWEEP_SEC };
 	int err = bl_keeper_start(&m->keeper);
 
-	if (err)
+	if (err) {
+		bl_error("no process to keep connections: %s", strerror(-err));
 		return err;
+	}
 	event_assign(&m->ev_keeper, m->base, m->keeper.socket, EV_READ | EV_PERSIST,
 		     on_keeper, m);
 	err = bl_adopt(m);
-	if (err)
+	if (err) {
+		bl_error("what the kernel module has cannot be adopted: %s", strerror(-err));
 		return err;
+	}
 	if (event_add(&m->ev_keeper, NULL) || event_add(&m->ev_device, NULL) || event_add(&m->ev_timer, NULL) ||
 	    event_add(&m->ev_sweep, &sweep))
 		return -ENOMEM;

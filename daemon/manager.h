@@ -108,7 +108,7 @@ struct bl_manager *bl_manager_new(struct bl_device *dev, struct bl_policy *polic
 				  const char *config_path);
 /* Closes connections and listeners; grants and accounts live on. NULL is nothing. */
 struct bl_manager *bl_manager_free(struct bl_manager *m);
-/* Adopts what the module has, applies limits, begins to look at events. */
+/* Adopts what the module has, applies limits, begins to look at events; says why not. */
 int bl_manager_start(struct bl_manager *m);
 /*
  * Reads the configuration again. 0; or -EINVAL, and the old one stays. @text,
