@@ -9,7 +9,9 @@ cd "$(dirname "$0")/../.." || exit 1
 
 conf=/etc/belay/belayd.conf.d/daemon-test.conf
 mkdir -p /etc/belay/belayd.conf.d
-trap 'rm -f "$conf"; rmdir "${conf%/*}" 2> /dev/null; systemctl reset-failed belayd 2> /dev/null; systemctl start belayd' EXIT
+cleanup='rm -f "$conf"; rmdir "${conf%/*}" 2> /dev/null; systemctl reset-failed belayd 2> /dev/null; systemctl start belayd'
+# shellcheck disable=SC2064 # as it is now
+trap "$cleanup" EXIT
 
 show() { systemctl show -p "$1" --value belayd.service; }
 is() { [ "$(show "$1")" = "$2" ]; }
@@ -69,4 +71,18 @@ check "with status 0" is ExecMainStatus 0
 check "a second daemon is told whose the device is" sh -c '
 	systemctl start belayd && ! belayd --socket /tmp/second.sock 2> /tmp/second &&
 	grep -q "belongs to another daemon" /tmp/second'
+
+# Somebody holds memory: nothing may be stopped that could ask for it.
+setpriv --reuid alice --regid alice --init-groups ctl_hold 1024 > /tmp/uninstall.hold 2>&1 &
+holder=$!
+disown "$holder"
+# shellcheck disable=SC2064
+trap "kill $holder 2> /dev/null; $cleanup" EXIT
+check "a program holds memory" wait_until 30 grep -q holding /tmp/uninstall.hold
+uninstall() { make -s -C /src uninstall PREFIX=/usr DESTDIR= > /tmp/uninstall.log 2>&1; }
+check_status "make uninstall fails while memory is held" 2 uninstall
+check_output "and says how to find out by whom" 'belayctl list grants' cat /tmp/uninstall.log
+check "belayd still runs" is ActiveState active
+check "the holder can still be asked" belayctl recall --user alice
+check "and is still there" kill -0 "$holder"
 tap_done
