@@ -147,13 +147,13 @@ install_man      = $(foreach f,$(1),$(call install_file,$(f),$(MANDIR)/man$(subs
 
 # Other flags, other objects: this file changes when they do.
 $(B)/flags: FORCE
-	@mkdir -p $(B); echo '$(CC) $(subst ','\'',$(BL_CFLAGS) $(CFLAGS) $(SAN_FLAGS))' | \
-		cmp -s - $@ || echo '$(CC) $(subst ','\'',$(BL_CFLAGS) $(CFLAGS) $(SAN_FLAGS))' > $@
+	@mkdir -p $(B); echo '$(CC) $(subst ','\'',$(BL_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(SAN_FLAGS))' | \
+		cmp -s - $@ || echo '$(CC) $(subst ','\'',$(BL_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(SAN_FLAGS))' > $@
 
 $(B)/obj/%.o: %.c $(B)/flags
 	$(call say,CC,$<)mkdir -p $(@D); \
-	$(CC) $(BL_CFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(CFLAGS_$<) -c -o $@ $<
+	$(CC) $(BL_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(CFLAGS_$<) -c -o $@ $<
 
 $(B)/san/obj/%.o: %.c $(B)/flags
 	$(call say,CC-SAN,$<)mkdir -p $(@D); \
-	$(CC) $(BL_CFLAGS) $(CFLAGS) $(SAN_FLAGS) $(PKG_CFLAGS) $(CFLAGS_$<) -c -o $@ $<
+	$(CC) $(BL_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(SAN_FLAGS) $(PKG_CFLAGS) $(CFLAGS_$<) -c -o $@ $<
