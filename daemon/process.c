@@ -23,7 +23,9 @@
 
 static int open_pidfd(pid_t pid)
 {
-	return (int)syscall(SYS_pidfd_open, pid, 0);
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	return pidfd < 0 ? -errno : pidfd;
 }
 
 static int signal_pidfd(int pidfd, int sig)
@@ -43,27 +45,36 @@ static int peer_pidfd(int fd, pid_t pid)
 	if (!getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &len))
 		return pidfd;
 	if (errno != ENOPROTOOPT)
-		return -1;
+		return -errno;
 	return open_pidfd(pid);
 }
 
-static bool has_uid(struct bl_peer *peer)
+/* Also notes which ones it has. */
+static int check_uid(struct bl_peer *peer)
 {
 	uid_t uids[4];
+	int err = bl_proc_uids(peer->pid, uids);
 	int i;
 
-	if (bl_proc_uids(peer->pid, uids))
-		return false;
+	if (err)
+		return err;
 	for (i = 0; i < 3; i++)
 		peer->uids[i] = uids[i];
-	return uids[0] == peer->uid || uids[1] == peer->uid || uids[2] == peer->uid;
+	return uids[0] == peer->uid || uids[1] == peer->uid || uids[2] == peer->uid ?
+		       0 : -ESRCH;
+}
+
+/* What belayd has run out of says nothing about the peer; all else does. */
+static int peer_error(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM ? err : -ESRCH;
 }
 
 int bl_process_peer(int fd, struct bl_peer *ret)
 {
 	struct ucred cred;
 	socklen_t len = sizeof(cred);
-	int pidfd, err = -ESRCH;
+	int pidfd, err;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len))
 		return -errno;
@@ -71,16 +82,18 @@ int bl_process_peer(int fd, struct bl_peer *ret)
 		return -ESRCH;
 	pidfd = peer_pidfd(fd, cred.pid);
 	if (pidfd < 0)
-		return -ESRCH;
+		return peer_error(pidfd);
 	ret->pid = cred.pid;
 	ret->uid = cred.uid;
 	ret->gid = cred.gid;
 	/* Alive after the start time was read: it was its own. */
-	if (!bl_proc_start_time(cred.pid, &ret->start_time) &&
-	    has_uid(ret) && signal_pidfd(pidfd, 0) != -ESRCH)
-		err = 0;
+	err = bl_proc_start_time(cred.pid, &ret->start_time);
+	if (!err)
+		err = check_uid(ret);
+	if (!err && signal_pidfd(pidfd, 0) == -ESRCH)
+		err = -ESRCH;
 	close(pidfd);
-	return err;
+	return err ? peer_error(err) : 0;
 }
 
 bool bl_process_in_group(int fd, const struct bl_peer *peer, gid_t gid)
@@ -190,7 +203,7 @@ int bl_process_kill(pid_t pid, uint64_t start_time)
 	int pidfd = open_pidfd(pid), err;
 
 	if (pidfd < 0)
-		return -errno;
+		return pidfd;
 	err = bl_process_check(pid, start_time);
 	if (!err)
 		err = signal_pidfd(pidfd, SIGKILL);

@@ -30,7 +30,7 @@ struct bl_memlock {
  * bl_process_peer - who connected this socket
  *
  * Returns 0, or -ESRCH: it is gone, or has another uid, or cannot be seen from
- * here (another pid namespace).
+ * here (another pid namespace). -EMFILE, -ENFILE, -ENOMEM: belayd cannot look.
  */
 int bl_process_peer(int fd, struct bl_peer *ret);
 

@@ -89,6 +89,11 @@ struct bl_conn *bl_server_admit(struct bl_manager *m, int fd)
 		return NULL;
 	}
 	err = bl_process_peer(fd, &peer);
+	if (err && err != -ESRCH) {	/* not its fault: the library asks again */
+		refuse(m, fd, peer.uid, EAGAIN, "belayd cannot look who you are: %s; try again",
+		       strerror(-err));
+		return NULL;
+	}
 	if (err) {
 		refuse(m, fd, peer.uid, EACCES, "your process cannot be seen from belayd, or has another user id than when it connected");
 		return NULL;

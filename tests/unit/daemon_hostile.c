@@ -470,6 +470,35 @@ TEST(no_files, "when file descriptors run out, nobody is dropped, and who waits 
 	stop();
 }
 
+TEST(few_files, "a client for whom belayd has one file descriptor only is not told that it cannot be seen")
+{
+	struct rlimit rl, few;
+	struct bl_msg s = { 0 };
+	int fd, good, n, told = 0;
+
+	start();
+	good = hello();
+	CHECK_SYS(getrlimit(RLIMIT_NOFILE, &rl));
+	for (n = 1; n <= 4; n++) {	/* n for the daemon: the connection, and n - 1 to look */
+		few = rl;
+		few.rlim_cur = (rlim_t)CHECK_SYS(dup(0)) + 1 + (rlim_t)n;
+		close((int)few.rlim_cur - 1 - n);
+		CHECK_SYS(setrlimit(RLIMIT_NOFILE, &few));
+		fd = dial();
+		CHECK_SYS(setrlimit(RLIMIT_NOFILE, &rl));
+		if (get(fd, NULL) == BL_ERROR) {
+			CHECK_EQ(in.error.error, EAGAIN);
+			CHECK(strstr(in.error.text, "Too many open files"));
+			CHECK_EQ(get(fd, NULL), -1);
+			told++;
+		}
+		close(fd);
+	}
+	CHECK_GT(told, 0);
+	CHECK_EQ(ASK(good, s, BL_STATUS), BL_STATUS);
+	stop();
+}
+
 TEST(silent, "a client that connects and says nothing is dropped after 5 s, an idle one is not")
 {
 	struct bl_msg s = { 0 };
