@@ -110,28 +110,6 @@ err_fd:
 	return ret;
 }
 
-static int do_identify(struct belay_call *call)
-{
-	struct belay_ctl_identify *arg = call->arg;
-	struct belay_session *s;
-	struct file *file;
-	int ret = -EINVAL;
-
-	if (arg->flags || arg->reserved)
-		return -EOPNOTSUPP;
-	file = fget(arg->fd);
-	if (!file)
-		return -EBADF;
-	if (file->f_op == &belay_session_fops) {
-		s = file->private_data;
-		arg->session = s->id;
-		arg->grant = s->grant->id;
-		ret = 0;
-	}
-	fput(file);
-	return ret;
-}
-
 static int do_recall(struct belay_call *call)
 {
 	return belay_recall(call->arg);
@@ -204,7 +182,6 @@ static const struct belay_command owner_commands[] = {
 	COMMAND(BELAY_CTL_ACCOUNT_REMOVE, belay_ctl_id, do_account_remove),
 	COMMAND(BELAY_CTL_LIMITS, belay_ctl_limits, do_limits),
 	COMMAND(BELAY_CTL_GRANT, belay_ctl_grant, do_grant),
-	COMMAND(BELAY_CTL_IDENTIFY, belay_ctl_identify, do_identify),
 	COMMAND(BELAY_CTL_RECALL, belay_ctl_recall, do_recall),
 	COMMAND(BELAY_CTL_RELEASE, belay_ctl_recall, do_release),
 	COMMAND(BELAY_CTL_EVENTS, belay_ctl_events, do_events),

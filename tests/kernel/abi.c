@@ -180,12 +180,6 @@ static void undo_grant(void *arg)
 	close(((struct belay_ctl_grant *)arg)->fd);
 }
 
-static void good_identify(void *arg)
-{
-	HEAD(belay_ctl_identify);
-	a->fd = b.fd;
-}
-
 static void good_recall(void *arg)
 {
 	struct belay_recall_entry *e = (void *)array;
@@ -270,8 +264,6 @@ static const struct command commands[] = {
 	    ARRAY(belay_ctl_limits, entries, belay_limit_entry, true, 0)),
 	ROW(CTL_ACCOUNT_REMOVE, CONTROL, belay_ctl_id, good_remove),
 	ROW(CTL_GRANT, CONTROL, belay_ctl_grant, good_grant, .undo = undo_grant),
-	ROW(CTL_IDENTIFY, CONTROL, belay_ctl_identify, good_identify,
-	    RESERVED(belay_ctl_identify)),
 	ROW(CTL_RECALL, CONTROL, belay_ctl_recall, good_recall, RESERVED(belay_ctl_recall),
 	    RECALL),
 	ROW(CTL_RELEASE, CONTROL, belay_ctl_recall, good_recall, RESERVED(belay_ctl_recall),
@@ -688,24 +680,6 @@ TEST(info, "BELAY_INFO says what the header says")
 	CHECK_EQ(i.session, 0);
 	CHECK_OK(bk_ioctl(b.fd, BELAY_INFO, &i));
 	CHECK_EQ(i.session, b.session);
-	end();
-}
-
-TEST(identify, "BELAY_CTL_IDENTIFY knows a session by its fd, and nothing else")
-{
-	struct belay_ctl_identify i = { .size = sizeof(i) };
-
-	begin();
-	i.fd = b.fd;
-	CHECK_OK(bk_ioctl(b.ctl, BELAY_CTL_IDENTIFY, &i));
-	CHECK_EQ(i.session, b.session);
-	CHECK_EQ(i.grant, b.grant);
-	i.fd = b.ctl;
-	CHECK_EQ(bk_ioctl(b.ctl, BELAY_CTL_IDENTIFY, &i), -EINVAL);
-	i.fd = 1;
-	CHECK_EQ(bk_ioctl(b.ctl, BELAY_CTL_IDENTIFY, &i), -EINVAL);
-	i.fd = -1;
-	CHECK_LT(bk_ioctl(b.ctl, BELAY_CTL_IDENTIFY, &i), 0);
 	end();
 }
 

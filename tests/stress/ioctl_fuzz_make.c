@@ -225,13 +225,6 @@ static void make_grant(struct fuzz_thread *t, struct fuzz_op *op)
 	g->limit_regions = some_limit(t, 8);
 }
 
-/* What is asked about may be closed meanwhile: the slot is that file's. */
-static void make_identify(struct fuzz_thread *t, struct fuzz_op *op)
-{
-	FUZZ_SET(op, offsetof(struct belay_ctl_identify, fd), int32_t, op->fd);
-	op->fd = fuzz_of(t)->ctl;
-}
-
 static void make_recall(struct fuzz_thread *t, struct fuzz_op *op)
 {
 	struct belay_recall_entry *e;
@@ -332,7 +325,7 @@ static void (*const makes[FUZZ_COMMANDS])(struct fuzz_thread *t, struct fuzz_op 
 	[F_REGISTER] = make_register, [F_COMMIT] = make_regions, [F_UNREGISTER] = make_regions,
 	[F_CHECK] = make_regions, [F_TRIM] = make_trim, [F_ACCOUNT] = make_account,
 	[F_LIMITS] = make_limits, [F_REMOVE] = make_remove, [F_GRANT] = make_grant,
-	[F_IDENTIFY] = make_identify, [F_RECALL] = make_recall, [F_RELEASE] = make_recall,
+	[F_RECALL] = make_recall, [F_RELEASE] = make_recall,
 	[F_EVENTS_DONE] = make_events_done, [F_LIST] = make_list, [F_WAIT] = make_wait,
 	[F_HOLDERS] = make_holders,
 };
@@ -340,8 +333,8 @@ static void (*const makes[FUZZ_COMMANDS])(struct fuzz_thread *t, struct fuzz_op 
 /* What can be done now, instead of what cannot. */
 static enum fuzz_cmd possible(struct fuzz_thread *t, struct fuzz_op *op, enum fuzz_cmd cmd)
 {
-	bool on_session = cmd == F_IDENTIFY ||
-		(fuzz_commands[cmd].files & ON_SESSION && (cmd != F_INFO || one_in(t, 2)));
+	bool on_session = fuzz_commands[cmd].files & ON_SESSION &&
+		(cmd != F_INFO || one_in(t, 2));
 
 	op->fd = fuzz_commands[cmd].files & ON_READER && one_in(t, 2) ? fuzz_of(t)->reader :
 		fuzz_of(t)->ctl;

@@ -69,11 +69,6 @@ static const struct fuzz_field grant[] = {
 	F(belay_ctl_grant, limit_regions, T_ANY), F(belay_ctl_grant, fd, T_ANY), END,
 };
 
-static const struct fuzz_field identify[] = {
-	F(belay_ctl_identify, flags, T_ZERO), F(belay_ctl_identify, reserved, T_ZERO),
-	F(belay_ctl_identify, fd, T_ID), END,
-};
-
 static const struct fuzz_field recall_entry[] = {
 	F(belay_recall_entry, session, T_ID), F(belay_recall_entry, region, T_ID),
 	F(belay_recall_entry, reserved, T_ZERO), F(belay_recall_entry, request, T_ANY),
@@ -182,10 +177,6 @@ const struct fuzz_command fuzz_commands[FUZZ_COMMANDS] = {
 		COMMAND("GRANT", BELAY_CTL_GRANT, belay_ctl_grant, ON_OWNER),
 		NO_ARRAY, .fields = grant, .intact = { ENOENT, ESRCH, EAGAIN, EMFILE },
 		.broken = { EACCES },
-	},
-	[F_IDENTIFY] = {
-		COMMAND("IDENTIFY", BELAY_CTL_IDENTIFY, belay_ctl_identify, ON_OWNER),
-		NO_ARRAY, .fields = identify, .broken = { EBADF },
 	},
 	[F_RECALL] = {
 		COMMAND("RECALL", BELAY_CTL_RECALL, belay_ctl_recall, ON_OWNER),

@@ -191,18 +191,6 @@ static void took_grant(struct fuzz_thread *t, struct fuzz_op *op, unsigned int n
 	fuzz_keep_foreign(t, g->fd);
 }
 
-static void took_identify(struct fuzz_thread *t, struct fuzz_op *op, unsigned int n)
-{
-	const struct belay_ctl_identify *i = (void *)op->arg;
-
-	if (!i->session || !i->grant)
-		fuzz_fail(t, op, "session %llu, grant %llu", U(i->session), U(i->grant));
-	if (!op->breaks && op->slot && (i->session != op->slot->session || i->grant != op->slot->grant) &&
-	    __atomic_load_n(&op->slot->turn, __ATOMIC_ACQUIRE) == op->turn)
-		fuzz_fail(t, op, "session %llu is said to be %llu", U(op->slot->session),
-			  U(i->session));
-}
-
 static void took_events(struct fuzz_thread *t, struct fuzz_op *op, unsigned int n)
 {
 	unsigned int i, count = ((struct belay_ctl_events *)op->arg)->count;
@@ -255,7 +243,7 @@ static void (*const took[FUZZ_COMMANDS])(struct fuzz_thread *t, struct fuzz_op *
 	[F_INFO] = took_info, [F_REGISTER] = took_register, [F_TRIM] = took_trim,
 	[F_UNREGISTER] = took_unregister, [F_CHECK] = took_check, [F_USAGE] = took_usage,
 	[F_ACCOUNT] = took_account, [F_REMOVE] = took_remove, [F_GRANT] = took_grant,
-	[F_IDENTIFY] = took_identify, [F_EVENTS] = took_events, [F_LIST] = took_list,
+	[F_EVENTS] = took_events, [F_LIST] = took_list,
 };
 
 void fuzz_taken(struct fuzz_thread *t, struct fuzz_op *op)

@@ -236,13 +236,6 @@ static int usage(struct life *l)
 	return bk_ioctl(l->fd, BELAY_USAGE, &u);
 }
 
-static int identify(struct life *l)
-{
-	struct belay_ctl_identify a = { .size = sizeof(a), .fd = l->fd };
-
-	return bk_ioctl(l->ctl, BELAY_CTL_IDENTIFY, &a);
-}
-
 static int close_session(struct life *l)
 {
 	int fd = l->fd;
@@ -277,7 +270,6 @@ static const struct step {
 	{ "release", release, false },
 	{ "munmap of all", lose_all, false },
 	{ "usage", usage, false },
-	{ "identify", identify, false },
 	{ "unregister", unregister_tracked, false },
 	{ "close", close_session, false },
 };

@@ -48,7 +48,6 @@
  *  EDQUOT        an account's limit refuses; the entry names the account
  *  EMFILE        the grant has BELAY_MAX_REGIONS regions; or, BELAY_CTL_GRANT:
  *                the caller has no room for another descriptor
- *  EBADF         BELAY_CTL_IDENTIFY: the descriptor is not open
  *  EMLINK        a page would be in more than BELAY_MAX_OVERLAP of the grant's
  *                regions
  *  ETIMEDOUT     BELAY_CTL_WAIT: something is still held
@@ -518,25 +517,6 @@ struct belay_ctl_grant {
 	__u8 tag[BELAY_TAG_BYTES];
 };
 #define BELAY_CTL_GRANT		_IO(BELAY_IOC_TYPE, 0x23)
-
-/**
- * struct belay_ctl_identify - BELAY_CTL_IDENTIFY: whose session fd is this?
- * @size: sizeof(struct belay_ctl_identify)
- * @flags: must be 0
- * @fd: a file descriptor of the caller; EINVAL if it is no session
- * @reserved: must be 0
- * @session: out
- * @grant: out
- */
-struct belay_ctl_identify {
-	__u32 size;
-	__u32 flags;
-	__s32 fd;
-	__u32 reserved;
-	__aligned_u64 session;
-	__aligned_u64 grant;
-};
-#define BELAY_CTL_IDENTIFY	_IO(BELAY_IOC_TYPE, 0x24)
 
 /* Why a region is wanted back, or is gone. Values 64 and up are the policy's. */
 enum belay_reason {
