@@ -26,13 +26,11 @@
  *     grant->lock
  *     inode lock		(verify.c) only tried
  *     mmap lock, read		(verify.c) only tried
- *     mmu_interval_read_begin	waits for invalidations in progress, which a
- *				process can keep up; so an order from the policy
- *				owner only tries the settle mutex
- *   mmu_interval_notifier_remove waits for the same; called with nothing held
- *   region->lock (spinlock)	state, validity word. Taken in the notifier
- *     lock of its parts	callback, that is under mmap, i_mmap, folio and
- *     grant->dirty_lock	reclaim: nothing below it may sleep or allocate
+ *   grant->watch_lock (spinlock) what is watched, what is being invalidated. Taken
+ *     region->lock (spinlock)	state, validity word. in the notifier's callback,
+ *       lock of its parts	that is under mmap, i_mmap, folio and reclaim:
+ *       grant->dirty_lock	nothing below it may sleep or allocate. Never in
+ *				an interrupt
  *   mmap lock -> session->words_lock -> allocation	(a fault on the words)
  *   belay_event_lock (spinlock) the events; a leaf, never in the callback
  *
@@ -107,10 +105,24 @@ struct belay_event_source {
 	bool is_grant;		/* else it lies in a region */
 };
 
+/* An invalidation that is going on: the pages from the first to the last. */
+struct belay_change {
+	unsigned long start, last;
+};
+
+/*
+ * As many threads of one process that are just unmapping something get a place of
+ * their own; more are the exception even in a storm on many processors.
+ */
+#define BELAY_CHANGES_MAX	16
+
 /*
  * @node.parent, @mm, @pid, @user, @start_time, @made_at, @tag, @account_id,
  *	@accounts: immutable
- * @mn: tells the end of the address space
+ * @mn: tells what is invalidated in the address space, and its end (watch.c)
+ * @watch_lock: @watched, the regions that are told, in the order of their starts and
+ *	then of @next_order; @changes, the invalidations going on, of which
+ *	@unlisted found no place, all within @unlisted_start to @unlisted_last
  * @lock: @regions, @layer, and the charge of every region in the tree
  * @regions: the charged regions of all sessions, by page number
  * @dirty_lock: @losses, @suspects, @later: regions that the worker has to look
@@ -140,6 +152,14 @@ struct belay_grant {
 	struct mutex lock;
 	struct rb_root_cached regions;
 	u64 layer;
+
+	spinlock_t watch_lock;
+	struct rb_root_cached watched;
+	u64 next_order;
+	struct belay_change changes[BELAY_CHANGES_MAX];
+	unsigned int nr_changes;
+	unsigned int unlisted;
+	unsigned long unlisted_start, unlisted_last;
 
 	spinlock_t dirty_lock;
 	struct list_head losses;
@@ -186,11 +206,11 @@ enum belay_state {
  * @session, @id, @slot, @generation, @word, @start, @last, @kind, @flags, @cookie, @made_at,
  * @device, @inode: immutable once LIVE
  * @lock: @state, @bits (and with it the validity word), @dirty_*, @lost_*,
- *	@exited, @request to @policy; also serialises with @mni's callback
+ *	@exited, @announced, @request to @policy
  * @settle: @extents (fixed once LIVE, or for a watched region once committed),
  *	@held, @counted, @dropped_*, @empty, @finished
  * @prepared: cleared under both, @lock and @settle
- * @watched: exchanged; whoever finds it set removes the notifier
+ * @watch, @order, @watched: grant->watch_lock
  * @it, @charged, @layer: grant->lock. @it is what is charged: all of the
  *	region but a lost beginning or end that is no longer held
  * @dirty_link: grant->dirty_lock
@@ -199,7 +219,8 @@ struct belay_region {
 	struct kref ref;
 	enum belay_state state;
 	struct belay_session *session;
-	struct mmu_interval_notifier mni;
+	struct interval_tree_node watch;
+	u64 order;
 	struct interval_tree_node it;
 	unsigned long start, last;	/* pages */
 	u64 id;
@@ -211,7 +232,7 @@ struct belay_region {
 	u16 flags;
 	bool charged;
 	bool held;		/* the module holds the pages */
-	bool watched;		/* the notifier is inserted */
+	bool watched;		/* in the tree of those that are told */
 	bool counted;		/* in the gauges and VmPin */
 	bool prepared;		/* tracked or watched, not yet committed */
 	bool exited;		/* the address space has ended */
@@ -222,6 +243,7 @@ struct belay_region {
 
 	spinlock_t lock;
 	u32 lost_reason;
+	unsigned long announced;	/* how often something was: counts up */
 	/* Suspect and lost pages. None: ULONG_MAX and 0. */
 	unsigned long dirty_start, dirty_last;
 	unsigned long lost_start, lost_last;
@@ -365,8 +387,11 @@ static inline bool belay_is_known_lost(const struct belay_region *r,
 }
 
 /* watch.c */
-int belay_watch(struct belay_region *r);
+extern const struct mmu_notifier_ops belay_notifier_ops;
+void belay_watch(struct belay_region *r);
 void belay_unwatch(struct belay_region *r);
+bool belay_is_changing(struct belay_grant *g, unsigned long start, unsigned long last);
+int belay_await_rest(const struct belay_region *r);
 void belay_queue(struct belay_region *r);
 void belay_worker(struct work_struct *work);
 void belay_settle_grant(struct belay_grant *g);

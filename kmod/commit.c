@@ -14,11 +14,10 @@
  * A watched region holds nothing, ever. It remembers the pages that are mapped
  * at the commit, and that these are the driver's it can only know if nothing
  * was announced since it was registered: else -EAGAIN, and the next time the
- * driver's pin has nothing left to replace. They are faulted in with the mmap
- * lock held, before the settle mutex is taken, under which nobody may wait for
- * that lock.
+ * driver's pin has nothing left to replace. They are faulted in as a touch of the
+ * process would do it, also where a userfaultfd monitor or a FUSE server has yet to
+ * give them, with nothing held: before the settle mutex is taken.
  */
-#include <linux/hmm.h>
 #include <linux/mm.h>
 #include <linux/sched/signal.h>
 
@@ -26,7 +25,7 @@
 
 /* Times to look again because something was announced meanwhile. */
 #define COMMIT_TRIES	10
-/* At a time: their frames fit into the smallest page. */
+/* At a time: pointers to them fit into the smallest page. */
 #define STEP_PAGES	512UL
 
 /* Under the settle mutex. */
@@ -41,52 +40,43 @@ static int commit_tracked(struct belay_region *r)
 	return 0;
 }
 
-static int read_step(struct belay_region *r, struct belay_extents *x,
-		     unsigned long *pfns, unsigned long page, unsigned long nr,
-		     unsigned long seq)
+/* Up to @room pages at @page into @x: has how many. */
+static long read_step(struct belay_region *r, struct belay_extents *x,
+		      struct page **pages, unsigned long page, unsigned long room)
 {
-	struct mm_struct *mm = r->session->grant->mm;
-	struct hmm_range range = {
-		.notifier = &r->mni,
-		.notifier_seq = seq,
-		.start = page << PAGE_SHIFT,
-		.end = (page + nr) << PAGE_SHIFT,
-		.hmm_pfns = pfns,
-		.default_flags = HMM_PFN_REQ_FAULT |
-			(r->flags & BELAY_REGION_WRITE ? HMM_PFN_REQ_WRITE : 0),
-	};
-	unsigned long i;
-	int ret;
+	unsigned int gup = r->flags & BELAY_REGION_WRITE ? FOLL_WRITE : 0;
+	int ret = 0;
+	long nr, i;
 
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
-	ret = hmm_range_fault(&range);
-	mmap_read_unlock(mm);
-	if (ret)
-		return ret == -EBUSY ? -EAGAIN : ret;
-	for (i = 0; !ret && i < nr; i++)
-		ret = belay_extents_add(x, pfns[i] & ~HMM_PFN_FLAGS, 1);
-	return ret;
+	nr = get_user_pages_fast(page << PAGE_SHIFT, room, gup, pages);
+	if (nr <= 0)
+		return nr == -ENOMEM || nr == -EINTR ? nr : nr ? -EFAULT : -EAGAIN;
+	for (i = 0; i < nr; i++) {
+		if (!ret)
+			ret = belay_extents_add(x, page_to_pfn(pages[i]), 1);
+		put_page(pages[i]);
+	}
+	return ret ? ret : nr;
 }
 
 /* The pages mapped at @r, faulted in, into @x. */
-static int read_pages(struct belay_region *r, struct belay_extents *x, unsigned long seq)
+static int read_pages(struct belay_region *r, struct belay_extents *x)
 {
-	unsigned long *pfns = (unsigned long *)__get_free_page(GFP_KERNEL_ACCOUNT);
-	unsigned long page, nr;
-	int ret = 0;
+	struct page **pages = (struct page **)__get_free_page(GFP_KERNEL_ACCOUNT);
+	unsigned long page;
+	long nr = 0;
 
-	if (!pfns)
+	if (!pages)
 		return -ENOMEM;
-	for (page = r->start; !ret && page <= r->last; page += nr) {
-		nr = min(r->last - page + 1, STEP_PAGES);
-		memset(pfns, 0, nr * sizeof(*pfns));
-		ret = fatal_signal_pending(current) ? -EINTR :
-			read_step(r, x, pfns, page, nr, seq);
+	for (page = r->start; nr >= 0 && page <= r->last; page += nr) {
+		nr = fatal_signal_pending(current) ? -EINTR :
+			read_step(r, x, pages, page, min(r->last - page + 1, STEP_PAGES));
+		if (nr < 0)
+			break;
 		cond_resched();
 	}
-	free_page((unsigned long)pfns);
-	return ret ? ret : belay_extents_pack(x);
+	free_page((unsigned long)pages);
+	return nr < 0 ? nr : belay_extents_pack(x);
 }
 
 /* Has anything been announced since @r was registered? */
@@ -97,7 +87,7 @@ static bool is_untouched(struct belay_region *r)
 }
 
 /* The pages in @x become those of @r if nothing was announced. */
-static int adopt_pages(struct belay_region *r, struct belay_extents *x, unsigned long seq)
+static int adopt_pages(struct belay_region *r, struct belay_extents *x)
 {
 	int ret = -EAGAIN;
 
@@ -108,7 +98,7 @@ static int adopt_pages(struct belay_region *r, struct belay_extents *x, unsigned
 		ret = -ENOENT;
 	} else if (!r->prepared) {
 		ret = -EINVAL;
-	} else if (is_untouched(r) && !mmu_interval_read_retry(&r->mni, seq)) {
+	} else if (is_untouched(r)) {
 		belay_extents_move(&r->extents, x);
 		r->prepared = false;
 		ret = 0;
@@ -120,11 +110,14 @@ static int adopt_pages(struct belay_region *r, struct belay_extents *x, unsigned
 
 static int commit_watched(struct belay_region *r)
 {
-	unsigned long seq = mmu_interval_read_begin(&r->mni);
 	struct belay_extents x;
 	bool untouched;
 	int ret;
 
+	/* What is announced from here on is found by adopt_pages(). */
+	ret = belay_await_rest(r);
+	if (ret)
+		return ret;
 	spin_lock(&r->lock);
 	untouched = is_untouched(r);
 	spin_unlock(&r->lock);
@@ -136,9 +129,9 @@ static int commit_watched(struct belay_region *r)
 	if (ret)
 		return ret;
 	belay_extents_init(&x);
-	ret = read_pages(r, &x, seq);
+	ret = read_pages(r, &x);
 	if (!ret)
-		ret = adopt_pages(r, &x, seq);
+		ret = adopt_pages(r, &x);
 	belay_extents_free(&x);
 	return ret;
 }

@@ -26,8 +26,8 @@
  * in no layer, so that the limit on overlap counts them.
  *
  * Whether a region is healthy is read without its lock. That is enough: the
- * registering thread has called mmu_interval_read_begin() for its own range
- * before; an invalidation that ended before has set the other region's bits,
+ * registering thread has seen, with its own region watched, that no invalidation of
+ * its range is going on; one that ended before has set the other region's bits,
  * and one that comes later makes this registration look again (region.c). A
  * region that is being built is suspect, too, from the first event on.
  */

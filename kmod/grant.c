@@ -32,23 +32,6 @@
 /* Times to try the address space's lock before saying EAGAIN, 1 ms apart. */
 #define BIND_TRIES	4
 
-static void grant_mm_release(struct mmu_notifier *mn, struct mm_struct *mm)
-{
-	struct belay_grant *g = container_of(mn, struct belay_grant, mn);
-
-	/* mmu_notifier_unregister() calls this too; then nothing has ended. */
-	if (READ_ONCE(g->closing))
-		return;
-	/* The regions' own notifiers were told before; their work is queued. */
-	WRITE_ONCE(g->dead, true);
-	trace_belay_grant_dead(g);
-	mod_delayed_work(belay_wq, &g->work, 0);
-}
-
-static const struct mmu_notifier_ops grant_mn_ops = {
-	.release = grant_mm_release,
-};
-
 /*
  * The mm's lock is its owner's to hold for as long as it likes (a page fault
  * that a FUSE server never answers), so it is tried, not waited for.
@@ -62,14 +45,7 @@ static int bind_mm(struct belay_grant *g, struct mm_struct *mm)
 			return -EAGAIN;
 		usleep_range(500, 1000);
 	}
-	/*
-	 * Without a subscription this only prepares the address space for
-	 * interval notifiers, which the first registration would do otherwise:
-	 * waiting for that lock, and giving up at any signal.
-	 */
-	ret = __mmu_notifier_register(NULL, mm);
-	if (!ret)
-		ret = __mmu_notifier_register(&g->mn, mm);
+	ret = __mmu_notifier_register(&g->mn, mm);
 	mmap_write_unlock(mm);
 	if (!ret) {
 		mmgrab(mm);
@@ -85,7 +61,7 @@ static struct belay_grant *grant_alloc(const struct belay_ctl_grant *arg)
 	if (!g)
 		return NULL;
 	kref_init(&g->ref);
-	g->mn.ops = &grant_mn_ops;
+	g->mn.ops = &belay_notifier_ops;
 	g->start_time = arg->start_time;
 	g->made_at = ktime_get_boottime_ns();
 	g->node.limit_pages = belay_bytes_to_pages(arg->limit_bytes);
@@ -93,6 +69,9 @@ static struct belay_grant *grant_alloc(const struct belay_ctl_grant *arg)
 	memcpy(g->tag, arg->tag, sizeof(g->tag));
 	mutex_init(&g->lock);
 	g->regions = RB_ROOT_CACHED;
+	spin_lock_init(&g->watch_lock);
+	g->watched = RB_ROOT_CACHED;
+	g->unlisted_start = ULONG_MAX;
 	spin_lock_init(&g->dirty_lock);
 	INIT_LIST_HEAD(&g->losses);
 	INIT_LIST_HEAD(&g->suspects);

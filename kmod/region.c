@@ -12,8 +12,8 @@
  *
  * Letting go:	dead, with the word -> unpin -> refund, under the settle mutex
  *		-> unwatch -> unpublish -> put, once.
- * It cannot fail. Pins go before the notifier, whose removal may have to wait;
- * a callback on a dead region does nothing. An order from the policy owner must
+ * It cannot fail, and waits for nobody but who is looking at the pages. A callback on
+ * a dead region does nothing. An order from the policy owner must
  * not wait at all: it makes the region dead, lets go if the mutex is free, and
  * leaves the rest to the grant's worker. The last reference frees the structure;
  * until then a worker, a listing or an undealt event may hold one.
@@ -79,8 +79,8 @@ static struct belay_region *region_alloc(struct belay_session *s, unsigned long 
 	kref_get(&s->ref);
 	r->session = s;
 	r->state = BELAY_BUILDING;
-	r->start = r->it.start = start;
-	r->last = r->it.last = last;
+	r->start = r->it.start = r->watch.start = start;
+	r->last = r->it.last = r->watch.last = last;
 	r->made_at = ktime_get_boottime_ns();
 	r->dirty_start = r->lost_start = r->dropped_start = ULONG_MAX;
 	spin_lock_init(&r->lock);
@@ -252,7 +252,7 @@ static int become_live(struct belay_region *r, struct belay_refusal *why)
 		if (ret == 1)
 			err = recharge(r, why);
 		else
-			err = wait_for_mm(r->session->grant->mm);
+			err = wait_for_mm(r->session->grant->mm) ?: belay_await_rest(r);
 		if (err)
 			return err;
 	}
@@ -262,15 +262,15 @@ static int build_once(struct belay_region *r, struct belay_refusal *why)
 {
 	int ret;
 
-	/* Before this, an invalidation may be going on that we are not told of. */
-	mmu_interval_read_begin(&r->mni);
 	spin_lock(&r->lock);
 	r->dirty_start = r->lost_start = ULONG_MAX;
 	r->dirty_last = r->lost_last = 0;
 	WRITE_ONCE(r->bits, 0);
 	spin_unlock(&r->lock);
-
-	ret = charge(r, why);
+	/* What began before, and was not told or has just been forgotten, is over now. */
+	ret = belay_await_rest(r);
+	if (!ret)
+		ret = charge(r, why);
 	if (ret)
 		return ret;
 	/* Before: pinning may take long, and what it holds is to be seen. */
@@ -292,15 +292,15 @@ static int build(struct belay_region *r, struct belay_refusal *why)
 {
 	int ret, tries;
 
-	ret = belay_watch(r);
-	if (ret)
-		return ret;
+	belay_watch(r);
 	for (tries = 0; tries < BUILD_TRIES; tries++) {
 		ret = build_once(r, why);
 		if (ret != -ESTALE && ret != -EAGAIN)
 			break;
-		if (fatal_signal_pending(current))
+		if (fatal_signal_pending(current)) {
 			ret = -EINTR;
+			break;
+		}
 		cond_resched();
 	}
 	if (ret)

@@ -58,19 +58,13 @@ static int make_part(struct trim *t, unsigned int n, unsigned long start,
 		     unsigned long last)
 {
 	struct belay_region *p = belay_region_new_part(t->r, start, last);
-	int ret;
 
 	if (IS_ERR(p))
 		return PTR_ERR(p);
-	ret = belay_watch(p);
-	if (ret) {
-		belay_region_undo(p);
-		return ret;
-	}
-	/* What was going on before that was announced to the region alone. */
-	mmu_interval_read_begin(&p->mni);
+	belay_watch(p);
 	t->part[n] = p;
-	return 0;
+	/* What is going on was announced to the region alone. */
+	return belay_await_rest(p);
 }
 
 static int make_parts(struct trim *t)

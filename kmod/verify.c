@@ -90,12 +90,16 @@ static bool is_mapped_same(unsigned long entry, unsigned long pfn)
 	return entry & HMM_PFN_VALID && (entry & ~HMM_PFN_FLAGS) == pfn;
 }
 
-static int snapshot(struct look *l, unsigned long page, unsigned long nr,
-		    unsigned long seq)
+/*
+ * hmm_range_fault() asks a notifier for its address space, and whether its number is
+ * still the same. Nobody has registered this one, whose number never changes: whether
+ * anything was announced look_once() asks the region.
+ */
+static int snapshot(struct look *l, unsigned long page, unsigned long nr)
 {
+	struct mmu_interval_notifier unregistered = { .mm = l->mm };
 	struct hmm_range range = {
-		.notifier = &l->r->mni,
-		.notifier_seq = seq,
+		.notifier = &unregistered,
 		.start = page << PAGE_SHIFT,
 		.end = (page + nr) << PAGE_SHIFT,
 		.hmm_pfns = l->pfns,
@@ -280,9 +284,9 @@ static int look_at_shared(struct look *l, unsigned long page, unsigned long pfn,
 	return ret ? ret : look_in_file(place, pfn);
 }
 
-/* A private one's. Sound only together with @seq, which the caller asks about. */
+/* A private one's. Sound only if nothing was announced, which the caller asks about. */
 static int look_at_private(struct look *l, unsigned long page, unsigned long pfn,
-			   const struct place *place, unsigned long seq)
+			   const struct place *place)
 {
 	int ret;
 
@@ -293,13 +297,12 @@ static int look_at_private(struct look *l, unsigned long page, unsigned long pfn
 		ret = maps_now(l, page, pfn);
 		return ret ? ret : is_borrowed(l, page, pfn);
 	}
-	ret = snapshot(l, page, 1, seq);
+	ret = snapshot(l, page, 1);
 	return ret ? ret : is_mapped_same(l->pfns[0], pfn);
 }
 
 /* The page table seemed to have no page at @page: 1, 0, -EAGAIN or -EBUSY. */
-static int look_closer(struct look *l, unsigned long page, unsigned long pfn,
-		       unsigned long seq)
+static int look_closer(struct look *l, unsigned long page, unsigned long pfn)
 {
 	struct place place;
 	int ret = find_place(l, page, &place);
@@ -307,7 +310,7 @@ static int look_closer(struct look *l, unsigned long page, unsigned long pfn,
 	if (ret)
 		return ret;
 	if (!place.file)
-		return look_at_private(l, page, pfn, &place, seq);
+		return look_at_private(l, page, pfn, &place);
 	ret = look_at_shared(l, page, pfn, &place);
 	fput(place.file);
 	return ret;
@@ -318,6 +321,16 @@ static bool is_known_lost(const struct look *l, unsigned long page)
 	return page >= l->known_start && page <= l->known_last;
 }
 
+static unsigned long announced_to(struct belay_region *r)
+{
+	unsigned long n;
+
+	spin_lock(&r->lock);
+	n = r->announced;
+	spin_unlock(&r->lock);
+	return n;
+}
+
 /*
  * Compare @nr pages from @page. The first entry of the snapshot's array is used
  * again by look_closer(), so the pages to look at closer are found first, as one
@@ -325,12 +338,15 @@ static bool is_known_lost(const struct look *l, unsigned long page)
  */
 static int look_once(struct look *l, unsigned long page, unsigned long nr)
 {
-	unsigned long seq = mmu_interval_read_begin(&l->r->mni);
+	unsigned long announced = announced_to(l->r);
 	unsigned long i, first = ULONG_MAX, last = 0;
 	unsigned long lost_start = ULONG_MAX, lost_last = 0;
 	int ret;
 
-	ret = snapshot(l, page, nr, seq);
+	/* What begins after this is announced; what began before is going on, or over. */
+	if (belay_is_changing(l->r->session->grant, page, page + nr - 1))
+		return -EAGAIN;
+	ret = snapshot(l, page, nr);
 	if (ret)
 		return ret;
 	for (i = 0; i < nr; i++) {
@@ -347,14 +363,14 @@ static int look_once(struct look *l, unsigned long page, unsigned long nr)
 		if (is_known_lost(l, i) ||
 		    is_mapped_same(l->pfns[i - page], registered_pfn(l, i)))
 			continue;
-		ret = look_closer(l, i, registered_pfn(l, i), seq);
+		ret = look_closer(l, i, registered_pfn(l, i));
 		if (ret < 0)
 			return ret;
 		if (!ret)
 			belay_range_extend(&lost_start, &lost_last, i, i);
 		cond_resched();
 	}
-	if (mmu_interval_read_retry(&l->r->mni, seq))
+	if (announced_to(l->r) != announced)
 		return -EAGAIN;
 	belay_range_extend(&l->lost_start, &l->lost_last, lost_start, lost_last);
 	return 0;
@@ -641,13 +657,16 @@ int belay_settle_now(struct belay_region *r)
 int belay_settle(struct belay_region *r)
 {
 	struct mm_struct *mm = r->session->grant->mm;
-	int tries, ret = -EAGAIN;
+	int tries, ret, err;
 
-	for (tries = 0; ret == -EAGAIN && tries < SETTLE_TRIES; tries++) {
-		if (tries && mmap_read_lock_killable(mm))
+	ret = belay_settle_now(r);
+	for (tries = 1; ret == -EAGAIN && tries < SETTLE_TRIES; tries++) {
+		if (mmap_read_lock_killable(mm))
 			return -EINTR;
-		if (tries)
-			mmap_read_unlock(mm);
+		mmap_read_unlock(mm);
+		err = belay_await_rest(r);
+		if (err)
+			return err;
 		ret = belay_settle_now(r);
 	}
 	return ret;

@@ -2,11 +2,12 @@
 /*
  * watch.c - what the kernel announces about a region, and who looks into it
  *
- * The callback runs inside munmap, truncate, reclaim, migration, fork, exit:
- * under the mmap lock, i_mmap locks, folio locks, in any task, within any
- * allocation. It takes two spinlocks, allocates nothing, waits for nobody and
- * lets nothing go. It filters by the kind of event, turns the validity word
- * before the page table changes, and puts the region on its grant's list:
+ * A grant has one notifier for its address space, and a tree of the regions that
+ * are watched. The callback runs inside munmap, truncate, reclaim, migration, fork,
+ * exit: under the mmap lock, i_mmap locks, folio locks, in any task, within any
+ * allocation. It takes three spinlocks, allocates nothing, waits for nobody and
+ * lets nothing go. It filters by the kind of event, turns the validity words
+ * before the page table changes, and puts the regions on their grant's list:
  *
  *   UNMAP, RELEASE		certain: lost, that part
  *   PROTECTION_*, SOFT_DIRTY, EXCLUSIVE	nothing: the page stays
@@ -16,14 +17,30 @@
  * Storms are normal (KSM, migration: hundreds of events a page): a region is on
  * the list once, with one range for all.
  *
+ * The invalidations that have begun and not ended are kept as ranges, so that
+ * whoever looks at pages can ask whether something is just about to change them
+ * (belay_is_changing()), without waiting. There is room for a few; while there are
+ * more, the smallest range around all that found no place counts. An interval
+ * notifier for each region would do all this, too, but reading and removing those
+ * waits until nothing is being invalidated in the whole address space, which its
+ * threads can put off for ever.
+ *
+ * Beginnings and ends balance. The kernel adds a notifier under mm_take_all_locks(),
+ * that is with every lock held under which anything is invalidated, so none is added
+ * in between. Where another notifier of the address space fails a call that must not
+ * block, the kernel calls the end of each that has one. After the address space's
+ * end, and after unregistering, nothing is called: then no region is left to ask for.
+ *
  * The worker, one for each grant, takes the list: lost regions first, since
  * others may wait for the room, then the suspect ones. It starts a moment
  * later: what raised one event is likely to raise more, and arming a timer is
  * all that munmap() pays, where waking a thread would cost it more than the rest
  * of the callback.
  */
+#include <linux/interval_tree.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 
 #include "belay.h"
 #include "trace.h"
@@ -32,40 +49,57 @@
 #define LOOK_DELAY	msecs_to_jiffies(2)
 /* Until what could not be told is looked at again: doubled up to this. */
 #define BACKOFF_MAX	HZ
+/* Regions told of one event before others have the lock: some tens of microseconds. */
+#define TELL_AT_ONCE	64
+/* Twice at once, then after 1, 2, 4, 8 and 16 ticks: a tenth of a second or so. */
+#define REST_TRIES	7
 
-/* Returns whether the event can change pages, counting what was seen. */
-static bool count_event(enum mmu_notifier_event event, bool *ret_certain)
+enum meaning { MEANS_NOTHING, MEANS_PERHAPS, MEANS_LOSS };
+
+static enum meaning meaning_of(enum mmu_notifier_event event)
 {
-	*ret_certain = false;
+	switch (event) {
+	case MMU_NOTIFY_UNMAP:
+	case MMU_NOTIFY_RELEASE:
+		return MEANS_LOSS;
+	case MMU_NOTIFY_PROTECTION_VMA:
+	case MMU_NOTIFY_PROTECTION_PAGE:
+	case MMU_NOTIFY_SOFT_DIRTY:
+	case MMU_NOTIFY_EXCLUSIVE:
+		/* The last: a device borrows the page; the next touch has it back. */
+		return MEANS_NOTHING;
+	default:
+		return MEANS_PERHAPS;
+	}
+}
+
+static void count_event(enum mmu_notifier_event event)
+{
 	switch (event) {
 	case MMU_NOTIFY_UNMAP:
 		belay_stat_inc(seen_unmap);
-		*ret_certain = true;
-		return true;
+		break;
 	case MMU_NOTIFY_RELEASE:
 		belay_stat_inc(seen_release);
-		*ret_certain = true;
-		return true;
+		break;
 	case MMU_NOTIFY_CLEAR:
 		belay_stat_inc(seen_clear);
-		return true;
+		break;
 	case MMU_NOTIFY_PROTECTION_VMA:
 	case MMU_NOTIFY_PROTECTION_PAGE:
 		belay_stat_inc(seen_protection);
-		return false;
+		break;
 	case MMU_NOTIFY_SOFT_DIRTY:
 		belay_stat_inc(seen_soft_dirty);
-		return false;
+		break;
 	case MMU_NOTIFY_EXCLUSIVE:
-		/* A device borrows the page; the next touch has it back. */
 		belay_stat_inc(seen_exclusive);
-		return false;
+		break;
 	case MMU_NOTIFY_MIGRATE:
 		belay_stat_inc(seen_migrate);
-		return true;
+		break;
 	default:
 		belay_stat_inc(seen_other);
-		return true;
 	}
 }
 
@@ -158,7 +192,7 @@ static void mark_suspect(struct belay_region *r, unsigned long start, unsigned l
 }
 
 static enum belay_fate mark(struct belay_region *r,
-			    const struct mmu_notifier_range *range, bool certain)
+			    const struct mmu_notifier_range *range, enum meaning meaning)
 {
 	unsigned long start = max(range->start >> PAGE_SHIFT, r->start);
 	unsigned long last = min((range->end - 1) >> PAGE_SHIFT, r->last);
@@ -170,58 +204,239 @@ static enum belay_fate mark(struct belay_region *r,
 	/* But for the end, with which goes what another driver holds. */
 	else if (belay_is_known_lost(r, start, last))
 		return BELAY_FATE_IGNORED;
-	if (certain)
+	r->announced++;
+	if (meaning == MEANS_LOSS)
 		mark_lost(r, start, last);
 	else
 		mark_suspect(r, start, last);
-	return certain ? BELAY_FATE_LOST : BELAY_FATE_SUSPECT;
+	return meaning == MEANS_LOSS ? BELAY_FATE_LOST : BELAY_FATE_SUSPECT;
 }
 
-/* Never false: a call that must not block is served like any other. */
-static bool invalidate(struct mmu_interval_notifier *mni,
-		       const struct mmu_notifier_range *range,
-		       unsigned long cur_seq)
+static void tell(struct belay_region *r, const struct mmu_notifier_range *range)
 {
-	struct belay_region *r = container_of(mni, struct belay_region, mni);
+	enum meaning meaning = meaning_of(range->event);
 	enum belay_fate fate = BELAY_FATE_FILTERED;
-	bool certain;
 
-	if (count_event(range->event, &certain)) {
+	count_event(range->event);
+	if (meaning != MEANS_NOTHING) {
 		spin_lock(&r->lock);
-		mmu_interval_set_seq(mni, cur_seq);
-		fate = mark(r, range, certain);
+		fate = mark(r, range, meaning);
 		spin_unlock(&r->lock);
 	}
 	count_fate(fate);
 	trace_belay_invalidate(r, range, fate);
-	return true;
 }
 
-static const struct mmu_interval_notifier_ops region_ops = {
-	.invalidate = invalidate,
-};
-
-/* The first one of an address space takes its mmap lock for writing. */
-int belay_watch(struct belay_region *r)
+static struct belay_region *watched_region(struct interval_tree_node *n)
 {
-	int ret = mmu_interval_notifier_insert(&r->mni, r->session->grant->mm,
-					       r->start << PAGE_SHIFT,
-					       belay_region_pages(r) << PAGE_SHIFT,
-					       &region_ops);
+	return n ? container_of(n, struct belay_region, watch) : NULL;
+}
 
-	r->watched = !ret;
-	return ret;
+/* The first region in the tree's order that comes after @start and @order. */
+static struct belay_region *first_after(struct belay_grant *g, unsigned long start,
+					u64 order)
+{
+	struct rb_node *n = g->watched.rb_root.rb_node;
+	struct belay_region *r, *found = NULL;
+
+	while (n) {
+		r = rb_entry(n, struct belay_region, watch.rb);
+		if (r->start > start || (r->start == start && r->order > order)) {
+			found = r;
+			n = n->rb_left;
+		} else {
+			n = n->rb_right;
+		}
+	}
+	return found;
 }
 
 /*
- * Afterwards no callback runs or will. Waits until no invalidation of the
- * address space is going on, which its threads can keep up for long: called
- * with nothing held. Whoever comes second does nothing, and does not wait.
+ * Let others have the lock, and find the next region that has pages of @start to
+ * @last. The tree is in the order of the regions' starts and, where these are the
+ * same, of their coming; so whatever went and came meanwhile, nothing that was there
+ * is passed over. What came knows of this invalidation, which is listed.
  */
+static struct belay_region *give_way(struct belay_grant *g, struct belay_region *r,
+				     unsigned long start, unsigned long last,
+				     bool may_sleep)
+{
+	unsigned long at = r->start;
+	u64 order = r->order;
+
+	spin_unlock(&g->watch_lock);
+	if (may_sleep)
+		cond_resched();
+	spin_lock(&g->watch_lock);
+	r = first_after(g, at, order);
+	if (!r || r->start > last)
+		return NULL;
+	if (r->last >= start)
+		return r;
+	return watched_region(interval_tree_iter_next(&r->watch, start, last));
+}
+
+static void tell_all(struct belay_grant *g, const struct mmu_notifier_range *range)
+{
+	unsigned long start = range->start >> PAGE_SHIFT;
+	unsigned long last = (range->end - 1) >> PAGE_SHIFT;
+	struct belay_region *r;
+	unsigned int n = 0;
+
+	lockdep_assert_held(&g->watch_lock);
+	r = watched_region(interval_tree_iter_first(&g->watched, start, last));
+	while (r) {
+		tell(r, range);
+		if (++n % TELL_AT_ONCE)
+			r = watched_region(interval_tree_iter_next(&r->watch, start, last));
+		else
+			r = give_way(g, r, start, last,
+				     mmu_notifier_range_blockable(range));
+	}
+}
+
+static void change_begins(struct belay_grant *g, unsigned long start, unsigned long last)
+{
+	lockdep_assert_held(&g->watch_lock);
+	if (g->nr_changes < BELAY_CHANGES_MAX) {
+		g->changes[g->nr_changes++] = (struct belay_change) { start, last };
+		return;
+	}
+	g->unlisted++;
+	belay_range_extend(&g->unlisted_start, &g->unlisted_last, start, last);
+}
+
+/* Of several with the same range any one will do. */
+static void change_ends(struct belay_grant *g, unsigned long start, unsigned long last)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&g->watch_lock);
+	for (i = 0; i < g->nr_changes; i++) {
+		if (g->changes[i].start != start || g->changes[i].last != last)
+			continue;
+		g->changes[i] = g->changes[--g->nr_changes];
+		return;
+	}
+	if (WARN_ON_ONCE(!g->unlisted) || --g->unlisted)
+		return;
+	g->unlisted_start = ULONG_MAX;
+	g->unlisted_last = 0;
+}
+
+static int invalidation_begins(struct mmu_notifier *mn,
+			       const struct mmu_notifier_range *range)
+{
+	struct belay_grant *g = container_of(mn, struct belay_grant, mn);
+
+	spin_lock(&g->watch_lock);
+	if (meaning_of(range->event) != MEANS_NOTHING)
+		change_begins(g, range->start >> PAGE_SHIFT, (range->end - 1) >> PAGE_SHIFT);
+	tell_all(g, range);
+	spin_unlock(&g->watch_lock);
+	return 0;
+}
+
+static void invalidation_ends(struct mmu_notifier *mn,
+			      const struct mmu_notifier_range *range)
+{
+	struct belay_grant *g = container_of(mn, struct belay_grant, mn);
+
+	if (meaning_of(range->event) == MEANS_NOTHING)
+		return;
+	spin_lock(&g->watch_lock);
+	change_ends(g, range->start >> PAGE_SHIFT, (range->end - 1) >> PAGE_SHIFT);
+	spin_unlock(&g->watch_lock);
+}
+
+/* The address space ends: nobody uses it any more, so that no region comes. */
+static void address_space_ends(struct mmu_notifier *mn, struct mm_struct *mm)
+{
+	struct belay_grant *g = container_of(mn, struct belay_grant, mn);
+	const struct mmu_notifier_range all = {
+		.mm = mm,
+		.end = ULONG_MAX,
+		.event = MMU_NOTIFY_RELEASE,
+		.flags = MMU_NOTIFIER_RANGE_BLOCKABLE,
+	};
+
+	/* mmu_notifier_unregister() calls this too; then nothing has ended. */
+	if (READ_ONCE(g->closing))
+		return;
+	spin_lock(&g->watch_lock);
+	tell_all(g, &all);
+	spin_unlock(&g->watch_lock);
+	WRITE_ONCE(g->dead, true);
+	trace_belay_grant_dead(g);
+	mod_delayed_work(belay_wq, &g->work, 0);
+}
+
+const struct mmu_notifier_ops belay_notifier_ops = {
+	.release = address_space_ends,
+	.invalidate_range_start = invalidation_begins,
+	.invalidate_range_end = invalidation_ends,
+};
+
+/*
+ * From now on @r is told. What has begun before, it is not told of: so the caller
+ * looks for that afterwards (belay_is_changing()).
+ */
+void belay_watch(struct belay_region *r)
+{
+	struct belay_grant *g = r->session->grant;
+
+	spin_lock(&g->watch_lock);
+	r->order = g->next_order++;
+	interval_tree_insert(&r->watch, &g->watched);
+	r->watched = true;
+	spin_unlock(&g->watch_lock);
+}
+
+/* Afterwards no callback sees @r. Twice does nothing. */
 void belay_unwatch(struct belay_region *r)
 {
-	if (xchg(&r->watched, false))
-		mmu_interval_notifier_remove(&r->mni);
+	struct belay_grant *g = r->session->grant;
+
+	spin_lock(&g->watch_lock);
+	if (r->watched)
+		interval_tree_remove(&r->watch, &g->watched);
+	r->watched = false;
+	spin_unlock(&g->watch_lock);
+}
+
+/* Is an invalidation going on that may change pages of @start to @last? */
+bool belay_is_changing(struct belay_grant *g, unsigned long start, unsigned long last)
+{
+	bool is;
+	unsigned int i;
+
+	spin_lock(&g->watch_lock);
+	is = g->unlisted_start <= last && g->unlisted_last >= start;
+	for (i = 0; !is && i < g->nr_changes; i++)
+		is = g->changes[i].start <= last && g->changes[i].last >= start;
+	spin_unlock(&g->watch_lock);
+	return is;
+}
+
+/*
+ * By the region's own process, with nothing held: until nothing is going on over it.
+ * A process that keeps that up keeps only itself waiting, and is told -EAGAIN.
+ */
+int belay_await_rest(const struct belay_region *r)
+{
+	unsigned int tries;
+
+	for (tries = 0; belay_is_changing(r->session->grant, r->start, r->last); tries++) {
+		if (tries == REST_TRIES)
+			return -EAGAIN;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		if (tries < 2)
+			cond_resched();
+		else
+			schedule_timeout_killable(1 << (tries - 2));
+	}
+	return 0;
 }
 
 /* Off the list before it is looked at: a new event lists it again. */

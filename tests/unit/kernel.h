@@ -86,7 +86,6 @@ typedef struct { uint32_t uid; } kuid_t;
 struct kref { int n; };
 struct xarray { int unused; };
 struct mmu_notifier { int unused; };
-struct mmu_interval_notifier { int unused; };
 struct delayed_work { int unused; };
 struct mm_struct;
 struct pid;
