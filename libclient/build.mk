@@ -2,7 +2,7 @@
 #
 # libbelay: what programs link.
 
-LIBCLIENT_SRC := $(addprefix libclient/,session.c connection.c region.c revoke.c table.c trim.c \
+LIBCLIENT_SRC := $(addprefix libclient/,session.c descriptor.c connection.c region.c revoke.c table.c trim.c \
 	validity.c limits.c refusal.c thread.c kernel.c)
 
 # Only what belay.h declares is visible; see internal.h.

@@ -53,7 +53,7 @@ struct packet {
 void bl_connection_arm(struct belay *b)
 {
 	struct bl_connection *c = &b->conn;
-	struct itimerspec t = { 0 };
+	struct itimerspec t = { .it_interval = b->timer_mark };
 
 	if (c->woken) {
 		t.it_value.tv_nsec = 1;
@@ -61,14 +61,16 @@ void bl_connection_arm(struct belay *b)
 		t.it_value.tv_sec = (time_t)(c->due / (1000 * MSEC));
 		t.it_value.tv_nsec = (long)(c->due % (1000 * MSEC));
 	}
-	timerfd_settime(b->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
+	if (timerfd_settime(b->timer_fd.fd, TFD_TIMER_ABSTIME, &t, NULL) < 0)
+		bl_set_dead(b);
 }
 
 /* Makes the poll descriptor readable although nothing has arrived. */
 void bl_connection_wake(struct belay *b)
 {
 	b->conn.woken = true;
-	bl_connection_arm(b);
+	if (!bl_descriptors_check(b))
+		bl_connection_arm(b);
 }
 
 /* Not connected: try again after a while, a longer one each time. */
@@ -82,20 +84,13 @@ static void retry_later(struct belay *b)
 	bl_connection_arm(b);
 }
 
-/*
- * Ends the conversation, not only this end of it: a forked child may have a
- * copy of the socket, which would keep it open, and in the epoll set.
- */
-void bl_connection_stop(struct belay *b)
+static void stop(struct belay *b)
 {
 	struct bl_connection *c = &b->conn;
 
-	if (c->fd < 0)
+	if (c->fd.fd < 0)
 		return;
-	epoll_ctl(b->poll_fd, EPOLL_CTL_DEL, c->fd, NULL);
-	shutdown(c->fd, SHUT_RDWR);
-	close(c->fd);
-	c->fd = -1;
+	bl_socket_end(b);
 	c->want_write = false;
 }
 
@@ -105,7 +100,7 @@ static void drop(struct belay *b)
 
 	if (c->state == BL_UP && bl_now() - c->up_since >= BACKOFF_MAX)
 		c->backoff = BACKOFF_MIN;
-	bl_connection_stop(b);
+	stop(b);
 	bl_requests_unsend(b);
 	retry_later(b);
 }
@@ -114,7 +109,7 @@ static void drop(struct belay *b)
 static int send_message(struct belay *b, struct bl_msg *m, size_t len)
 {
 	bl_msg_init(m, len, m->type, ++b->conn.serial);
-	if (send(b->conn.fd, m, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
+	if (send(b->conn.fd.fd, m, len, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		return -errno;
 	return 0;
 }
@@ -154,12 +149,13 @@ static void set_want_write(struct belay *b, bool want)
 
 	if (want == b->conn.want_write)
 		return;
-	epoll_ctl(b->poll_fd, EPOLL_CTL_MOD, b->conn.fd, &ev);
+	if (epoll_ctl(b->poll_fd.fd, EPOLL_CTL_MOD, b->conn.fd.fd, &ev) < 0)
+		bl_set_dead(b);
 	b->conn.want_write = want;
 }
 
 /* Sends the acknowledgements that are due, as far as the socket takes them. */
-void bl_connection_flush(struct belay *b)
+static void flush(struct belay *b)
 {
 	struct belay_request *req;
 	int err = 0;
@@ -184,6 +180,12 @@ void bl_connection_flush(struct belay *b)
 		drop(b);
 	else
 		set_want_write(b, err == -EAGAIN);
+}
+
+void bl_connection_flush(struct belay *b)
+{
+	if (!TAILQ_EMPTY(&b->due) && !bl_descriptors_check(b))
+		flush(b);
 }
 
 static int connect_socket(const char *path)
@@ -211,17 +213,16 @@ int bl_connection_start(struct belay *b)
 	struct bl_connection *c = &b->conn;
 	int err, fd = connect_socket(b->socket);
 
-	if (fd < 0) {
-		retry_later(b);
-		return fd;
-	}
-	if (epoll_ctl(b->poll_fd, EPOLL_CTL_ADD, fd, &ev) < 0) {
+	err = fd < 0 ? fd : bl_fd_take(&c->fd, fd);
+	if (!err && epoll_ctl(b->poll_fd.fd, EPOLL_CTL_ADD, c->fd.fd, &ev) < 0) {
 		err = -errno;
-		close(fd);
+		close(c->fd.fd);
+		c->fd = BL_NO_FD;
+	}
+	if (err) {
 		retry_later(b);
 		return err;
 	}
-	c->fd = fd;
 	c->state = BL_GREETING;
 	c->due = bl_now() + ANSWER_TIME;
 	bl_connection_arm(b);
@@ -301,6 +302,9 @@ static int adopt_session(struct belay *b, struct packet *p)
 	if (err)
 		return bl_refuse(b->open_why, err,
 				 "belayd sent something that is no session of the kernel module");
+	if (info.abi_version == BELAY_ABI_VERSION && info.session != p->grant.session)
+		return bl_refuse(b->open_why, -EPROTO,
+				 "belayd sent another session of the kernel module than it said");
 	if (info.abi_version != BELAY_ABI_VERSION)
 		return bl_refuse(b->open_why, -EPROTONOSUPPORT,
 				 "the kernel module speaks version %u of its interface, this library %u: install both from one release",
@@ -309,11 +313,13 @@ static int adopt_session(struct belay *b, struct packet *p)
 	if (err)
 		return bl_refuse(b->open_why, err,
 				 "the validity words cannot be mapped: %s", strerror(-err));
-	b->session_fd = p->fd;
+	err = bl_fd_take(&b->session_fd, p->fd);
+	p->fd = -1;
+	if (err)
+		return bl_refuse(b->open_why, err, "the session's descriptor: %s", strerror(-err));
 	b->session = p->grant.session;
 	b->level_count = p->grant.count;
 	memcpy(b->levels, p->grant.levels, sizeof(b->levels));
-	p->fd = -1;
 	return 0;
 }
 
@@ -409,7 +415,7 @@ static void input(struct belay *b, uint32_t *requests)
 
 	for (i = 0; i < MESSAGES_AT_ONCE && err >= 0; i++) {
 		p.fd = -1;
-		err = receive(b->conn.fd, &p);
+		err = receive(b->conn.fd.fd, &p);
 		if (!err)
 			err = handle(b, &p, requests);
 		if (p.fd >= 0)
@@ -423,12 +429,17 @@ static void input(struct belay *b, uint32_t *requests)
 		drop(b);
 }
 
-/* Does what there is to do. *requests is increased by those that arrived. */
-void bl_connection_service(struct belay *b, uint32_t *requests)
+/*
+ * Does what there is to do; *requests is increased by those that arrived. 0, or
+ * -EBADF: the handle is dead.
+ */
+int bl_connection_service(struct belay *b, uint32_t *requests)
 {
 	struct bl_connection *c = &b->conn;
-	int err;
+	int err = bl_descriptors_check(b);
 
+	if (err)
+		return err;
 	c->woken = false;
 	if (c->state != BL_DOWN) {
 		input(b, requests);
@@ -441,6 +452,7 @@ void bl_connection_service(struct belay *b, uint32_t *requests)
 		if (err && err != -EAGAIN && !b->opened)
 			b->open_error = err;
 	}
-	bl_connection_flush(b);
+	flush(b);
 	bl_connection_arm(b);
+	return 0;
 }

@@ -31,6 +31,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
+#include <time.h>
 
 #include "common/protocol.h"
 
@@ -45,6 +47,14 @@ static inline void bl_errno_restore(struct bl_errno *e)
 #define BL_KEEP_ERRNO								\
 	__attribute__((cleanup(bl_errno_restore), unused))			\
 	struct bl_errno bl_errno_kept = { errno }
+
+/* A descriptor of a handle, and what it was when it was made; see descriptor.c. */
+struct bl_fd {
+	int fd;		/* -1: none */
+	dev_t dev;
+	ino_t ino;
+};
+#define BL_NO_FD	((struct bl_fd){ .fd = -1 })
 
 TAILQ_HEAD(bl_requests, belay_request);
 LIST_HEAD(bl_region_requests, belay_request);
@@ -132,7 +142,7 @@ enum bl_state {
 };
 struct bl_connection {
 	enum bl_state state;
-	int fd;			/* -1 while BL_DOWN */
+	struct bl_fd fd;	/* none while BL_DOWN */
 	bool want_write;	/* epoll waits for room in the socket */
 	bool woken;		/* the timer is to fire at once: there is something to dispatch */
 	uint64_t due;		/* CLOCK_MONOTONIC, ns */
@@ -150,11 +160,13 @@ struct belay {
 	belay_revoke_fn on_revoke;
 	void *arg;
 
-	int poll_fd;			/* epoll: the socket and timer_fd */
-	int timer_fd;			/* next thing due, or a wake-up */
+	struct bl_fd poll_fd;		/* epoll: the socket and timer_fd */
+	struct bl_fd timer_fd;		/* next thing due, or a wake-up */
+	struct timespec timer_mark;	/* its interval */
+	bool dead;			/* atomic; a descriptor is not ours any more; for ever */
 
 	/* Set when the first BL_GRANT arrives, under the lock, then immutable. */
-	int session_fd;
+	struct bl_fd session_fd;
 	uint64_t session;
 	const uint64_t *words;
 	size_t words_len;
@@ -193,13 +205,25 @@ static inline bool bl_is_mine(const struct belay *b)
 }
 uint64_t bl_now(void);
 
+/* descriptor.c */
+int bl_fd_take(struct bl_fd *f, int fd);
+void bl_timer_mark(struct belay *b);
+/* 0, or -EBADF and the handle is dead. */
+int bl_session_check(struct belay *b);
+int bl_session_use(struct belay *b);
+int bl_descriptors_check(struct belay *b);
+int bl_set_dead(struct belay *b);
+/* Whatever of it is still the handle's. */
+void bl_socket_shutdown(struct belay *b);
+void bl_socket_end(struct belay *b);
+void bl_descriptors_close(struct belay *b);
+
 /* connection.c: all under the lock. */
 int bl_connection_start(struct belay *b);
-void bl_connection_service(struct belay *b, uint32_t *requests);
+int bl_connection_service(struct belay *b, uint32_t *requests);
 void bl_connection_flush(struct belay *b);
 void bl_connection_arm(struct belay *b);
 void bl_connection_wake(struct belay *b);
-void bl_connection_stop(struct belay *b);
 
 /* revoke.c */
 int bl_dispatch(struct belay *b);
@@ -245,6 +269,7 @@ void bl_thread_stop(struct belay *b);
 /* refusal.c: each fills *why, if there is one, and returns error. */
 int bl_refuse(struct belay_refusal *why, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+int bl_refuse_handle(struct belay_refusal *why, int error);
 int bl_refuse_range(struct belay_refusal *why, int error, const void *addr,
 		    size_t len, uint32_t flags);
 int bl_refuse_trim(struct belay_refusal *why, int error, const void *addr,

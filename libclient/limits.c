@@ -17,7 +17,9 @@ int belay_get_limits(struct belay *b, struct belay_limit *limits, int n)
 	if (n < 0)
 		return -EINVAL;
 	memset(levels, 0, sizeof(levels));
-	err = bl_kernel_usage(b->session_fd, levels, &count);
+	err = bl_session_use(b);
+	if (!err)
+		err = bl_kernel_usage(b->session_fd.fd, levels, &count);
 	if (err)
 		return err;
 	for (i = 0; i < count && i < (uint32_t)n && i < BL_LEVELS_MAX; i++) {

@@ -30,6 +30,24 @@ int bl_refuse(struct belay_refusal *why, int error, const char *fmt, ...)
 	return error;
 }
 
+/* What is wrong with the handle, whatever was asked of it. */
+static const char *handle_meaning(int error)
+{
+	switch (-error) {
+	case EXDEV:
+		return "the handle belongs to another process (after fork, open one of your own)";
+	case EBADF:
+		return "the program has closed or replaced a descriptor of this handle (daemon(3) and close_range(2) do that): give the handle to belay_close(), which lets go of what it holds, and open another";
+	default:
+		return NULL;
+	}
+}
+
+int bl_refuse_handle(struct belay_refusal *why, int error)
+{
+	return bl_refuse(why, error, "%s", handle_meaning(error));
+}
+
 #define HOW	(BELAY_PIN | BELAY_TRACK | BELAY_WATCH)
 
 /* What each errno of BELAY_REGISTER means to somebody who has a range. */
@@ -52,8 +70,6 @@ static const char *meaning(int error, uint32_t flags)
 		return "this process has as many regions as the kernel module allows; register fewer, larger ones";
 	case EMLINK:
 		return "one of its pages is in too many regions of this process already; use one of those";
-	case EXDEV:
-		return "the grant belongs to another process (after fork or exec, open a handle of your own)";
 	case ESHUTDOWN:
 		return "the grant's address space has ended";
 	case EAGAIN:
@@ -65,7 +81,7 @@ static const char *meaning(int error, uint32_t flags)
 	case EPROTO:
 		return "the kernel module gave an answer that makes no sense";
 	default:
-		return NULL;
+		return handle_meaning(error);
 	}
 }
 

@@ -31,7 +31,10 @@ void bl_regions_unregister_all(struct belay *b)
 				.region = region->pub.id,
 			};
 		if (n == UNREGISTER_AT_ONCE || (n && !LIST_NEXT(region, in_handle))) {
-			bl_kernel_unregister(b->session_fd, entries, n);
+			/* What this leaves goes with the session's last reference. */
+			if (bl_session_check(b) ||
+			    bl_kernel_unregister(b->session_fd.fd, entries, n))
+				return;
 			n = 0;
 		}
 	}
@@ -196,7 +199,7 @@ static long register_chunk(struct belay *b, struct belay_range *ranges, size_t n
 	pthread_mutex_unlock(&b->lock);
 	*pos = i;
 	if (count)
-		err = bl_kernel_register(b->session_fd, entries, count, &done);
+		err = bl_kernel_register(b->session_fd.fd, entries, count, &done);
 	pthread_mutex_lock(&b->lock);
 	for (i = first; i < *pos; i++) {
 		struct belay_region *r = ranges[i].region;
@@ -256,14 +259,28 @@ static long register_ranges(struct belay *b, struct belay_range *ranges, size_t 
 	return good || !err ? good : err;
 }
 
+/* None could be tried. */
+static long refuse_all(struct belay_range *ranges, size_t n, int err,
+		       struct belay_refusal *why)
+{
+	size_t i;
+
+	for (i = 0; i < n; i++) {
+		ranges[i].region = NULL;
+		ranges[i].error = err;
+	}
+	return bl_refuse_handle(why, err);
+}
+
 long belay_register_many(struct belay *b, struct belay_range *ranges, size_t n,
 			 struct belay_refusal *why)
 {
+	int err;
 	BL_KEEP_ERRNO;
 
-	if (!bl_is_mine(b))
-		return bl_refuse(why, -EXDEV,
-				 "this handle belongs to the parent of this process: open one here");
+	err = bl_is_mine(b) ? bl_session_use(b) : -EXDEV;
+	if (err)
+		return refuse_all(ranges, n, err, why);
 	return register_ranges(b, ranges, n, why);
 }
 
@@ -287,11 +304,13 @@ int belay_register(struct belay *b, void *addr, size_t len, uint32_t flags,
 int belay_commit(struct belay_region *r)
 {
 	struct belay_region_entry e = { .region = r->id };
+	int err;
 	BL_KEEP_ERRNO;
 
 	if (!bl_is_mine(r->belay))
 		return -EXDEV;
-	return bl_kernel_commit(r->belay->session_fd, &e);
+	err = bl_session_use(r->belay);
+	return err ? err : bl_kernel_commit(r->belay->session_fd.fd, &e);
 }
 
 /* Of a region of this handle, not twice in one call. Under the lock. */
@@ -306,17 +325,34 @@ static int claim(struct belay *b, struct belay_region *r)
 }
 
 /*
+ * What the kernel says of a whole call. If the address space has ended, nothing is
+ * held any more, as after success.
+ */
+static int unregister_entries(struct belay *b, struct belay_region_entry *entries,
+			      uint32_t count)
+{
+	int err = bl_session_check(b);
+
+	if (!err)
+		err = bl_kernel_unregister(b->session_fd.fd, entries, count);
+	return err == -ESHUTDOWN ? 0 : err;
+}
+
+/*
  * Unregisters the next regions, as many as fit; *pos moves on. Those that are
  * over already have nothing left in the kernel. Of a region of this session it
- * cannot fail; if the address space has ended, nothing is held either.
+ * cannot fail, but the session may have become unreachable; then the regions stay.
+ * Returns how many are gone.
  */
-static void unregister_chunk(struct belay *b, struct belay_range *ranges, size_t n,
+static long unregister_chunk(struct belay *b, struct belay_range *ranges, size_t n,
 			     size_t *pos)
 {
 	struct belay_region_entry entries[UNREGISTER_AT_ONCE];
 	size_t first = *pos, i;
 	struct bl_region *region;
 	uint32_t count = 0;
+	long good = 0;
+	int err = 0;
 
 	pthread_mutex_lock(&b->lock);
 	for (i = first; i < n && count < UNREGISTER_AT_ONCE; i++) {
@@ -329,18 +365,25 @@ static void unregister_chunk(struct belay *b, struct belay_range *ranges, size_t
 	pthread_mutex_unlock(&b->lock);
 	*pos = i;
 	if (count)
-		bl_kernel_unregister(b->session_fd, entries, count);
+		err = unregister_entries(b, entries, count);
 	pthread_mutex_lock(&b->lock);
 	for (i = first; i < *pos; i++) {
 		region = bl_region(ranges[i].region);
 		if (!region || ranges[i].error)
 			continue;
+		if (err && region->life == BL_LIVE) {
+			ranges[i].error = err;
+			region->going = false;
+			continue;
+		}
 		bl_table_remove(b, region);
 		free(region);
 		ranges[i].region = NULL;
+		good++;
 	}
 	bl_connection_flush(b);
 	pthread_mutex_unlock(&b->lock);
+	return good;
 }
 
 long belay_unregister_many(struct belay *b, struct belay_range *ranges, size_t n)
@@ -355,13 +398,11 @@ long belay_unregister_many(struct belay *b, struct belay_range *ranges, size_t n
 		return -EXDEV;
 	}
 	pthread_mutex_lock(&b->lock);
-	for (i = 0; i < n; i++) {
+	for (i = 0; i < n; i++)
 		ranges[i].error = claim(b, ranges[i].region);
-		good += ranges[i].region && !ranges[i].error;
-	}
 	pthread_mutex_unlock(&b->lock);
 	while (pos < n)
-		unregister_chunk(b, ranges, n, &pos);
+		good += unregister_chunk(b, ranges, n, &pos);
 	return good;
 }
 

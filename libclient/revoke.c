@@ -234,16 +234,17 @@ int bl_dispatch(struct belay *b)
 {
 	struct belay_request *req;
 	uint32_t arrived = 0;
+	int err;
 
 	pthread_mutex_lock(&b->lock);
-	bl_connection_service(b, &arrived);
+	err = bl_connection_service(b, &arrived);
 	while (b->on_revoke && (req = take_request(b))) {
 		pthread_mutex_unlock(&b->lock);
 		b->on_revoke(b, req, b->arg);
 		pthread_mutex_lock(&b->lock);
 	}
 	pthread_mutex_unlock(&b->lock);
-	return (int)arrived;
+	return err ? err : (int)arrived;
 }
 
 int belay_dispatch(struct belay *b)
@@ -260,6 +261,7 @@ int belay_dispatch(struct belay *b)
 int belay_get_request(struct belay *b, struct belay_request **ret)
 {
 	struct belay_request *req;
+	int err;
 	BL_KEEP_ERRNO;
 
 	if (!bl_is_mine(b))
@@ -268,9 +270,10 @@ int belay_get_request(struct belay *b, struct belay_request **ret)
 		return -EINVAL;
 	pthread_mutex_lock(&b->lock);
 	req = take_request(b);
+	err = req ? 0 : bl_descriptors_check(b);
 	pthread_mutex_unlock(&b->lock);
 	if (!req)
-		return -EAGAIN;
+		return err ? err : -EAGAIN;
 	*ret = req;
 	return 0;
 }
@@ -305,16 +308,22 @@ int belay_request_info(const struct belay_request *req,
 
 int belay_ack(struct belay_request *req)
 {
-	struct belay *b = req->belay;
+	struct belay *b;
+	int err;
 	BL_KEEP_ERRNO;
 
+	if (!req)
+		return 0;
+	b = req->belay;
 	if (!bl_is_mine(b))
 		return -EXDEV;
 	pthread_mutex_lock(&b->lock);
 	answer(req);
 	req->where = BL_DONE;
 	put_request(req);
-	bl_connection_flush(b);
+	err = bl_descriptors_check(b);
+	if (!err)
+		bl_connection_flush(b);
 	pthread_mutex_unlock(&b->lock);
-	return 0;
+	return err;
 }

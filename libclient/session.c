@@ -53,30 +53,32 @@ static int make_fork_mark(struct belay *b)
 static int make_poll_fd(struct belay *b)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
+	int fd, err;
 
-	b->poll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (b->poll_fd < 0)
-		return -errno;
-	b->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (b->timer_fd < 0)
-		return -errno;
-	return epoll_ctl(b->poll_fd, EPOLL_CTL_ADD, b->timer_fd, &ev) < 0 ? -errno : 0;
-}
-
-static void close_fd(int fd)
-{
-	if (fd >= 0)
-		close(fd);
+	fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	err = fd < 0 ? -errno : bl_fd_take(&b->timer_fd, fd);
+	if (err)
+		return err;
+	bl_timer_mark(b);
+	bl_connection_arm(b);
+	fd = epoll_create1(EPOLL_CLOEXEC);
+	err = fd < 0 ? -errno : bl_fd_take(&b->poll_fd, fd);
+	if (err)
+		return err;
+	if (!epoll_ctl(b->poll_fd.fd, EPOLL_CTL_ADD, b->timer_fd.fd, &ev))
+		return 0;
+	err = -errno;
+	/* Without the timer in it, it is not known for the handle's. */
+	close(b->poll_fd.fd);
+	b->poll_fd = BL_NO_FD;
+	return err;
 }
 
 /* Closes and unmaps: only what is this process's, nothing shared with a parent. */
 static void free_system(struct belay *b)
 {
-	close_fd(b->session_fd);
+	bl_descriptors_close(b);
 	bl_kernel_unmap_words(b->words, b->words_len);
-	close_fd(b->conn.fd);
-	close_fd(b->timer_fd);
-	close_fd(b->poll_fd);
 	if (b->mine)
 		munmap((void *)b->mine, (size_t)sysconf(_SC_PAGESIZE));
 }
@@ -92,8 +94,9 @@ static void free_lists(struct belay *b)
 /* A handle that is half made, or whole: ends it and gives back what there is. */
 static void free_handle(struct belay *b)
 {
-	bl_regions_unregister_all(b);
-	bl_connection_stop(b);
+	if (!bl_session_check(b))
+		bl_regions_unregister_all(b);
+	bl_socket_shutdown(b);
 	free_system(b);
 	free_lists(b);
 }
@@ -105,7 +108,7 @@ static int new_handle(struct belay **ret)
 
 	if (!b)
 		return -ENOMEM;
-	b->poll_fd = b->timer_fd = b->session_fd = b->conn.fd = -1;
+	b->poll_fd = b->timer_fd = b->session_fd = b->conn.fd = BL_NO_FD;
 	b->conn.backoff = BACKOFF_FIRST;
 	b->free_slot = BL_NO_SLOT;
 	b->open_timeout = -ETIMEDOUT;
@@ -196,7 +199,7 @@ static int no_daemon(struct belay *b, int err, struct belay_refusal *why)
 /* Until the first BL_GRANT has come, or something final, or the time is over. */
 static int await_session(struct belay *b, struct belay_refusal *why)
 {
-	struct pollfd pfd = { .fd = b->poll_fd, .events = POLLIN };
+	struct pollfd pfd = { .fd = b->poll_fd.fd, .events = POLLIN };
 	uint64_t end = bl_now() + OPEN_TIME, now;
 	struct belay_refusal said = { 0 };
 	uint32_t requests = 0;
@@ -208,7 +211,7 @@ static int await_session(struct belay *b, struct belay_refusal *why)
 		if (now >= end)
 			break;
 		poll(&pfd, 1, (int)((end - now) / 1000000 + 1));
-		bl_connection_service(b, &requests);
+		b->open_error = bl_connection_service(b, &requests) ?: b->open_error;
 	}
 	b->open_why = NULL;
 	if (b->opened)
@@ -300,7 +303,15 @@ void belay_close(struct belay *b)
 
 int belay_get_fd(struct belay *b)
 {
+	int err;
+	BL_KEEP_ERRNO;
+
 	if (!bl_is_mine(b))
 		return -EXDEV;
-	return b->threaded ? -EBUSY : b->poll_fd;
+	if (b->threaded)
+		return -EBUSY;
+	pthread_mutex_lock(&b->lock);
+	err = bl_descriptors_check(b);
+	pthread_mutex_unlock(&b->lock);
+	return err ? err : b->poll_fd.fd;
 }

@@ -14,6 +14,13 @@
 
 #define STACK_TOUCHED	(64 * 1024)
 
+/*
+ * A program that closes the library's descriptors wakes nobody who waits for them,
+ * and leaves nothing to wake the thread with. So it looks for itself whether they
+ * are there. This is how long belay_close() may have to wait for it then.
+ */
+#define LOOK_EVERY	1000	/* ms */
+
 static __attribute__((noinline)) void touch_stack(void)
 {
 	volatile char *p = alloca(STACK_TOUCHED);
@@ -23,20 +30,26 @@ static __attribute__((noinline)) void touch_stack(void)
 		p[i] = 0;
 }
 
+/* false: the handle is being closed, or is dead. */
+static bool goes_on(struct belay *b)
+{
+	bool stop;
+
+	pthread_mutex_lock(&b->lock);
+	stop = b->stop || bl_descriptors_check(b);
+	pthread_mutex_unlock(&b->lock);
+	return !stop;
+}
+
 static void *run(void *arg)
 {
 	struct belay *b = arg;
 	struct epoll_event ev;
-	bool stop = false;
 
 	prctl(PR_SET_NAME, "belay");
 	touch_stack();
-	while (!stop) {
-		epoll_wait(b->poll_fd, &ev, 1, -1);
-		pthread_mutex_lock(&b->lock);
-		stop = b->stop;
-		pthread_mutex_unlock(&b->lock);
-		if (!stop)
+	while (goes_on(b)) {
+		if (epoll_wait(b->poll_fd.fd, &ev, 1, LOOK_EVERY) && goes_on(b))
 			bl_dispatch(b);
 	}
 	return NULL;

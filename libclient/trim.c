@@ -95,14 +95,16 @@ static int trim(struct belay_region *r, void *addr, size_t len, struct trim *t)
 	struct belay *b = r->belay;
 	int err;
 
-	err = make_parts(b, t);
+	err = bl_session_use(b);
+	if (!err)
+		err = make_parts(b, t);
 	if (!err)
 		err = expect_parts(b, t);
 	if (err) {
 		free_parts(t);
 		return err;
 	}
-	err = bl_kernel_trim(b->session_fd, &e);
+	err = bl_kernel_trim(b->session_fd.fd, &e);
 	finish(b, t, err ? NULL : &e);
 	return err == -ENOTTY ? -EOPNOTSUPP : err;
 }

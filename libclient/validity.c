@@ -14,7 +14,9 @@ static int settle(const struct belay_region *r, struct belay_region_entry *e)
 	int err;
 
 	*e = (struct belay_region_entry){ .region = r->id };
-	err = bl_kernel_check(r->belay->session_fd, e);
+	err = bl_session_check(r->belay);
+	if (!err)
+		err = bl_kernel_check(r->belay->session_fd.fd, e);
 	if (err == -ENOENT)
 		return BELAY_RELEASED;
 	if (err)

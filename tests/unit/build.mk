@@ -10,6 +10,7 @@ $(call unit_test,common_message,tests/unit/common_message.c,static:belay-common)
 CLIENT_FAKE := tests/unit/client_fake.c
 CLIENT_LIBS := static:belay static:belay-common -pthread
 $(call unit_test,client_session,tests/unit/client_session.c $(CLIENT_FAKE),$(CLIENT_LIBS))
+$(call unit_test,client_dead,tests/unit/client_dead.c $(CLIENT_FAKE),$(CLIENT_LIBS))
 $(call unit_test,client_revoke,tests/unit/client_revoke.c $(CLIENT_FAKE),$(CLIENT_LIBS))
 
 # ctl

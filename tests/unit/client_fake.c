@@ -50,7 +50,8 @@ int fake_session_fd(void)
 int bl_kernel_info(int fd, struct belay_info *ret)
 {
 	*ret = (struct belay_info){ .size = sizeof(*ret),
-				    .abi_version = fake_kernel.abi_version };
+				    .abi_version = fake_kernel.abi_version,
+				    .session = FAKE_SESSION };
 	return is_session(fd) ? 0 : -ENOTTY;
 }
 

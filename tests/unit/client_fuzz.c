@@ -33,7 +33,7 @@ int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *t,
 int __wrap_timerfd_settime(int fd, int flags, const struct itimerspec *t,
 			   struct itimerspec *old)
 {
-	struct itimerspec soon = { .it_value.tv_nsec = 1 };
+	struct itimerspec soon = { .it_interval = t->it_interval, .it_value.tv_nsec = 1 };
 
 	if (t->it_value.tv_sec || t->it_value.tv_nsec)
 		t = &soon;

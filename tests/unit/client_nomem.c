@@ -60,8 +60,16 @@ WRAP(void *, mmap, ENOMEM, MAP_FAILED,
      (p, n, prot, flags, fd, off))
 WRAP(int, madvise, ENOMEM, -1, (void *p, size_t n, int advice), (p, n, advice))
 WRAP(int, epoll_create1, ENOMEM, -1, (int flags), (flags))
-WRAP(int, epoll_ctl, ENOMEM, -1, (int e, int op, int fd, struct epoll_event *ev),
-     (e, op, fd, ev))
+/* Only adding needs memory. */
+int __real_epoll_ctl(int e, int op, int fd, struct epoll_event *ev);
+int __wrap_epoll_ctl(int e, int op, int fd, struct epoll_event *ev);
+int __wrap_epoll_ctl(int e, int op, int fd, struct epoll_event *ev)
+{
+	if (op != EPOLL_CTL_ADD || !fails())
+		return __real_epoll_ctl(e, op, fd, ev);
+	errno = ENOMEM;
+	return -1;
+}
 WRAP(int, timerfd_create, ENOMEM, -1, (int clock, int flags), (clock, flags))
 WRAP(int, socket, ENOMEM, -1, (int f, int t, int p), (f, t, p))
 WRAP(int, pthread_create, ENOMEM, ENOMEM,
