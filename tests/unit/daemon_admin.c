@@ -253,7 +253,7 @@ TEST(recall_kill_all, "all processes that share the memory are killed, also wher
 		};
 		admin = hello();
 		region = fake_register(&fake, session, BELAY_TRACKED, 65536);
-		CHECK_EQ(recall_region(admin, session, region, BL_KILL, true), 0);
+		CHECK_EQ(recall_region(admin, region, BL_KILL, true), 0);
 		pass(11 * SEC);
 		CHECK(tap_wait(sharer, 5, &status));
 		CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
