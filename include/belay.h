@@ -163,9 +163,9 @@ struct belay_region {
  * With BELAY_WATCH nothing is held, and no byte is charged; the region counts as
  * one. It is lost when its range is unmapped or moved: what a device needs to
  * know that faults pages in by itself. After a belay_commit() it is lost, too,
- * when a page is replaced, or is out of the page table and nobody has pinned it:
- * what a cache of registrations needs to know. Unregister it, as a tracked one,
- * before the other driver lets go: another process's pin would count for its.
+ * when a page is replaced: what a cache of registrations needs to know. Unregister
+ * it, as a tracked one, before the other driver lets go: a page that nobody holds can
+ * be freed, and another one come in its place that has the same page frame.
  *
  * Errors: -EINVAL (flags, alignment, empty), -EFAULT (not wholly mapped with
  * that access), -EMEDIUMTYPE (a kind of memory that cannot be held),

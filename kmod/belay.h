@@ -24,8 +24,9 @@
  *     waiters_sem (rwsem)	(trim.c, read) held by waiters for an instant only
  *       grant->lock
  *     grant->lock
- *     inode lock		(verify.c) only tried
- *     mmap lock, read		(verify.c) only tried
+ *     inode lock		(fetch.c) only tried
+ *       mmap lock, read	(look.c, fetch.c) only tried; a fault in it that does
+ *				not wait
  *   grant->watch_lock (spinlock) what is watched, what is being invalidated. Taken
  *     region->lock (spinlock)	state, validity word. in the notifier's callback,
  *       lock of its parts	that is under mmap, i_mmap, folio and reclaim:
@@ -34,7 +35,7 @@
  *   mmap lock -> session->words_lock -> allocation	(a fault on the words)
  *   belay_event_lock (spinlock) the events; a leaf, never in the callback
  *
- *   mmap lock, read		(pin.c, commit.c, and a client's own BELAY_CHECK)
+ *   mmap lock, read		(pin.c, commit.c, fetch.c: a client's own BELAY_CHECK)
  *				with nothing else held
  *
  * Nothing that a client or the daemon does is ever waited for.
@@ -119,7 +120,7 @@ struct belay_change {
 /*
  * @node.parent, @mm, @pid, @user, @start_time, @made_at, @tag, @account_id,
  *	@accounts: immutable
- * @mn: tells what is invalidated in the address space, and its end (watch.c)
+ * @mn: tells what is invalidated in the address space, and its end (notify.c)
  * @watch_lock: @watched, the regions that are told, in the order of their starts and
  *	then of @next_order; @changes, the invalidations going on, of which
  *	@unlisted found no place, all within @unlisted_start to @unlisted_last
@@ -204,7 +205,7 @@ enum belay_state {
 
 /*
  * @session, @id, @slot, @generation, @word, @start, @last, @kind, @flags, @cookie, @made_at,
- * @device, @inode: immutable once LIVE
+ * @device, @inode, @shared: immutable once LIVE
  * @lock: @state, @bits (and with it the validity word), @dirty_*, @lost_*,
  *	@exited, @announced, @request to @policy
  * @settle: @extents (fixed once LIVE, or for a watched region once committed),
@@ -230,6 +231,7 @@ struct belay_region {
 	u32 bits;
 	u16 kind;
 	u16 flags;
+	bool shared;		/* begins in a shared mapping of a file */
 	bool charged;
 	bool held;		/* the module holds the pages */
 	bool watched;		/* in the tree of those that are told */
@@ -386,15 +388,27 @@ static inline bool belay_is_known_lost(const struct belay_region *r,
 	return start >= r->lost_start && last <= r->lost_last;
 }
 
-/* watch.c */
+static inline bool belay_is_all_lost(const struct belay_region *r)
+{
+	return READ_ONCE(r->lost_start) <= r->start && READ_ONCE(r->lost_last) >= r->last;
+}
+
+/* notify.c */
 extern const struct mmu_notifier_ops belay_notifier_ops;
 void belay_watch(struct belay_region *r);
 void belay_unwatch(struct belay_region *r);
 bool belay_is_changing(struct belay_grant *g, unsigned long start, unsigned long last);
 int belay_await_rest(const struct belay_region *r);
+
+/* watch.c */
+bool belay_event_counts(const struct mmu_notifier_range *range);
+void belay_tell(struct belay_region *r, const struct mmu_notifier_range *range);
 void belay_queue(struct belay_region *r);
 void belay_worker(struct work_struct *work);
 void belay_settle_grant(struct belay_grant *g);
+
+/* fetch.c */
+int belay_fetch(struct belay_region *r);
 
 /* verify.c */
 int belay_settle(struct belay_region *r);

@@ -98,6 +98,7 @@ static void note_file(struct belay_region *r, const struct vm_area_struct *vma)
 		return;
 	r->device = new_encode_dev(file_inode(vma->vm_file)->i_sb->s_dev);
 	r->inode = file_inode(vma->vm_file)->i_ino;
+	r->shared = is_shared(vma);
 }
 
 /* Of a region that is made of another one. */
@@ -184,17 +185,33 @@ static int remember(struct belay_region *r, struct page **pages, int nr,
 	return 0;
 }
 
+/*
+ * As the process would. 6.1 pins for long without ever letting the mmap lock go, so that
+ * it cannot wait for a userfaultfd monitor, which a touch does.
+ */
+static bool touch(unsigned long addr, unsigned int gup)
+{
+	struct page *page;
+
+	if (get_user_pages_fast(addr, 1, gup & ~FOLL_LONGTERM, &page) != 1)
+		return false;
+	put_page(page);
+	return true;
+}
+
 static int pin_range(struct belay_region *r, unsigned long start,
 		     unsigned long end, unsigned int gup, struct page **scratch,
 		     unsigned int room)
 {
-	int nr, done, ret;
+	int nr, want, done, ret;
 
 	while (start < end) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		nr = min_t(unsigned long, (end - start) >> PAGE_SHIFT, room);
-		nr = pin_user_pages_fast(start, nr, gup, scratch);
+		want = min_t(unsigned long, (end - start) >> PAGE_SHIFT, room);
+		nr = pin_user_pages_fast(start, want, gup, scratch);
+		if (nr == -EFAULT && touch(start, gup))
+			nr = pin_user_pages_fast(start, want, gup, scratch);
 		if (nr <= 0)
 			return nr == -ENOMEM || nr == -EINTR || nr == -EAGAIN ? nr : -EFAULT;
 		ret = remember(r, scratch, nr, &done);

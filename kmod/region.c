@@ -231,15 +231,6 @@ static int recharge(struct belay_region *r, struct belay_refusal *why)
 	return charge(r, why);
 }
 
-/* Somebody has the mmap lock: wait for that, with nothing held. */
-static int wait_for_mm(struct mm_struct *mm)
-{
-	if (mmap_read_lock_killable(mm))
-		return -EINTR;
-	mmap_read_unlock(mm);
-	return 0;
-}
-
 /* All pinned: 0 once @r is live. -ESTALE: pin again; else it fails. */
 static int become_live(struct belay_region *r, struct belay_refusal *why)
 {
@@ -252,7 +243,7 @@ static int become_live(struct belay_region *r, struct belay_refusal *why)
 		if (ret == 1)
 			err = recharge(r, why);
 		else
-			err = wait_for_mm(r->session->grant->mm) ?: belay_await_rest(r);
+			err = belay_fetch(r) ?: belay_await_rest(r);
 		if (err)
 			return err;
 	}

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * watch.c - what the kernel announces about a region, and who looks into it
+ * watch.c - what an announced event means to a region, and who looks into it
  *
- * A grant has one notifier for its address space, and a tree of the regions that
- * are watched. The callback runs inside munmap, truncate, reclaim, migration, fork,
- * exit: under the mmap lock, i_mmap locks, folio locks, in any task, within any
- * allocation. It takes three spinlocks, allocates nothing, waits for nobody and
- * lets nothing go. It filters by the kind of event, turns the validity words
- * before the page table changes, and puts the regions on their grant's list:
+ * Called by the notifier's callback (notify.c), inside munmap, truncate, reclaim,
+ * migration, fork, exit. It filters by the kind of event, turns the validity word
+ * before the page table changes, and puts the region on its grant's list:
  *
- *   UNMAP, RELEASE		certain: lost, that part
+ *   UNMAP, RELEASE		certain: lost, that part (but see may_come_back())
  *   PROTECTION_*, SOFT_DIRTY, EXCLUSIVE	nothing: the page stays
  *   all others (CLEAR, ...)	suspect: perhaps replaced, perhaps not. Nothing
  *				in the event tells; verify.c looks afterwards
@@ -17,30 +14,15 @@
  * Storms are normal (KSM, migration: hundreds of events a page): a region is on
  * the list once, with one range for all.
  *
- * The invalidations that have begun and not ended are kept as ranges, so that
- * whoever looks at pages can ask whether something is just about to change them
- * (belay_is_changing()), without waiting. There is room for a few; while there are
- * more, the smallest range around all that found no place counts. An interval
- * notifier for each region would do all this, too, but reading and removing those
- * waits until nothing is being invalidated in the whole address space, which its
- * threads can put off for ever.
- *
- * Beginnings and ends balance. The kernel adds a notifier under mm_take_all_locks(),
- * that is with every lock held under which anything is invalidated, so none is added
- * in between. Where another notifier of the address space fails a call that must not
- * block, the kernel calls the end of each that has one. After the address space's
- * end, and after unregistering, nothing is called: then no region is left to ask for.
- *
  * The worker, one for each grant, takes the list: lost regions first, since
  * others may wait for the room, then the suspect ones. It starts a moment
  * later: what raised one event is likely to raise more, and arming a timer is
  * all that munmap() pays, where waking a thread would cost it more than the rest
- * of the callback.
+ * of the callback. It waits for nobody (look.c, fetch.c): one user's regions never
+ * keep those of another from being looked at.
  */
-#include <linux/interval_tree.h>
 #include <linux/mmu_notifier.h>
 #include <linux/sched.h>
-#include <linux/sched/signal.h>
 
 #include "belay.h"
 #include "trace.h"
@@ -49,10 +31,6 @@
 #define LOOK_DELAY	msecs_to_jiffies(2)
 /* Until what could not be told is looked at again: doubled up to this. */
 #define BACKOFF_MAX	HZ
-/* Regions told of one event before others have the lock: some tens of microseconds. */
-#define TELL_AT_ONCE	64
-/* Twice at once, then after 1, 2, 4, 8 and 16 ticks: a tenth of a second or so. */
-#define REST_TRIES	7
 
 enum meaning { MEANS_NOTHING, MEANS_PERHAPS, MEANS_LOSS };
 
@@ -191,6 +169,18 @@ static void mark_suspect(struct belay_region *r, unsigned long start, unsigned l
 	belay_queue(r);
 }
 
+/*
+ * What mremap(MREMAP_DONTUNMAP) says is unmapped, and 6.1 says so of whatever happens to
+ * hugetlb, may still be mapped, and shared memory comes back with the next touch. Whether
+ * a mapping is there is looked at soon. But while a region is being built another mapping
+ * may be another kind of memory; and a watched one not committed is told of nothing else.
+ */
+static bool may_come_back(const struct belay_region *r, const struct mmu_notifier_range *range)
+{
+	return range->event == MMU_NOTIFY_UNMAP && r->shared && r->state == BELAY_LIVE &&
+	       !(r->kind == BELAY_WATCHED && r->prepared);
+}
+
 static enum belay_fate mark(struct belay_region *r,
 			    const struct mmu_notifier_range *range, enum meaning meaning)
 {
@@ -204,6 +194,8 @@ static enum belay_fate mark(struct belay_region *r,
 	/* But for the end, with which goes what another driver holds. */
 	else if (belay_is_known_lost(r, start, last))
 		return BELAY_FATE_IGNORED;
+	if (may_come_back(r, range))
+		meaning = MEANS_PERHAPS;
 	r->announced++;
 	if (meaning == MEANS_LOSS)
 		mark_lost(r, start, last);
@@ -212,7 +204,14 @@ static enum belay_fate mark(struct belay_region *r,
 	return meaning == MEANS_LOSS ? BELAY_FATE_LOST : BELAY_FATE_SUSPECT;
 }
 
-static void tell(struct belay_region *r, const struct mmu_notifier_range *range)
+/* Can it change which pages are mapped? */
+bool belay_event_counts(const struct mmu_notifier_range *range)
+{
+	return meaning_of(range->event) != MEANS_NOTHING;
+}
+
+/* In the notifier's callback, for a region that has pages of @range. */
+void belay_tell(struct belay_region *r, const struct mmu_notifier_range *range)
 {
 	enum meaning meaning = meaning_of(range->event);
 	enum belay_fate fate = BELAY_FATE_FILTERED;
@@ -225,218 +224,6 @@ static void tell(struct belay_region *r, const struct mmu_notifier_range *range)
 	}
 	count_fate(fate);
 	trace_belay_invalidate(r, range, fate);
-}
-
-static struct belay_region *watched_region(struct interval_tree_node *n)
-{
-	return n ? container_of(n, struct belay_region, watch) : NULL;
-}
-
-/* The first region in the tree's order that comes after @start and @order. */
-static struct belay_region *first_after(struct belay_grant *g, unsigned long start,
-					u64 order)
-{
-	struct rb_node *n = g->watched.rb_root.rb_node;
-	struct belay_region *r, *found = NULL;
-
-	while (n) {
-		r = rb_entry(n, struct belay_region, watch.rb);
-		if (r->start > start || (r->start == start && r->order > order)) {
-			found = r;
-			n = n->rb_left;
-		} else {
-			n = n->rb_right;
-		}
-	}
-	return found;
-}
-
-/*
- * Let others have the lock, and find the next region that has pages of @start to
- * @last. The tree is in the order of the regions' starts and, where these are the
- * same, of their coming; so whatever went and came meanwhile, nothing that was there
- * is passed over. What came knows of this invalidation, which is listed.
- */
-static struct belay_region *give_way(struct belay_grant *g, struct belay_region *r,
-				     unsigned long start, unsigned long last,
-				     bool may_sleep)
-{
-	unsigned long at = r->start;
-	u64 order = r->order;
-
-	spin_unlock(&g->watch_lock);
-	if (may_sleep)
-		cond_resched();
-	spin_lock(&g->watch_lock);
-	r = first_after(g, at, order);
-	if (!r || r->start > last)
-		return NULL;
-	if (r->last >= start)
-		return r;
-	return watched_region(interval_tree_iter_next(&r->watch, start, last));
-}
-
-static void tell_all(struct belay_grant *g, const struct mmu_notifier_range *range)
-{
-	unsigned long start = range->start >> PAGE_SHIFT;
-	unsigned long last = (range->end - 1) >> PAGE_SHIFT;
-	struct belay_region *r;
-	unsigned int n = 0;
-
-	lockdep_assert_held(&g->watch_lock);
-	r = watched_region(interval_tree_iter_first(&g->watched, start, last));
-	while (r) {
-		tell(r, range);
-		if (++n % TELL_AT_ONCE)
-			r = watched_region(interval_tree_iter_next(&r->watch, start, last));
-		else
-			r = give_way(g, r, start, last,
-				     mmu_notifier_range_blockable(range));
-	}
-}
-
-static void change_begins(struct belay_grant *g, unsigned long start, unsigned long last)
-{
-	lockdep_assert_held(&g->watch_lock);
-	if (g->nr_changes < BELAY_CHANGES_MAX) {
-		g->changes[g->nr_changes++] = (struct belay_change) { start, last };
-		return;
-	}
-	g->unlisted++;
-	belay_range_extend(&g->unlisted_start, &g->unlisted_last, start, last);
-}
-
-/* Of several with the same range any one will do. */
-static void change_ends(struct belay_grant *g, unsigned long start, unsigned long last)
-{
-	unsigned int i;
-
-	lockdep_assert_held(&g->watch_lock);
-	for (i = 0; i < g->nr_changes; i++) {
-		if (g->changes[i].start != start || g->changes[i].last != last)
-			continue;
-		g->changes[i] = g->changes[--g->nr_changes];
-		return;
-	}
-	if (WARN_ON_ONCE(!g->unlisted) || --g->unlisted)
-		return;
-	g->unlisted_start = ULONG_MAX;
-	g->unlisted_last = 0;
-}
-
-static int invalidation_begins(struct mmu_notifier *mn,
-			       const struct mmu_notifier_range *range)
-{
-	struct belay_grant *g = container_of(mn, struct belay_grant, mn);
-
-	spin_lock(&g->watch_lock);
-	if (meaning_of(range->event) != MEANS_NOTHING)
-		change_begins(g, range->start >> PAGE_SHIFT, (range->end - 1) >> PAGE_SHIFT);
-	tell_all(g, range);
-	spin_unlock(&g->watch_lock);
-	return 0;
-}
-
-static void invalidation_ends(struct mmu_notifier *mn,
-			      const struct mmu_notifier_range *range)
-{
-	struct belay_grant *g = container_of(mn, struct belay_grant, mn);
-
-	if (meaning_of(range->event) == MEANS_NOTHING)
-		return;
-	spin_lock(&g->watch_lock);
-	change_ends(g, range->start >> PAGE_SHIFT, (range->end - 1) >> PAGE_SHIFT);
-	spin_unlock(&g->watch_lock);
-}
-
-/* The address space ends: nobody uses it any more, so that no region comes. */
-static void address_space_ends(struct mmu_notifier *mn, struct mm_struct *mm)
-{
-	struct belay_grant *g = container_of(mn, struct belay_grant, mn);
-	const struct mmu_notifier_range all = {
-		.mm = mm,
-		.end = ULONG_MAX,
-		.event = MMU_NOTIFY_RELEASE,
-		.flags = MMU_NOTIFIER_RANGE_BLOCKABLE,
-	};
-
-	/* mmu_notifier_unregister() calls this too; then nothing has ended. */
-	if (READ_ONCE(g->closing))
-		return;
-	spin_lock(&g->watch_lock);
-	tell_all(g, &all);
-	spin_unlock(&g->watch_lock);
-	WRITE_ONCE(g->dead, true);
-	trace_belay_grant_dead(g);
-	mod_delayed_work(belay_wq, &g->work, 0);
-}
-
-const struct mmu_notifier_ops belay_notifier_ops = {
-	.release = address_space_ends,
-	.invalidate_range_start = invalidation_begins,
-	.invalidate_range_end = invalidation_ends,
-};
-
-/*
- * From now on @r is told. What has begun before, it is not told of: so the caller
- * looks for that afterwards (belay_is_changing()).
- */
-void belay_watch(struct belay_region *r)
-{
-	struct belay_grant *g = r->session->grant;
-
-	spin_lock(&g->watch_lock);
-	r->order = g->next_order++;
-	interval_tree_insert(&r->watch, &g->watched);
-	r->watched = true;
-	spin_unlock(&g->watch_lock);
-}
-
-/* Afterwards no callback sees @r. Twice does nothing. */
-void belay_unwatch(struct belay_region *r)
-{
-	struct belay_grant *g = r->session->grant;
-
-	spin_lock(&g->watch_lock);
-	if (r->watched)
-		interval_tree_remove(&r->watch, &g->watched);
-	r->watched = false;
-	spin_unlock(&g->watch_lock);
-}
-
-/* Is an invalidation going on that may change pages of @start to @last? */
-bool belay_is_changing(struct belay_grant *g, unsigned long start, unsigned long last)
-{
-	bool is;
-	unsigned int i;
-
-	spin_lock(&g->watch_lock);
-	is = g->unlisted_start <= last && g->unlisted_last >= start;
-	for (i = 0; !is && i < g->nr_changes; i++)
-		is = g->changes[i].start <= last && g->changes[i].last >= start;
-	spin_unlock(&g->watch_lock);
-	return is;
-}
-
-/*
- * By the region's own process, with nothing held: until nothing is going on over it.
- * A process that keeps that up keeps only itself waiting, and is told -EAGAIN.
- */
-int belay_await_rest(const struct belay_region *r)
-{
-	unsigned int tries;
-
-	for (tries = 0; belay_is_changing(r->session->grant, r->start, r->last); tries++) {
-		if (tries == REST_TRIES)
-			return -EAGAIN;
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		if (tries < 2)
-			cond_resched();
-		else
-			schedule_timeout_killable(1 << (tries - 2));
-	}
-	return 0;
 }
 
 /* Off the list before it is looked at: a new event lists it again. */
@@ -452,6 +239,7 @@ static struct belay_region *take(struct belay_grant *g, struct list_head *list)
 	return r;
 }
 
+/* In a storm an event has listed it again meanwhile: that must not make it sooner. */
 static void look_later(struct belay_region *r)
 {
 	struct belay_grant *g = r->session->grant;
@@ -461,6 +249,8 @@ static void look_later(struct belay_region *r)
 	if (r->state == BELAY_LIVE && list_empty(&r->dirty_link)) {
 		kref_get(&r->ref);
 		list_add_tail(&r->dirty_link, &g->later);
+	} else if (r->state == BELAY_LIVE && !(r->bits & BELAY_WORD_LOST)) {
+		list_move_tail(&r->dirty_link, &g->later);
 	}
 	spin_unlock(&g->dirty_lock);
 	spin_unlock(&r->lock);
@@ -485,23 +275,25 @@ static bool settle_list(struct belay_grant *g, struct list_head *list)
 	return told;
 }
 
-static void wait_for_later(struct belay_grant *g, bool told)
+/* @was_due: those that had waited were looked at; else their time stays as it is. */
+static void wait_for_later(struct belay_grant *g, bool told, bool was_due)
 {
-	unsigned long backoff = 0;
+	unsigned long delay = 0;
 
 	spin_lock(&g->dirty_lock);
 	if (!list_empty(&g->later)) {
 		if (told || !g->backoff)
 			g->backoff = LOOK_DELAY;
-		else
+		else if (was_due)
 			g->backoff = min_t(unsigned long, g->backoff * 2, BACKOFF_MAX);
-		backoff = g->backoff;
-		g->later_at = jiffies + backoff;
+		if (told || was_due)
+			g->later_at = jiffies + g->backoff;
+		delay = max_t(long, g->later_at - jiffies, 1);
 		g->waiting = true;
 	}
 	spin_unlock(&g->dirty_lock);
-	if (backoff)
-		queue_delayed_work(belay_wq, &g->work, backoff);
+	if (delay)
+		queue_delayed_work(belay_wq, &g->work, delay);
 }
 
 /*
@@ -511,16 +303,17 @@ static void wait_for_later(struct belay_grant *g, bool told)
 void belay_settle_grant(struct belay_grant *g)
 {
 	LIST_HEAD(now);
-	bool told;
+	bool told, is_due;
 
 	settle_list(g, &g->losses);
 	spin_lock(&g->dirty_lock);
 	list_splice_init(&g->suspects, &now);
-	if (time_after_eq(jiffies, g->later_at))
+	is_due = time_after_eq(jiffies, g->later_at);
+	if (is_due)
 		list_splice_tail_init(&g->later, &now);
 	spin_unlock(&g->dirty_lock);
 	told = settle_list(g, &now);
-	wait_for_later(g, told);
+	wait_for_later(g, told, is_due);
 }
 
 void belay_worker(struct work_struct *work)

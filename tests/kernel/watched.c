@@ -163,19 +163,26 @@ TEST(pages, "after the commit a replaced page is a loss, and a page that is stil
 	bk_end(&b);
 }
 
-TEST(unmapped_unpinned, "a page that is out of the page table and pinned by nobody is a loss: it may be taken from the page cache and nothing would tell")
+TEST(unmapped_unpinned, "a page that is out of the page table and pinned by nobody comes back and is valid, unless it was replaced meanwhile")
 {
 	static const enum bk_kind kinds[] = { BK_MEMFD, BK_SHARED_ANON, BK_TMPFS };
 	struct bk_memory m;
 	struct bk_region r;
 	unsigned int i;
+	uint64_t pfn;
 	struct bk b;
 
 	bk_begin(&b);
 	for (i = 0; i < 3; i++) {
 		bk_map(&m, kinds[i], PAGES(4));
 		r = watch_pages(&b, m.addr, m.len);
+		pfn = bk_pfn(m.addr);
 		CHECK_SYS(madvise(m.addr, m.unit, MADV_DONTNEED));
+		CHECK(!bk_valid(&b, &r));
+		CHECK_SOON(bk_valid(&b, &r), 5);
+		CHECK_EQ(bk_pfn(m.addr), pfn);
+		CHECK_SYS(madvise(m.addr, m.unit, MADV_DONTNEED));
+		CHECK_SYS(madvise(m.addr, m.unit, MADV_REMOVE));
 		expect_lost(&b, &r, 0, m.unit, BELAY_REASON_REPLACED);
 		CHECK_OK(bk_unregister(b.fd, r.id));
 		bk_unmap(&m);

@@ -275,8 +275,11 @@ struct belay_region_entry {
  * BELAY_UNREGISTER: let go. For a tracked or a committed watched region call
  *   it before the other driver lets go. 0, or -ENOENT if it was released by
  *   order before: nothing is held either way.
- * BELAY_CHECK: settle a suspect word now; @state has the result. -EAGAIN: it
- *   cannot be told just now (somebody holds a lock that it takes to look).
+ * BELAY_CHECK: settle a suspect word now; @state has the result. A page of a shared
+ *   mapping that is out of the page table is touched for that, which waits for what a
+ *   touch waits for (a userfaultfd monitor, a disk), until the process is killed.
+ *   -EAGAIN: it cannot be told just now (somebody holds a lock that it takes to look,
+ *   or the pages are being invalidated all the time).
  */
 struct belay_regions {
 	__u32 size;
