@@ -244,6 +244,53 @@ TEST(poisoned, "poison in place of an entry that was dropped is a loss")
 	poison(BK_HUGE_MEMFD);
 }
 
+/* ---- while it is being taken away -------------------------------------------------- */
+
+struct asking {
+	const struct bk *b;
+	uint64_t region;
+	volatile bool stop;
+};
+
+static void *ask(void *arg)
+{
+	struct asking *a = arg;
+
+	while (!a->stop) {
+		bk_check(a->b->fd, a->region);
+		usleep(500);
+	}
+	return NULL;
+}
+
+/* The last pages of many go last, long after that was announced, and are asked about meanwhile. */
+TEST(during, "a page that is about to be taken away is not valid because it is still there")
+{
+	static const size_t len = 96UL << 20;
+	struct asking a = {};
+	struct bk_region r;
+	unsigned int i;
+	pthread_t t;
+	struct bk b;
+	char *p;
+
+	bk_begin(&b);
+	for (i = 0; i < 4; i++) {
+		p = bk_anon(len, 1);
+		r = bk_hold(&b, p + len - PAGES(4), PAGES(4), BELAY_PINNED, W);
+		a = (struct asking) { .b = &b, .region = r.id };
+		CHECK_EQ(pthread_create(&t, NULL, ask, &a), 0);
+		CHECK_SYS(madvise(p, len, MADV_DONTNEED));
+		CHECK(!bk_valid(&b, &r));
+		a.stop = true;
+		pthread_join(t, NULL);
+		CHECK(bk_settle(&b, &r) & BELAY_WORD_LOST);
+		CHECK_OK(bk_unregister(b.fd, r.id));
+		munmap(p, len);
+	}
+	bk_end(&b);
+}
+
 /* ---- behind the end ---------------------------------------------------------------- */
 
 static void truncate_to(int fd, off_t len)
