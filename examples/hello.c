@@ -13,7 +13,7 @@ int main(void)
 {
 	size_t len = 1 << 20;
 	void *buf = aligned_alloc(sysconf(_SC_PAGESIZE), len);
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *region;
 	struct belay *belay;
 	int err;

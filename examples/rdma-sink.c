@@ -57,7 +57,7 @@ static void reg_mr(void)
 static void hold(void)
 {
 	uint32_t how = opt.pin ? BELAY_PIN : BELAY_TRACK;
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	int e, i;
 
 	e = belay_open(&belay, NULL, &why);
@@ -67,7 +67,7 @@ static void hold(void)
 		if (e || opt.pin)
 			break;
 		reg_mr();
-		e = belay_commit(region);
+		e = belay_commit(region, NULL);
 		if (e != -EAGAIN)
 			break;
 		/* The mapping changed between the two: once more. */
@@ -143,7 +143,7 @@ static void await_request(void)
 			err(1, "poll");
 		belay_dispatch(belay);
 		while (!belay_get_request(belay, &req)) {
-			belay_request_info(req, &info);
+			belay_get_request_info(req, &info);
 			printf("sink: asked to let go of region %llu: %s",
 			       (unsigned long long)info.region->id, info.reason_text);
 			if (info.deadline)

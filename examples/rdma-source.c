@@ -32,7 +32,7 @@ int main(int argc, char **argv)
 	const char *device = NULL, *path = "/tmp/rdma-sink.sock";
 	uint64_t offset, sum = 0, seed = (uint64_t)time(NULL) ^ (uint64_t)getpid() << 32;
 	int c, fd, gid_index = 1;
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *region;
 	struct rdma_end other;
 	struct belay *belay;
@@ -64,7 +64,7 @@ int main(int argc, char **argv)
 	mr = ibv_reg_mr(rdma.pd, buf, PIECE, 0);
 	if (!mr)
 		err(1, "ibv_reg_mr");
-	if (belay_commit(region))
+	if (belay_commit(region, NULL))
 		errx(1, "the buffer changed while it was registered");
 
 	fd = connect_to(path);

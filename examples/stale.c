@@ -33,7 +33,7 @@ static void show(const char *when, const struct belay_region *region)
 
 int main(void)
 {
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *region;
 	struct belay *belay;
 	void *buf = map_at(NULL);

@@ -9,7 +9,7 @@
  *
  *	struct belay *b;
  *	struct belay_region *r;
- *	struct belay_refusal why = { 0 };
+ *	struct belay_refusal why = { .size = sizeof(why) };
  *	int err;
  *
  *	err = belay_open(&b, NULL, &why);
@@ -27,6 +27,19 @@
  * can be refused take a struct belay_refusal (NULL: not interested) and put
  * into it a sentence for a person and, for a limit, the numbers. The library
  * prints nothing, logs nothing and never exits.
+ *
+ * Structs begin with their size, which the program sets to sizeof, also in each
+ * element of an array; a smaller one than the first release's is -EINVAL. What
+ * a later release adds is zero for a program built earlier, and a program built
+ * later must have zeroes there that this library is to read.
+ *
+ * Descriptors: a handle has four, close-on-exec and never 0, 1 or 2. They are
+ * not the program's to close. If it has closed or replaced one all the same
+ * (daemons close all that they do not know), the handle is dead: every call
+ * returns -EBADF, but for what can still be let go, and belay_close() lets go
+ * of the rest. No file that the program has put there is touched. What was
+ * registered stays held, charged and valid until then, and nobody asks for it.
+ * A program that has such habits opens its handles afterwards.
  *
  * Threads: every call may be made from any thread at any time, except that
  * nothing may be running on a handle or a region that is being closed or
@@ -65,6 +78,7 @@ struct belay_request;	/* a revoke request */
  */
 #define BELAY_REFUSAL_TEXT	512
 struct belay_refusal {
+	size_t size;		/* in: sizeof(struct belay_refusal) */
 	int error;		/* the same negative errno that was returned */
 	uint32_t resource;	/* BELAY_RESOURCE_* of <linux/belay.h>; 0: no limit was the cause */
 	uint64_t usage;		/* of the account below: bytes or regions */
@@ -110,7 +124,8 @@ struct belay_options {
  * else answers at the socket), -ETIMEDOUT (10 s without an answer), -EINVAL
  * (options), -EUSERS (belayd has as many clients as it may have, or as many of
  * this user), -EAGAIN (the address space was busy for 10 s), -EMFILE, -ENFILE
- * (descriptors; a handle needs four), -ESRCH (this process cannot be seen by
+ * (descriptors; a handle needs four), -EBADF (another thread has closed them),
+ * -ESRCH (this process cannot be seen by
  * belayd), -ENOMEM.
  */
 int belay_open(struct belay **ret, const struct belay_options *opt,
@@ -123,7 +138,9 @@ int belay_open(struct belay **ret, const struct belay_options *opt,
  * with the last handle on it. For tracked regions: stop the device first, and
  * let the other driver let go after this. Waits for a callback that is running
  * in the helper thread; must not be called from a callback. NULL does nothing.
- * In a forked child: frees the copy only.
+ * In a forked child: frees the copy only. Of a dead handle: lets go of everything,
+ * if no forked child has a copy of it (then, when that one has gone); waits up to
+ * a second for a helper thread.
  */
 void belay_close(struct belay *b);
 
@@ -172,7 +189,7 @@ struct belay_region {
  * -EDQUOT (a limit: see @why), -EMFILE (too many regions), -EMLINK (too many
  * over one page), -EXDEV (forked child), -ESHUTDOWN (the address space ended),
  * -EAGAIN (the mapping kept changing), -ENOMEM, -EINTR (a signal that ends the
- * process).
+ * process), -EBADF (the program has closed a descriptor of the handle).
  */
 int belay_register(struct belay *b, void *addr, size_t len, uint32_t flags,
 		   void *user, struct belay_region **ret,
@@ -180,6 +197,7 @@ int belay_register(struct belay *b, void *addr, size_t len, uint32_t flags,
 
 /* One of many regions, see belay_register_many() and belay_unregister_many(). */
 struct belay_range {
+	size_t size;		/* in: sizeof(struct belay_range); the same in all */
 	void *addr;
 	size_t len;
 	uint32_t flags;
@@ -192,9 +210,10 @@ struct belay_range {
  * belay_register_many - register @n regions in one system call (or few)
  *
  * Each is independent of the others. Returns the number of regions
- * registered, or a negative errno if none could be tried (-ENOMEM, -EXDEV;
- * except in a forked child, every range has its error then, too); @why tells
- * of the first that failed. The errors of a range are those of belay_register().
+ * registered, or a negative errno if none could be tried (-ENOMEM, -EXDEV,
+ * -EBADF: every range has its error then, too; -EINVAL: the size of the first, or
+ * of @why); @why tells of the first that failed. The errors of a range are those
+ * of belay_register(); -EINVAL also for another size than the first one's.
  */
 long belay_register_many(struct belay *b, struct belay_range *ranges, size_t n,
 			 struct belay_refusal *why);
@@ -207,9 +226,9 @@ long belay_register_many(struct belay *b, struct belay_range *ranges, size_t n,
  * belay_unregister(), and start again (a few times at most). Errors: also
  * -EINVAL (pinned, or committed before), -ESTALE (lost), -ENOENT (released
  * meanwhile), -EFAULT and -EMEDIUMTYPE (watched: as of belay_register()),
- * -ENOMEM, -EINTR, -EXDEV.
+ * -ENOMEM, -EINTR, -EXDEV, -EBADF.
  */
-int belay_commit(struct belay_region *r);
+int belay_commit(struct belay_region *r, struct belay_refusal *why);
 
 /*
  * belay_unregister - let go of a region and free it
@@ -221,7 +240,8 @@ int belay_commit(struct belay_region *r);
  * program has not seen it will not see; one that it has it still gives to
  * belay_ack(), which then only frees it.
  *
- * Errors: -EXDEV (forked child; nothing is freed).
+ * Errors: -EXDEV (forked child) and -EBADF (the session's descriptor is not there
+ * any more): nothing is let go and nothing freed.
  */
 int belay_unregister(struct belay_region *r);
 
@@ -230,10 +250,11 @@ int belay_unregister(struct belay_region *r);
  * system call (or few)
  *
  * Looks at the field region only, and sets it to NULL, and error to 0; ranges
- * without a region are passed over. -EINVAL in error: a region of another
- * handle, or one that is there twice (the second time). Returns the number of
- * regions that were freed, or -EXDEV (forked child; nothing is freed). Needs no
- * memory.
+ * without a region are passed over. Errors of a range: -EINVAL (a region of
+ * another handle, one that is there twice (the second time), or another size than
+ * the first range's), -EBADF (as of belay_unregister(); the region stays). Returns
+ * the number of regions that were freed, or -EXDEV (forked child; nothing is
+ * freed), or -EINVAL (size of the first). Needs no memory.
  */
 long belay_unregister_many(struct belay *b, struct belay_range *ranges, size_t n);
 
@@ -263,7 +284,7 @@ long belay_unregister_many(struct belay *b, struct belay_range *ranges, size_t n
  * just now), -ENOENT (released by order, or trimmed before), -EDQUOT, -EMFILE
  * (no room for a second region), -ENOMEM, -EOPNOTSUPP (the module is older),
  * -ESHUTDOWN (the address space ended), -EINTR (a signal that ends the
- * process), -EXDEV (forked child).
+ * process), -EXDEV (forked child), -EBADF.
  */
 int belay_trim(struct belay_region *r, void *addr, size_t len,
 	       struct belay_region **before, struct belay_region **after,
@@ -279,7 +300,7 @@ int belay_trim(struct belay_region *r, void *addr, size_t len,
  *
  * The slow path of belay_valid(): asks the kernel to look if a change was
  * announced that may or may not have touched the region. Returns 0 (valid), a
- * set of the bits above, or a negative errno (-EXDEV in a forked child,
+ * set of the bits above, or a negative errno (-EXDEV in a forked child, -EBADF,
  * -EAGAIN if the kernel cannot tell yet: treat as not valid now).
  */
 int belay_check(const struct belay_region *r);
@@ -315,7 +336,7 @@ static inline bool belay_valid(const struct belay_region *r)
  *
  * Readable when there is something for belay_dispatch() to do. It stays the
  * same for the life of the handle and is the library's: do not read, close or
- * pass it on. Errors: -EXDEV, -EBUSY (a helper thread waits on it).
+ * pass it on. Errors: -EXDEV, -EBUSY (a helper thread waits on it), -EBADF.
  */
 int belay_get_fd(struct belay *b);
 
@@ -323,7 +344,7 @@ int belay_get_fd(struct belay *b);
  * belay_dispatch - do what there is to do, without blocking: read messages,
  * reconnect, call on_revoke
  *
- * Returns the number of requests received, or a negative errno (-EXDEV;
+ * Returns the number of requests received, or a negative errno (-EXDEV; -EBADF;
  * -EBUSY if a helper thread does it). A lost connection is no error: it is
  * made again, and belay_get_fd() becomes readable when it is time to try.
  *
@@ -337,7 +358,8 @@ int belay_dispatch(struct belay *b);
  *
  * Gives what belay_dispatch() has received; does not wait. Only for handles
  * without on_revoke. Returns 0 and sets *ret; -EAGAIN if there is none;
- * -EINVAL if there is an on_revoke; -EXDEV. Every request is acknowledged once
+ * -EINVAL if there is an on_revoke; -EXDEV; -EBADF if there is none, and none will
+ * come. Every request is acknowledged once
  * with belay_ack(), which frees it.
  */
 int belay_get_request(struct belay *b, struct belay_request **ret);
@@ -356,7 +378,7 @@ struct belay_request_info {
 };
 
 /*
- * belay_request_info - what a request asks for
+ * belay_get_request_info - what a request asks for
  *
  * Of a loss it is the part that was lost when the request came. When more of
  * the region is lost later, another request says so, with the larger part and
@@ -365,8 +387,8 @@ struct belay_request_info {
  *
  * Set info->size. Returns 0, or -EINVAL (size), -EXDEV.
  */
-int belay_request_info(const struct belay_request *req,
-		       struct belay_request_info *info);
+int belay_get_request_info(const struct belay_request *req,
+			   struct belay_request_info *info);
 
 /*
  * belay_ack - I have stopped using the region
@@ -377,12 +399,14 @@ int belay_request_info(const struct belay_request *req,
  * watched one holds nothing, and counts until it is unregistered.
  * Frees the request. May be called from the callback or later, from any
  * thread. Returns 0, also when there is no daemon just now (the ack is
- * repeated after reconnecting); -EXDEV in a forked child.
+ * repeated after reconnecting); -EXDEV in a forked child; -EBADF: the request is
+ * freed, and belayd does not hear of it. NULL does nothing.
  */
 int belay_ack(struct belay_request *req);
 
 /* One level of limits. */
 struct belay_limit {
+	size_t size;		/* in, in the first: sizeof(struct belay_limit) */
 	char account[64];	/* "grant", "user/alice", "system" */
 	uint64_t limit_bytes;	/* UINT64_MAX: none */
 	uint64_t usage_bytes;
@@ -393,9 +417,9 @@ struct belay_limit {
 /*
  * belay_get_limits - limits and usage, from the grant upwards
  *
- * Fills at most @n of @limits, the grant's own first and the system's last;
- * returns how many levels there are (9 at most), or a negative errno (-EXDEV,
- * -ESHUTDOWN, -EINVAL).
+ * Fills at most @n of @limits, the grant's own first and the system's last. Set
+ * limits[0].size. Returns how many levels there are (9 at most), or a negative
+ * errno (-EXDEV, -EBADF, -ESHUTDOWN, -EINVAL: size, or n below 0).
  */
 int belay_get_limits(struct belay *b, struct belay_limit *limits, int n);
 

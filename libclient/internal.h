@@ -266,9 +266,28 @@ void bl_regions_fini(struct belay *b);
 int bl_thread_start(struct belay *b);
 void bl_thread_stop(struct belay *b);
 
+/*
+ * The size that a struct of the program's begins with. More than a page is a
+ * mistake, not a later release.
+ */
+static inline bool bl_size_is_valid(size_t size, size_t known)
+{
+	return size >= known && size <= 4096;
+}
+
+/* The array's elements are as large as the program says. */
+static inline struct belay_range *bl_range(struct belay_range *ranges, size_t i)
+{
+	return (struct belay_range *)((char *)ranges + i * ranges->size);
+}
+
 /* refusal.c: each fills *why, if there is one, and returns error. */
+int bl_refusal_check(const struct belay_refusal *why);
+int bl_refuse_as(struct belay_refusal *why, const struct belay_refusal *said);
 int bl_refuse(struct belay_refusal *why, int error, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+int bl_refuse_commit(struct belay_refusal *why, int error,
+		     const struct belay_region *r);
 int bl_refuse_handle(struct belay_refusal *why, int error);
 int bl_refuse_range(struct belay_refusal *why, int error, const void *addr,
 		    size_t len, uint32_t flags);

@@ -5,33 +5,42 @@
 #include "internal.h"
 #include "kernel.h"
 
+/* What a later release has more is zero. */
+static void fill_limit(const struct belay *b, const struct belay_level *level,
+		       struct belay_limit *ret, size_t size)
+{
+	memset(ret, 0, size);
+	*ret = (struct belay_limit){
+		.size = size,
+		.limit_bytes = level->limit_bytes,
+		.usage_bytes = level->usage_bytes,
+		.limit_regions = level->limit_regions,
+		.usage_regions = level->usage_regions,
+	};
+	bl_account_name(b, level->account, ret->account, sizeof(ret->account));
+}
+
 int belay_get_limits(struct belay *b, struct belay_limit *limits, int n)
 {
 	struct belay_level levels[BL_LEVELS_MAX];
 	uint32_t count = BL_LEVELS_MAX, i;
+	size_t size;
 	int err;
 	BL_KEEP_ERRNO;
 
 	if (!bl_is_mine(b))
 		return -EXDEV;
-	if (n < 0)
+	if (n < 0 || (n && !bl_size_is_valid(limits->size, sizeof(*limits))))
 		return -EINVAL;
+	size = n ? limits->size : 0;
 	memset(levels, 0, sizeof(levels));
 	err = bl_session_use(b);
 	if (!err)
 		err = bl_kernel_usage(b->session_fd.fd, levels, &count);
 	if (err)
 		return err;
-	for (i = 0; i < count && i < (uint32_t)n && i < BL_LEVELS_MAX; i++) {
-		limits[i] = (struct belay_limit){
-			.limit_bytes = levels[i].limit_bytes,
-			.usage_bytes = levels[i].usage_bytes,
-			.limit_regions = levels[i].limit_regions,
-			.usage_regions = levels[i].usage_regions,
-		};
-		bl_account_name(b, levels[i].account, limits[i].account,
-				sizeof(limits[i].account));
-	}
+	for (i = 0; i < count && i < (uint32_t)n && i < BL_LEVELS_MAX; i++)
+		fill_limit(b, &levels[i], (struct belay_limit *)((char *)limits + i * size), size);
 	return (int)count;
 }
 

@@ -13,8 +13,31 @@
 
 static void reset(struct belay_refusal *why, int error)
 {
-	memset(why, 0, sizeof(*why));
+	size_t size = why->size;
+
+	memset(why, 0, size);
+	why->size = size;
 	why->error = error;
+}
+
+/* 0, or -EINVAL: there is no room for it. */
+int bl_refusal_check(const struct belay_refusal *why)
+{
+	return !why || bl_size_is_valid(why->size, sizeof(*why)) ? 0 : -EINVAL;
+}
+
+/* What was said elsewhere. */
+int bl_refuse_as(struct belay_refusal *why, const struct belay_refusal *said)
+{
+	size_t size;
+
+	if (!why)
+		return said->error;
+	size = why->size;
+	reset(why, said->error);
+	*why = *said;
+	why->size = size;
+	return said->error;
 }
 
 int bl_refuse(struct belay_refusal *why, int error, const char *fmt, ...)
@@ -93,6 +116,33 @@ int bl_refuse_range(struct belay_refusal *why, int error, const void *addr,
 	return bl_refuse(why, error, "%#" PRIxPTR "-%#" PRIxPTR ": %s",
 			 (uintptr_t)addr, (uintptr_t)addr + len,
 			 text ? text : strerror(-error));
+}
+
+/* What those of BELAY_COMMIT mean that mean something else there. */
+static const char *commit_meaning(int error)
+{
+	switch (-error) {
+	case EINVAL:
+		return "a pinned region has nothing to commit, and another is committed once";
+	case EAGAIN:
+		return "the mapping changed since it was registered: let the driver let go, unregister, and start again";
+	case ESTALE:
+		return "it is lost: the address maps other memory now, or none";
+	case ENOENT:
+		return "nothing is left of the region: it was released, or trimmed before";
+	default:
+		return NULL;
+	}
+}
+
+int bl_refuse_commit(struct belay_refusal *why, int error, const struct belay_region *r)
+{
+	const char *text = commit_meaning(error);
+
+	if (!text)
+		return bl_refuse_range(why, error, r->addr, r->len, r->flags);
+	return bl_refuse(why, error, "%#" PRIxPTR "-%#" PRIxPTR ": %s",
+			 (uintptr_t)r->addr, (uintptr_t)r->addr + r->len, text);
 }
 
 /* What those of BELAY_TRIM mean that mean something else there. */

@@ -60,6 +60,18 @@ static bool flags_are_valid(uint32_t flags)
 	       (how == BELAY_PIN || how == BELAY_TRACK || how == BELAY_WATCH);
 }
 
+/* A newer program may know more fields; this library obeys those it knows. */
+static bool range_is_known(const struct belay_range *range, size_t size)
+{
+	const char *p = (const char *)range;
+	size_t i;
+
+	for (i = sizeof(*range); i < size; i++)
+		if (p[i])
+			return false;
+	return range->size == size;
+}
+
 struct bl_region *bl_region_new(struct belay *b, const struct belay_range *range)
 {
 	struct bl_region *region = calloc(1, sizeof(*region));
@@ -81,9 +93,9 @@ static int give_back(struct belay_range *ranges, size_t n)
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		free(bl_region(ranges[i].region));
-		ranges[i].region = NULL;
-		ranges[i].error = -ENOMEM;
+		free(bl_region(bl_range(ranges, i)->region));
+		bl_range(ranges, i)->region = NULL;
+		bl_range(ranges, i)->error = -ENOMEM;
 	}
 	return -ENOMEM;
 }
@@ -99,19 +111,20 @@ static int allocate(struct belay *b, struct belay_range *ranges, size_t n,
 	uint32_t room;
 
 	for (i = 0; i < n; i++) {
-		ranges[i].region = NULL;
-		ranges[i].error = -EINVAL;
+		bl_range(ranges, i)->region = NULL;
+		bl_range(ranges, i)->error = -EINVAL;
 	}
 	for (i = 0; i < n; i++) {
+		struct belay_range *range = bl_range(ranges, i);
 		struct bl_region *region;
 
-		if (!flags_are_valid(ranges[i].flags))
+		if (!flags_are_valid(range->flags) || !range_is_known(range, ranges->size))
 			continue;
-		region = bl_region_new(b, &ranges[i]);
+		region = bl_region_new(b, range);
 		if (!region)
 			return give_back(ranges, n);
-		ranges[i].region = &region->pub;
-		ranges[i].error = 0;
+		range->region = &region->pub;
+		range->error = 0;
 		valid++;
 	}
 	room = valid < BELAY_MAX_BATCH ? (uint32_t)valid : BELAY_MAX_BATCH;
@@ -123,8 +136,8 @@ static int allocate(struct belay *b, struct belay_range *ranges, size_t n,
 			return give_back(ranges, n);
 	}
 	for (i = 0; i < n; i++)
-		if (ranges[i].region)
-			bl_table_expect(b, bl_region(ranges[i].region), NULL);
+		if (bl_range(ranges, i)->region)
+			bl_table_expect(b, bl_region(bl_range(ranges, i)->region), NULL);
 	if (room)
 		*ret_room = room;
 	return 0;
@@ -164,10 +177,13 @@ static int accept_entry(struct belay *b, struct belay_region *r,
 }
 
 static void explain(struct belay *b, struct belay_refusal *why, int err,
-		    const struct belay_range *range,
+		    const struct belay_range *range, size_t size,
 		    const struct belay_register_entry *e)
 {
-	if (err == -EDQUOT && e)
+	if (!range_is_known(range, size))
+		bl_refuse(why, err, "ranges: each must have the size of the first, and nothing in it that this release of libbelay (%s) does not know",
+			  BELAY_VERSION);
+	else if (err == -EDQUOT && e)
 		bl_refuse_limit(b, why, e);
 	else
 		bl_refuse_range(why, err, range->addr, range->len, range->flags);
@@ -190,8 +206,8 @@ static long register_chunk(struct belay *b, struct belay_range *ranges, size_t n
 
 	pthread_mutex_lock(&b->lock);
 	for (i = first; i < n && count < room; i++)
-		if (ranges[i].region) {
-			struct belay_region *r = ranges[i].region;
+		if (bl_range(ranges, i)->region) {
+			struct belay_region *r = bl_range(ranges, i)->region;
 
 			fill_entry(b, r, bl_table_cookie(b, bl_region(r)),
 				   &entries[count++]);
@@ -202,16 +218,16 @@ static long register_chunk(struct belay *b, struct belay_range *ranges, size_t n
 		err = bl_kernel_register(b->session_fd.fd, entries, count, &done);
 	pthread_mutex_lock(&b->lock);
 	for (i = first; i < *pos; i++) {
-		struct belay_region *r = ranges[i].region;
+		struct belay_region *r = bl_range(ranges, i)->region;
 		struct belay_register_entry *e = NULL;
 
 		if (r) {
 			e = k < done ? &entries[k] : NULL;
 			k++;
-			ranges[i].error = e ? accept_entry(b, r, e) :
+			bl_range(ranges, i)->error = e ? accept_entry(b, r, e) :
 					      (err ? err : -EPROTO);
 		}
-		if (!ranges[i].error) {
+		if (!bl_range(ranges, i)->error) {
 			wake |= bl_table_arrived(b, bl_region(r));
 			good++;
 			continue;
@@ -219,10 +235,11 @@ static long register_chunk(struct belay *b, struct belay_range *ranges, size_t n
 		if (r) {
 			bl_table_remove(b, bl_region(r));
 			free(bl_region(r));
-			ranges[i].region = NULL;
+			bl_range(ranges, i)->region = NULL;
 		}
 		if (*why) {
-			explain(b, *why, ranges[i].error, &ranges[i], e);
+			explain(b, *why, bl_range(ranges, i)->error, bl_range(ranges, i),
+				ranges->size, e);
 			*why = NULL;
 		}
 	}
@@ -266,8 +283,8 @@ static long refuse_all(struct belay_range *ranges, size_t n, int err,
 	size_t i;
 
 	for (i = 0; i < n; i++) {
-		ranges[i].region = NULL;
-		ranges[i].error = err;
+		bl_range(ranges, i)->region = NULL;
+		bl_range(ranges, i)->error = err;
 	}
 	return bl_refuse_handle(why, err);
 }
@@ -275,9 +292,14 @@ static long refuse_all(struct belay_range *ranges, size_t n, int err,
 long belay_register_many(struct belay *b, struct belay_range *ranges, size_t n,
 			 struct belay_refusal *why)
 {
-	int err;
+	int err = bl_refusal_check(why);
 	BL_KEEP_ERRNO;
 
+	if (err)
+		return err;
+	if (n && !bl_size_is_valid(ranges->size, sizeof(*ranges)))
+		return bl_refuse(why, -EINVAL,
+				 "ranges: size must be sizeof(struct belay_range)");
 	err = bl_is_mine(b) ? bl_session_use(b) : -EXDEV;
 	if (err)
 		return refuse_all(ranges, n, err, why);
@@ -289,6 +311,7 @@ int belay_register(struct belay *b, void *addr, size_t len, uint32_t flags,
 		   struct belay_refusal *why)
 {
 	struct belay_range range = {
+		.size = sizeof(range),
 		.addr = addr, .len = len, .flags = flags, .user = user,
 	};
 	long n = belay_register_many(b, &range, 1, why);
@@ -301,21 +324,27 @@ int belay_register(struct belay *b, void *addr, size_t len, uint32_t flags,
 	return 0;
 }
 
-int belay_commit(struct belay_region *r)
+int belay_commit(struct belay_region *r, struct belay_refusal *why)
 {
 	struct belay_region_entry e = { .region = r->id };
-	int err;
+	int err = bl_refusal_check(why);
 	BL_KEEP_ERRNO;
 
-	if (!bl_is_mine(r->belay))
-		return -EXDEV;
-	err = bl_session_use(r->belay);
-	return err ? err : bl_kernel_commit(r->belay->session_fd.fd, &e);
+	if (err)
+		return err;
+	err = bl_is_mine(r->belay) ? bl_session_use(r->belay) : -EXDEV;
+	if (!err)
+		err = bl_kernel_commit(r->belay->session_fd.fd, &e);
+	return err ? bl_refuse_commit(why, err, r) : 0;
 }
 
 /* Of a region of this handle, not twice in one call. Under the lock. */
-static int claim(struct belay *b, struct belay_region *r)
+static int claim(struct belay *b, const struct belay_range *range, size_t size)
 {
+	struct belay_region *r = range->region;
+
+	if (range->size != size)
+		return -EINVAL;
 	if (!r)
 		return 0;
 	if (r->belay != b || bl_region(r)->going)
@@ -356,8 +385,8 @@ static long unregister_chunk(struct belay *b, struct belay_range *ranges, size_t
 
 	pthread_mutex_lock(&b->lock);
 	for (i = first; i < n && count < UNREGISTER_AT_ONCE; i++) {
-		region = bl_region(ranges[i].region);
-		if (region && !ranges[i].error && region->life == BL_LIVE)
+		region = bl_region(bl_range(ranges, i)->region);
+		if (region && !bl_range(ranges, i)->error && region->life == BL_LIVE)
 			entries[count++] = (struct belay_region_entry){
 				.region = region->pub.id,
 			};
@@ -368,17 +397,17 @@ static long unregister_chunk(struct belay *b, struct belay_range *ranges, size_t
 		err = unregister_entries(b, entries, count);
 	pthread_mutex_lock(&b->lock);
 	for (i = first; i < *pos; i++) {
-		region = bl_region(ranges[i].region);
-		if (!region || ranges[i].error)
+		region = bl_region(bl_range(ranges, i)->region);
+		if (!region || bl_range(ranges, i)->error)
 			continue;
 		if (err && region->life == BL_LIVE) {
-			ranges[i].error = err;
+			bl_range(ranges, i)->error = err;
 			region->going = false;
 			continue;
 		}
 		bl_table_remove(b, region);
 		free(region);
-		ranges[i].region = NULL;
+		bl_range(ranges, i)->region = NULL;
 		good++;
 	}
 	bl_connection_flush(b);
@@ -392,14 +421,16 @@ long belay_unregister_many(struct belay *b, struct belay_range *ranges, size_t n
 	long good = 0;
 	BL_KEEP_ERRNO;
 
+	if (n && !bl_size_is_valid(ranges->size, sizeof(*ranges)))
+		return -EINVAL;
 	if (!bl_is_mine(b)) {
 		for (i = 0; i < n; i++)
-			ranges[i].error = -EXDEV;
+			bl_range(ranges, i)->error = -EXDEV;
 		return -EXDEV;
 	}
 	pthread_mutex_lock(&b->lock);
 	for (i = 0; i < n; i++)
-		ranges[i].error = claim(b, ranges[i].region);
+		bl_range(ranges, i)->error = claim(b, bl_range(ranges, i), ranges->size);
 	pthread_mutex_unlock(&b->lock);
 	while (pos < n)
 		good += unregister_chunk(b, ranges, n, &pos);
@@ -408,7 +439,7 @@ long belay_unregister_many(struct belay *b, struct belay_range *ranges, size_t n
 
 int belay_unregister(struct belay_region *r)
 {
-	struct belay_range range = { .region = r };
+	struct belay_range range = { .size = sizeof(range), .region = r };
 	long n;
 
 	if (!r)

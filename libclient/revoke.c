@@ -278,8 +278,8 @@ int belay_get_request(struct belay *b, struct belay_request **ret)
 	return 0;
 }
 
-int belay_request_info(const struct belay_request *req,
-		       struct belay_request_info *info)
+int belay_get_request_info(const struct belay_request *req,
+			   struct belay_request_info *info)
 {
 	const struct bl_revoke *m = &req->message;
 	struct bl_region *region;
@@ -288,7 +288,7 @@ int belay_request_info(const struct belay_request *req,
 
 	if (!bl_is_mine(req->belay))
 		return -EXDEV;
-	if (size < sizeof(*info))
+	if (!bl_size_is_valid(size, sizeof(*info)))
 		return -EINVAL;
 	memset(info, 0, size);
 	info->size = size;

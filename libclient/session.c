@@ -201,7 +201,7 @@ static int await_session(struct belay *b, struct belay_refusal *why)
 {
 	struct pollfd pfd = { .fd = b->poll_fd.fd, .events = POLLIN };
 	uint64_t end = bl_now() + OPEN_TIME, now;
-	struct belay_refusal said = { 0 };
+	struct belay_refusal said = { .size = sizeof(said) };
 	uint32_t requests = 0;
 	int err;
 
@@ -217,11 +217,8 @@ static int await_session(struct belay *b, struct belay_refusal *why)
 	if (b->opened)
 		return 0;
 	err = b->open_error ? b->open_error : b->open_timeout;
-	if (said.error == err) {
-		if (why)
-			*why = said;
-		return err;
-	}
+	if (said.error == err)
+		return bl_refuse_as(why, &said);
 	if (b->open_error)
 		return no_daemon(b, err, why);
 	return bl_refuse(why, err, "%s: belayd did not answer within 10 s", b->socket);
@@ -251,7 +248,9 @@ int belay_open(struct belay **ret, const struct belay_options *opt,
 	int err;
 	BL_KEEP_ERRNO;
 
-	err = read_options(opt, &o, why);
+	err = bl_refusal_check(why);
+	if (!err)
+		err = read_options(opt, &o, why);
 	if (err)
 		return err;
 	err = new_handle(&b);

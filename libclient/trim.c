@@ -21,6 +21,7 @@ struct trim {
 static int make_parts(struct belay *b, struct trim *t)
 {
 	const struct belay_range like = {
+		.size = sizeof(like),
 		.flags = t->whole->pub.flags,
 		.user = t->whole->pub.user,
 	};
@@ -117,6 +118,9 @@ int belay_trim(struct belay_region *r, void *addr, size_t len,
 	int err;
 	BL_KEEP_ERRNO;
 
+	err = bl_refusal_check(why);
+	if (err)
+		return err;
 	if (!bl_is_mine(r->belay))
 		return bl_refuse_trim(why, -EXDEV, addr, len);
 	err = trim(r, addr, len, &t);

@@ -176,7 +176,7 @@ static void sample(struct client *c, struct piece *x)
 
 static void commit(struct client *c, struct piece *x)
 {
-	int err = belay_commit(x->r);
+	int err = belay_commit(x->r, NULL);
 
 	x->pfn = 0;
 	if (!err) {
@@ -196,7 +196,7 @@ static void hold(struct client *c, struct piece *x)
 {
 	size_t units = x->m.len / x->m.unit, first = choose(c, units);
 	size_t n = 1 + choose(c, units - first);
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	int err;
 
 	x->how = choose(c, 3);
@@ -260,7 +260,7 @@ static void trim(struct client *c, struct piece *x)
 {
 	struct belay_region *before, *after, *old = x->r;
 	size_t pages = old->len / BK_PAGE, first, n;
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	int err;
 
 	if (pages < 2 || x->m.unit != BK_PAGE)
@@ -356,7 +356,7 @@ static void answer(struct client *c)
 
 	belay_dispatch(c->b);
 	while (!belay_get_request(c->b, &req)) {
-		CHECK_OK(belay_request_info(req, &info));
+		CHECK_OK(belay_get_request_info(req, &info));
 		x = info.user;
 		if (info.region && info.region == x->r && choose(c, 4))
 			unmap(x);

@@ -43,7 +43,7 @@ static void become(uid_t uid, size_t memlock)
 
 static struct belay *open_handle(void)
 {
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay *b = NULL;
 	int err = belay_open(&b, NULL, &why);
 
@@ -54,7 +54,7 @@ static struct belay *open_handle(void)
 
 static struct belay_region *pin(struct belay *b, void *p, size_t len)
 {
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *r = NULL;
 
 	if (belay_register(b, p, len, BELAY_PIN | BELAY_WRITE, p, &r, &why))
@@ -65,7 +65,7 @@ static struct belay_region *pin(struct belay *b, void *p, size_t len)
 
 static uint64_t usage(struct belay *b)
 {
-	struct belay_limit l[9];
+	struct belay_limit l[9] = { { .size = sizeof(l[0]) } };
 
 	CHECK_GE(belay_get_limits(b, l, 9), 2);
 	return l[0].usage_bytes;
@@ -116,7 +116,7 @@ static void expect_silence(struct belay *b)
 TEST(charged, "a registered region is charged to the grant, and not any more when it is unregistered")
 {
 	struct belay *b = open_handle();
-	struct belay_limit l[9];
+	struct belay_limit l[9] = { { .size = sizeof(l[0]) } };
 	struct belay_region *r;
 	void *p = map(MIB);
 	int n;
@@ -136,7 +136,7 @@ TEST(charged, "a registered region is charged to the grant, and not any more whe
 
 TEST(refused, "a user's limit refuses at exactly the page, with account, usage, limit and need")
 {
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *r, *other;
 	struct belay *b;
 	char *p;
@@ -165,7 +165,7 @@ TEST(refused, "a user's limit refuses at exactly the page, with account, usage, 
 
 TEST(default_limit, "who has no limit configured may hold what mlock would have given")
 {
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *r;
 	struct belay *b;
 	char *p;
@@ -183,7 +183,7 @@ TEST(default_limit, "who has no limit configured may hold what mlock would have 
 TEST(wanted_too_much, "open refuses at once what can never be had")
 {
 	struct belay_options opt = { .size = sizeof(opt), .want_bytes = 64 * MIB };
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay *b;
 
 	become(3002, MIB);
@@ -199,7 +199,7 @@ TEST(wanted_too_much, "open refuses at once what can never be had")
 TEST(refused_ranges, "a range that cannot be registered is refused with a sentence that names it")
 {
 	struct belay *b = open_handle();
-	struct belay_refusal why;
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *r;
 	char *p = map(4 * PAGE), text[32];
 	const struct {
@@ -220,7 +220,7 @@ TEST(refused_ranges, "a range that cannot be registered is refused with a senten
 	CHECK_SYS(munmap(p + 2 * PAGE, PAGE));
 	CHECK_SYS(mprotect(p + 3 * PAGE, PAGE, PROT_READ));
 	for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
-		memset(&why, 0, sizeof(why));
+		why = (struct belay_refusal){ .size = sizeof(why) };
 		CHECK_EQ(belay_register(b, cases[i].addr, cases[i].len,
 					BELAY_PIN | BELAY_WRITE, NULL, &r, &why),
 			 cases[i].error);
@@ -242,6 +242,7 @@ TEST(many, "ten thousand regions in one call, each with its own fate")
 
 	for (i = 0; i < n; i++)
 		ranges[i] = (struct belay_range){
+			.size = sizeof(struct belay_range),
 			.addr = p + i * PAGE, .len = PAGE, .flags = BELAY_PIN,
 			.user = &ranges[i],
 		};
@@ -272,7 +273,7 @@ TEST(lost_by_poll, "munmap turns the word at once, and the request comes through
 	CHECK(belay_check(r) & BELAY_LOST);
 	CHECK(belay_valid(other));
 	req = await_request(b);
-	CHECK_OK(belay_request_info(req, &info));
+	CHECK_OK(belay_get_request_info(req, &info));
 	CHECK(info.region == r && info.user == p);
 	CHECK_EQ(info.reason, BELAY_REASON_UNMAPPED);
 	CHECK(info.lost_addr == p + PAGE);
@@ -306,7 +307,7 @@ static void let_go(struct belay *b, struct belay_request *req, void *arg)
 	struct belay_request_info info = { .size = sizeof(info) };
 	struct letting_go *l = arg;
 
-	CHECK_OK(belay_request_info(req, &info));
+	CHECK_OK(belay_get_request_info(req, &info));
 	l->reason = info.reason;
 	if (!l->keep)
 		CHECK_OK(belay_unregister(info.region));
@@ -369,7 +370,7 @@ TEST(recalled_word, "a recall turns the word before anybody answers")
 	CHECK_EQ(belay_check(r), BELAY_RECALLED);
 	CHECK_EQ(usage(b), MIB);
 	req = await_request(b);
-	CHECK_OK(belay_request_info(req, &info));
+	CHECK_OK(belay_get_request_info(req, &info));
 	CHECK_EQ(info.reason, BELAY_REASON_ADMIN);
 	CHECK_EQ(info.escalation, 1);
 	CHECK_NE(info.deadline, 0);
@@ -384,7 +385,7 @@ TEST(fork_child, "a forked child can do nothing with its parent's handle, and ha
 	struct belay *b = open_handle();
 	struct belay_region *r = pin(b, map(MIB), MIB), *other;
 	struct belay_request *req;
-	struct belay_limit l[9];
+	struct belay_limit l[9] = { { .size = sizeof(l[0]) } };
 	pid_t pid = CHECK_SYS(fork());
 	int status;
 
@@ -394,7 +395,7 @@ TEST(fork_child, "a forked child can do nothing with its parent's handle, and ha
 		CHECK_EQ(belay_register(b, r->addr, PAGE, BELAY_PIN, NULL, &other, NULL),
 			 -EXDEV);
 		CHECK_EQ(belay_unregister(r), -EXDEV);
-		CHECK_EQ(belay_commit(r), -EXDEV);
+		CHECK_EQ(belay_commit(r, NULL), -EXDEV);
 		CHECK_EQ(belay_dispatch(b), -EXDEV);
 		CHECK_EQ(belay_get_request(b, &req), -EXDEV);
 		CHECK_EQ(belay_get_limits(b, l, 9), -EXDEV);
@@ -588,7 +589,7 @@ TEST_TIMEOUT(lost_meanwhile, "what is lost while there is no daemon is told by t
 	CHECK(!belay_valid(r));
 	kill_daemon();
 	req = await_request(b);
-	CHECK_OK(belay_request_info(req, &info));
+	CHECK_OK(belay_get_request_info(req, &info));
 	CHECK(info.region == r);
 	CHECK_EQ(info.reason, BELAY_REASON_UNMAPPED);
 	CHECK_OK(belay_unregister(r));

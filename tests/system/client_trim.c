@@ -50,7 +50,7 @@ static char *map(size_t pages)
 
 static struct belay *open_handle(void)
 {
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay *b = NULL;
 
 	if (belay_open(&b, NULL, &why))
@@ -60,7 +60,7 @@ static struct belay *open_handle(void)
 
 static struct belay_region *hold(struct belay *b, void *p, size_t pages, uint32_t flags)
 {
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *r = NULL;
 
 	if (belay_register(b, p, pages * PAGE, flags, p, &r, &why))
@@ -72,7 +72,7 @@ static struct belay_region *hold(struct belay *b, void *p, size_t pages, uint32_
 /* Pages charged to the grant. */
 static uint64_t usage(struct belay *b)
 {
-	struct belay_limit l[9];
+	struct belay_limit l[9] = { { .size = sizeof(l[0]) } };
 
 	CHECK_GE(belay_get_limits(b, l, 9), 2);
 	return l[0].usage_bytes / PAGE;
@@ -115,7 +115,7 @@ static struct belay_request *await_request(struct belay *b,
 		CHECK_OK(belay_dispatch(b));
 	}
 	*info = (struct belay_request_info){ .size = sizeof(*info) };
-	CHECK_OK(belay_request_info(req, info));
+	CHECK_OK(belay_get_request_info(req, info));
 	return req;
 }
 
@@ -339,7 +339,7 @@ TEST_TIMEOUT(watched, "the loss of a watched region is told without a deadline, 
 	pages = hold(b, q, 16, BELAY_WATCH | BELAY_WRITE);
 	memset(q, 1, 16 * PAGE);
 	/* The first time the commit may meet what the writing has replaced. */
-	while ((status = belay_commit(pages)) == -EAGAIN) {
+	while ((status = belay_commit(pages, NULL)) == -EAGAIN) {
 		CHECK_OK(belay_unregister(pages));
 		pages = hold(b, q, 16, BELAY_WATCH | BELAY_WRITE);
 	}
@@ -450,7 +450,7 @@ TEST(unregister_many, "three thousand regions are let go together")
 	size_t i;
 
 	for (i = 0; i < 3000; i++)
-		ranges[i] = (struct belay_range){ .addr = p + i * PAGE, .len = PAGE,
+		ranges[i] = (struct belay_range){ .size = sizeof(struct belay_range), .addr = p + i * PAGE, .len = PAGE,
 						  .flags = i % 3 ? BELAY_PIN : BELAY_WATCH };
 	CHECK_EQ(belay_register_many(b, ranges, 3000, NULL), 3000);
 	CHECK_EQ(usage(b), 2000);

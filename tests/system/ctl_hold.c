@@ -34,7 +34,7 @@ static void serve(void)
 	poll(&p, 1, -1);
 	belay_dispatch(belay);
 	while (!belay_get_request(belay, &req)) {
-		belay_request_info(req, &info);
+		belay_get_request_info(req, &info);
 		printf("asked: %s\n", info.reason_text);
 		if (ignore)
 			continue;
@@ -70,7 +70,7 @@ int main(int argc, char **argv)
 {
 	struct belay_options options = { .size = sizeof(options) };
 	uint32_t flags = BELAY_PIN | BELAY_WRITE;
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *region;
 	unsigned long n = 1, i;
 	const char *file = NULL;
@@ -115,7 +115,7 @@ int main(int argc, char **argv)
 		errx(1, "%s", why.text);
 	for (i = 0; i < n; i++, held++)
 		if (belay_register(belay, buf + i * len, len, flags, NULL, &region, &why) ||
-		    (flags & BELAY_TRACK && belay_commit(region)))
+		    (flags & BELAY_TRACK && belay_commit(region, NULL)))
 			errx(1, "%s", why.text);
 	puts("holding");
 	while (held)

@@ -68,18 +68,18 @@ static void lose_all(const struct handle *h)
 /* Every call says the one thing. What the program has it may still give back. */
 static void expect_dead(struct handle *h)
 {
-	struct belay_range range = { .addr = buffer, .len = 4096, .flags = BELAY_PIN };
+	struct belay_range range = { .size = sizeof(range), .addr = buffer, .len = 4096, .flags = BELAY_PIN };
 	struct belay_region *before, *after, *r = NULL;
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_request *req;
-	struct belay_limit l;
+	struct belay_limit l = { .size = sizeof(l) };
 
 	CHECK_EQ(belay_register(h->b, buffer, 4096, BELAY_PIN, NULL, &r, &why), -EBADF);
 	CHECK_EQ(why.error, -EBADF);
 	CHECK(strstr(why.text, "belay_close()") && !r);
 	CHECK_EQ(belay_register_many(h->b, &range, 1, NULL), -EBADF);
 	CHECK_EQ(range.error, -EBADF);
-	CHECK_EQ(belay_commit(h->r), -EBADF);
+	CHECK_EQ(belay_commit(h->r, NULL), -EBADF);
 	CHECK_EQ(belay_trim(h->r, buffer, 4096, &before, &after, &why), -EBADF);
 	CHECK_EQ(why.error, -EBADF);
 	CHECK_EQ(belay_get_limits(h->b, &l, 1), -EBADF);
@@ -91,7 +91,7 @@ static void expect_dead(struct handle *h)
 /* The same, and the module cannot be reached: nothing is said to be let go. */
 static void expect_lost_session(struct handle *h)
 {
-	struct belay_range range = { .region = h->r };
+	struct belay_range range = { .size = sizeof(range), .region = h->r };
 	unsigned int live = fake_kernel.live, unregisters = fake_kernel.unregisters;
 
 	CHECK_EQ(belay_unregister(h->r), -EBADF);

@@ -123,7 +123,7 @@ int bl_kernel_register(int fd, struct belay_register_entry *entries,
 
 int bl_kernel_commit(int fd, struct belay_region_entry *entry)
 {
-	return is_session(fd) ? 0 : -ENOTTY;
+	return is_session(fd) ? fake_kernel.commit_status : -ENOTTY;
 }
 
 int bl_kernel_unregister(int fd, struct belay_region_entry *entries, uint32_t count)

@@ -65,6 +65,7 @@ struct fake_kernel {
 	int fail_status;		/* ... is refused with this */
 	uint32_t stop_after;		/* entries handled in one call; 0: all */
 	uint32_t abi_version;
+	int commit_status;
 	uint32_t check_state;		/* answer of BELAY_CHECK */
 	int check_status;
 	unsigned int checks, registers, unregisters, largest;

@@ -15,6 +15,7 @@ declared() { grep -oE '\bbelay_[a-z_]+\(' include/belay.h | tr -d '(' | sort -u 
 exported() { nm -D --defined-only "$so" | awk '$2 == "T" { sub(/@@.*/, "", $3); print $3 }' | sort; }
 same_names() { diff <(declared) <(exported); }
 versioned() { ! nm -D --defined-only "$so" | awk '$2 == "T"' | grep -v '@@BELAY_0\.1$'; }
+stays() { readelf -d "$so" | grep -q 'FLAGS_1.*NODELETE'; }
 soname() { readelf -d "$so" | grep -q 'SONAME.*\[libbelay.so.0\]'; }
 needs() { readelf -d "$so" | sed -n 's/.*NEEDED.*\[\(.*\)\]/\1/p' | grep -v '^libc\.so\|^ld-linux'; }
 needs_only_libc() { ! needs; }
@@ -64,17 +65,36 @@ header()
 	done
 }
 
+# A program in C++ that uses every struct and, by address, every function.
+cxx_program()
+{
+	{
+		printf '#include <belay.h>\n#include <linux/belay.h>\n#include <stdio.h>\n'
+		printf 'int main()\n{\n'
+		grep -oE '^struct belay_[a-z_]+ \{' include/belay.h | sed 's/struct \(.*\) {/\t\1 the_\1 = \1();/'
+		printf '\tthe_belay_refusal.size = sizeof(the_belay_refusal);\n'
+		declared | sed 's/.*/\tif (!(const void *)&)\n\t\treturn 2;/'
+		grep -oE '^struct belay_[a-z_]+ \{' include/belay.h | sed 's/struct \(.*\) {/\t(void)the_\1;/'
+		printf '\tbelay *b = NULL;\n'
+		printf '\tint err = belay_open(&b, NULL, &the_belay_refusal);\n'
+		printf '\tputs(the_belay_refusal.text);\n\treturn err == -2 ? 0 : 1;\n}\n'
+	} > "$dir/program.cc"
+	g++ -std=gnu++11 -Wall -Wextra -Werror -Wno-address "$dir/program.cc" -o "$dir/program" \
+		-I"$dir/usr/include" -L"$dir/usr/lib" -lbelay &&
+		BELAY_SOCKET=$dir/none LD_LIBRARY_PATH=$dir/usr/lib "$dir/program"
+}
+
 stage
 check "the library exports what the header declares, and nothing else" same_names
 check "every symbol has a version" versioned
 check "the library has its name" soname
 check "the library needs nothing but libc" needs_only_libc
+check "the library is not unloaded: a thread may run in it" stays
 check "the library keeps nothing in variables of its own" no_state
 check "an example compiles with what pkg-config says" example hello
 check "another one, too" example stale
 check "without a daemon it says so" no_daemon
 check "the header is C99 on its own, and with the kernel's" header c gcc -std=gnu99
-if command -v g++ > /dev/null; then # which building belay does not need
-	check "the header is C++" header c++ g++ -std=gnu++11
-fi
+check "the header is C++" header c++ g++ -std=gnu++11
+check "a C++ program compiles, links and runs with all that it has" cxx_program
 tap_done

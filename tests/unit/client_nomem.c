@@ -88,11 +88,11 @@ TEST(open_nomem, "open that runs out of anything says ENOMEM and leaves nothing"
 		.size = sizeof(opt), .flags = BELAY_OPEN_THREAD, .on_revoke = ignore,
 	};
 	int fds = fake_fd_count(), err, n;
-	struct belay_refusal why;
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay *b;
 
 	for (n = 1; ; n++) {
-		memset(&why, 0, sizeof(why));
+		why = (struct belay_refusal){ .size = sizeof(why) };
 		b = NULL;
 		arm(n);
 		err = belay_open(&b, &opt, &why);
@@ -115,7 +115,7 @@ TEST(register_nomem, "registering that runs out of memory registers nothing")
 {
 	struct fake_daemon *d = fake_start();
 	struct belay_range ranges[100];
-	struct belay_refusal why;
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *r;
 	struct belay *b;
 	long got;
@@ -123,11 +123,12 @@ TEST(register_nomem, "registering that runs out of memory registers nothing")
 
 	for (i = 0; i < 100; i++)
 		ranges[i] = (struct belay_range){
+			.size = sizeof(struct belay_range),
 			.addr = buffer, .len = 4096, .flags = BELAY_PIN,
 		};
 	for (n = 1; ; n++) {
 		CHECK_OK(belay_open(&b, NULL, NULL));
-		memset(&why, 0, sizeof(why));
+		why = (struct belay_refusal){ .size = sizeof(why) };
 		arm(n);
 		got = belay_register_many(b, ranges, 100, &why);
 		if (!disarm())

@@ -78,7 +78,7 @@ TEST(get_ack, "a request is polled for, read, and acknowledged once")
 	CHECK_EQ(errno, 4711);
 	CHECK_OK(belay_get_request(b, &req));
 	CHECK_EQ(belay_get_request(b, &req), -EAGAIN);
-	CHECK_OK(belay_request_info(req, &info));
+	CHECK_OK(belay_get_request_info(req, &info));
 	CHECK(info.region == r && info.user == &buffer);
 	CHECK_EQ(info.reason, BELAY_REASON_ADMIN);
 	CHECK_EQ(info.escalation, BL_KILL);
@@ -86,7 +86,7 @@ TEST(get_ack, "a request is polled for, read, and acknowledged once")
 	CHECK(!info.lost_addr && !info.lost_len);
 	CHECK_STR(info.reason_text, "recalled by an administrator");
 	info.size = 8;
-	CHECK_EQ(belay_request_info(req, &info), -EINVAL);
+	CHECK_EQ(belay_get_request_info(req, &info), -EINVAL);
 	CHECK_OK(belay_ack(req));
 	CHECK_SOON(fake_count(&d->acks) == 1, 5);
 	CHECK_EQ(d->acked[0], 41);
@@ -112,7 +112,7 @@ static void on_revoke(struct belay *b, struct belay_request *req, void *arg)
 
 	c->thread = pthread_self();
 	pthread_sigmask(SIG_SETMASK, NULL, &c->blocked);
-	CHECK_OK(belay_request_info(req, &info));
+	CHECK_OK(belay_get_request_info(req, &info));
 	if (c->unregister)
 		CHECK_OK(belay_unregister(info.region));
 	CHECK_OK(belay_ack(req));
@@ -189,7 +189,7 @@ TEST(unregister_acks, "unregistering answers what was asked of the region, seen 
 	CHECK_EQ(fake_kernel.unregisters, 1);
 	CHECK_SOON(fake_count(&d->acks) == 2, 5);
 	/* The one that was not seen is not shown any more; the other is empty. */
-	CHECK_OK(belay_request_info(req, &info));
+	CHECK_OK(belay_get_request_info(req, &info));
 	CHECK(!info.region && !info.user);
 	dispatch_nothing(b);
 	CHECK_OK(belay_ack(req));
@@ -247,7 +247,7 @@ TEST(early_request, "a request that overtakes the registration waits for it")
 	CHECK_EQ(poll(&p, 1, 1000), 1);
 	CHECK_OK(belay_dispatch(early_handle));
 	CHECK_OK(belay_get_request(early_handle, &req));
-	CHECK_OK(belay_request_info(req, &info));
+	CHECK_OK(belay_get_request_info(req, &info));
 	CHECK(info.region == r);
 	CHECK_EQ(poll(&p, 1, 0), 0);
 	belay_close(early_handle);
@@ -262,7 +262,7 @@ static struct belay_request *expect_lost(struct belay *b, struct belay_region *r
 	struct belay_request *req = NULL;
 
 	CHECK_OK(belay_get_request(b, &req));
-	CHECK_OK(belay_request_info(req, &info));
+	CHECK_OK(belay_get_request_info(req, &info));
 	CHECK(info.region == r);
 	CHECK_EQ(info.reason, BELAY_REASON_UNMAPPED);
 	CHECK(info.lost_addr == addr);
@@ -353,7 +353,7 @@ TEST(trim_acks, "trimming answers what was asked of the region, seen or not, and
 	CHECK_OK(belay_trim(r, buffer + 4096, 8192, &before, &after, NULL));
 	dispatch_until(b, &d->acks, 2);
 	CHECK_EQ(belay_get_request(b, &req), -EAGAIN);
-	CHECK_OK(belay_request_info(seen, &info));
+	CHECK_OK(belay_get_request_info(seen, &info));
 	CHECK(!info.region && info.lost_len == 4096);
 	CHECK_OK(belay_ack(seen));
 	dispatch_nothing(b);
@@ -419,7 +419,7 @@ TEST(early_part, "a request for a part that overtakes the trim waits for it, one
 	CHECK_EQ(d->acked[0], 30);
 	for (i = 0; i < 2; i++) {
 		CHECK_OK(belay_get_request(b, &req));
-		CHECK_OK(belay_request_info(req, &info));
+		CHECK_OK(belay_get_request_info(req, &info));
 		CHECK(info.region == before || info.region == after);
 		CHECK_OK(belay_unregister(info.region));
 		CHECK_OK(belay_ack(req));
@@ -512,7 +512,7 @@ TEST(many_parts, "a region trimmed into a thousand parts: each is found by its o
 		fake_lose(d, 100 + i, parts[i]->id, parts[i]->addr, 4096);
 		dispatch(b, 1);
 		CHECK_OK(belay_get_request(b, &req));
-		CHECK_OK(belay_request_info(req, &info));
+		CHECK_OK(belay_get_request_info(req, &info));
 		CHECK(info.region == parts[i]);
 		CHECK_OK(belay_ack(req));
 	}
@@ -629,6 +629,7 @@ TEST(many_requests, "a flood of requests and acknowledgements goes through a ful
 	CHECK_OK(belay_open(&b, NULL, NULL));
 	for (i = 0; i < 400; i++) {
 		ranges[i] = (struct belay_range){
+			.size = sizeof(struct belay_range),
 			.addr = buffer, .len = 4096, .flags = BELAY_PIN,
 		};
 		CHECK_EQ(belay_register_many(b, &ranges[i], 1, NULL), 1);
@@ -757,14 +758,14 @@ static bool garbage_first(struct fake_daemon *d, int fd, const struct bl_msg *m)
 TEST(garbage_at_open, "open refuses something that is no daemon, with a sentence")
 {
 	struct fake_daemon *d = fake_start();
-	struct belay_refusal why;
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay *b;
 
 	d->on_message = garbage_first;
 	for (garbage_number = 0; garbage_number < 2 * GARBAGE; garbage_number++) {
 		if (garbage_number == 2 * 9) /* which is in place there */
 			continue;
-		memset(&why, 0, sizeof(why));
+		why = (struct belay_refusal){ .size = sizeof(why) };
 		CHECK_EQ(belay_open(&b, NULL, &why), -EPROTO);
 		CHECK(strstr(why.text, "not belayd"));
 	}

@@ -56,7 +56,7 @@ TEST(open_close, "open gets a session and close gives everything back")
 
 TEST(no_daemon, "without a daemon open says so at once")
 {
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay *b;
 
 	setenv("BELAY_SOCKET", "/nonexistent/socket", 1);
@@ -92,7 +92,7 @@ TEST(bad_options, "options that make no sense are refused with a sentence")
 		uint64_t newer;
 	} big = { .o.size = sizeof(big) };
 	struct belay_options opt = { .size = sizeof(opt) - 1 };
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct fake_daemon *d;
 	char path[200];
 	struct belay *b;
@@ -138,7 +138,7 @@ static bool refuse_open(struct fake_daemon *d, int fd, const struct bl_msg *m)
 TEST(refused_by_daemon, "the daemon's refusal reaches the program whole")
 {
 	struct fake_daemon *d = fake_start();
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay *b;
 
 	d->on_message = refuse_open;
@@ -229,7 +229,7 @@ static bool no_fd(struct fake_daemon *d, int fd, const struct bl_msg *m)
 TEST(no_session, "a grant without a session, or with something else, is refused")
 {
 	struct fake_daemon *d = fake_start();
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	int fds = fake_fd_count();
 	struct belay *b;
 
@@ -255,7 +255,7 @@ TEST(register_fields, "a region says what it was registered with")
 	CHECK(r->addr == buffer && r->len == 8192 && r->flags == BELAY_TRACK);
 	CHECK(r->user == &mark && r->belay == b && r->id == fake_kernel.last_region);
 	CHECK(belay_valid(r));
-	CHECK_OK(belay_commit(r));
+	CHECK_OK(belay_commit(r, NULL));
 	CHECK_OK(belay_unregister(r));
 	CHECK_OK(belay_unregister(NULL));
 	CHECK_EQ(fake_kernel.live, 0);
@@ -271,7 +271,7 @@ TEST(register_flags, "flags that say nothing, both or more are EINVAL before any
 	struct fake_daemon *d = fake_start();
 	struct belay *b = open_handle();
 	struct belay_region *r = (void *)1;
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	size_t i;
 
 	for (i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -289,7 +289,7 @@ TEST(register_limit, "a limit's refusal names account, usage, limit, need and wh
 {
 	struct fake_daemon *d = fake_start();
 	struct belay *b = open_handle();
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *r;
 
 	fake_kernel.fail_at = 1;
@@ -313,7 +313,7 @@ TEST(register_errors, "each errno of the module has a sentence with the range")
 				      ESHUTDOWN, EAGAIN, EINTR, ENOMEM };
 	struct fake_daemon *d = fake_start();
 	struct belay *b = open_handle();
-	struct belay_refusal why;
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_region *r;
 	char range[64];
 	size_t i;
@@ -321,7 +321,7 @@ TEST(register_errors, "each errno of the module has a sentence with the range")
 	snprintf(range, sizeof(range), "%#lx-%#lx: ", (unsigned long)buffer,
 		 (unsigned long)buffer + 4096);
 	for (i = 0; i < sizeof(errors) / sizeof(*errors); i++) {
-		memset(&why, 0, sizeof(why));
+		why = (struct belay_refusal){ .size = sizeof(why) };
 		fake_kernel.fail_at = i & 1;
 		fake_kernel.fail_status = -errors[i];
 		fake_kernel.fail_call = i & 1 ? 0 : -errors[i];
@@ -340,12 +340,12 @@ TEST(register_many, "of many regions each has its own fate, and the first failur
 {
 	struct fake_daemon *d = fake_start();
 	struct belay *b = open_handle();
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay_range ranges[5];
 	int i;
 
 	for (i = 0; i < 5; i++)
-		ranges[i] = (struct belay_range){ buffer + i * 4096, 4096, BELAY_PIN, 99,
+		ranges[i] = (struct belay_range){ sizeof(struct belay_range), buffer + i * 4096, 4096, BELAY_PIN, 99,
 						  &ranges[i], (void *)1 };
 	ranges[3].flags = 0;
 	fake_kernel.fail_at = 2;
@@ -382,6 +382,7 @@ TEST(register_partly, "a call that is cut short leaves the rest unregistered")
 
 	for (i = 0; i < 4; i++)
 		ranges[i] = (struct belay_range){
+			.size = sizeof(struct belay_range),
 			.addr = buffer, .len = 4096, .flags = BELAY_PIN,
 		};
 	fake_kernel.stop_after = 3;
@@ -401,6 +402,7 @@ TEST(register_very_many, "more than one batch needs more than one call")
 
 	for (i = 0; i < n; i++)
 		ranges[i] = (struct belay_range){
+			.size = sizeof(struct belay_range),
 			.addr = buffer, .len = 4096, .flags = BELAY_PIN,
 		};
 	CHECK_EQ(belay_register_many(b, ranges, n, NULL), (long)n);
@@ -442,6 +444,100 @@ TEST(kinds, "what is said at registering reaches the module: kind, writing, tran
 	fake_stop(d);
 }
 
+/* What programs of other releases have: less than the first one's, or more. */
+struct later_range {
+	struct belay_range range;
+	uint64_t more;
+};
+
+struct later_refusal {
+	struct belay_refusal why;
+	uint64_t more;
+};
+
+struct later_limit {
+	struct belay_limit limit;
+	uint64_t more;
+};
+
+TEST(sizes, "structs of another size: a smaller one is refused before anything is done, a larger one is filled")
+{
+	struct later_refusal later = { .why.size = sizeof(later), .more = 1 };
+	struct belay_refusal small = { .size = sizeof(small) - 1 };
+	struct later_limit limits[3] = { { .limit.size = sizeof(limits[0]), .more = 1 } };
+	struct later_range ranges[3];
+	struct fake_daemon *d = fake_start();
+	struct belay_region *r = NULL, *before, *after;
+	struct belay *b = NULL;
+	int i;
+
+	CHECK_EQ(belay_open(&b, NULL, &small), -EINVAL);
+	CHECK(!b);
+	CHECK_OK(belay_open(&b, NULL, &later.why));
+	CHECK_OK(belay_register(b, buffer, 8192, BELAY_TRACK, NULL, &r, NULL));
+	CHECK_EQ(belay_register(b, buffer, 4096, BELAY_PIN, NULL, &r, &small), -EINVAL);
+	CHECK_EQ(belay_commit(r, &small), -EINVAL);
+	CHECK_EQ(belay_trim(r, buffer, 4096, &before, &after, &small), -EINVAL);
+	small.size = 1 << 20;	/* never set, perhaps */
+	CHECK_EQ(belay_commit(r, &small), -EINVAL);
+	CHECK_EQ(fake_kernel.live, 1);
+
+	CHECK_EQ(belay_register(b, buffer + 1, 4096, BELAY_PIN | BELAY_TRACK, NULL, &r, &later.why),
+		 -EINVAL);
+	CHECK_EQ(later.why.size, sizeof(later));
+	CHECK(later.why.error == -EINVAL && later.why.text[0] && !later.more);
+
+	for (i = 0; i < 3; i++)
+		ranges[i] = (struct later_range){ .range = {
+			.size = sizeof(ranges[0]), .addr = buffer, .len = 4096, .flags = BELAY_PIN } };
+	ranges[1].more = 1;
+	CHECK_EQ(belay_register_many(b, &ranges[0].range, 3, &later.why), 2);
+	CHECK_EQ(ranges[1].range.error, -EINVAL);
+	CHECK(strstr(later.why.text, "does not know"));
+	CHECK(ranges[0].range.region && !ranges[1].range.region && ranges[2].range.region);
+	ranges[2].range.size--;
+	CHECK_EQ(belay_unregister_many(b, &ranges[0].range, 3), 1);
+	CHECK_EQ(ranges[2].range.error, -EINVAL);
+	CHECK_OK(belay_unregister(ranges[2].range.region));
+	ranges[0].range.size = sizeof(struct belay_range) - 1;
+	CHECK_EQ(belay_register_many(b, &ranges[0].range, 3, NULL), -EINVAL);
+	CHECK_EQ(belay_unregister_many(b, &ranges[0].range, 3), -EINVAL);
+	CHECK_EQ(fake_kernel.live, 1);
+
+	CHECK_EQ(belay_get_limits(b, &limits[0].limit, 3), 3);
+	for (i = 0; i < 3; i++) {
+		CHECK_EQ(limits[i].limit.size, sizeof(limits[0]));
+		CHECK(limits[i].limit.account[0] && !limits[i].more);
+	}
+	limits[0].limit.size = sizeof(struct belay_limit) - 1;
+	CHECK_EQ(belay_get_limits(b, &limits[0].limit, 3), -EINVAL);
+	CHECK_EQ(belay_get_limits(b, NULL, 0), 3);
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(commit_why, "a commit that fails says why, with the range and what to do")
+{
+	struct belay_refusal why = { .size = sizeof(why) };
+	struct fake_daemon *d = fake_start();
+	struct belay_region *r;
+	struct belay *b;
+
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	CHECK_OK(belay_register(b, buffer, 4096, BELAY_TRACK, NULL, &r, NULL));
+	fake_kernel.commit_status = -EAGAIN;
+	CHECK_EQ(belay_commit(r, &why), -EAGAIN);
+	CHECK_EQ(why.error, -EAGAIN);
+	CHECK(strstr(why.text, "start again"));
+	fake_kernel.commit_status = -EFAULT;
+	CHECK_EQ(belay_commit(r, &why), -EFAULT);
+	CHECK(strstr(why.text, "mapped"));
+	fake_kernel.commit_status = 0;
+	CHECK_OK(belay_commit(r, &why));
+	belay_close(b);
+	fake_stop(d);
+}
+
 TEST(unregister_many, "many regions are let go in few calls, each with its status, those of others left alone")
 {
 	struct fake_daemon *d = fake_start();
@@ -453,7 +549,7 @@ TEST(unregister_many, "many regions are let go in few calls, each with its statu
 	CHECK_OK(belay_open(&b, NULL, NULL));
 	CHECK_OK(belay_open(&other, NULL, NULL));
 	for (i = 0; i < 600; i++)
-		ranges[i] = (struct belay_range){ buffer, 4096, BELAY_PIN, 0, NULL, NULL };
+		ranges[i] = (struct belay_range){ sizeof(struct belay_range), buffer, 4096, BELAY_PIN, 0, NULL, NULL };
 	CHECK_EQ(belay_register_many(b, ranges, 600, NULL), 600);
 	CHECK_OK(belay_unregister(ranges[3].region));
 	ranges[3].region = NULL;
@@ -529,7 +625,7 @@ TEST(trim_errors, "a trim that is refused changes nothing, and has a sentence")
 				      EMFILE, ENOMEM, ESHUTDOWN, EINTR, EXDEV };
 	struct belay_region *r, *before = NULL, *after = NULL;
 	struct fake_daemon *d = fake_start();
-	struct belay_refusal why;
+	struct belay_refusal why = { .size = sizeof(why) };
 	struct belay *b;
 	size_t i;
 
@@ -537,7 +633,7 @@ TEST(trim_errors, "a trim that is refused changes nothing, and has a sentence")
 	CHECK_OK(belay_register(b, buffer, 16384, BELAY_PIN, NULL, &r, NULL));
 	for (i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
 		fake_kernel.trim_status = -errors[i];
-		memset(&why, 0, sizeof(why));
+		why = (struct belay_refusal){ .size = sizeof(why) };
 		CHECK_EQ(belay_trim(r, buffer, 4096, &before, &after, &why), -errors[i]);
 		CHECK_EQ(why.error, -errors[i]);
 		CHECK(strstr(why.text, "-0x") && strstr(why.text, ": "));
@@ -630,7 +726,7 @@ TEST(limits, "limits come with the names of their accounts")
 {
 	struct fake_daemon *d = fake_start();
 	struct belay *b = open_handle();
-	struct belay_limit l[3] = { 0 };
+	struct belay_limit l[3] = { { .size = sizeof(l[0]) } };
 
 	CHECK_EQ(belay_get_limits(b, l, 2), 3);
 	CHECK_STR(l[0].account, "grant");
@@ -695,10 +791,11 @@ TEST(fork_child, "in a forked child every call is EXDEV, and close harms nobody"
 	struct belay *b = open_handle();
 	struct belay_region *r = register_one(b), *other;
 	struct belay_range range = {
+		.size = sizeof(range),
 		.addr = buffer, .len = 4096, .flags = BELAY_PIN,
 	};
 	struct belay_request *req;
-	struct belay_limit l;
+	struct belay_limit l = { .size = sizeof(l) };
 	pid_t pid = CHECK_SYS(fork());
 	int status;
 
@@ -706,7 +803,7 @@ TEST(fork_child, "in a forked child every call is EXDEV, and close harms nobody"
 		CHECK_EQ(belay_register(b, buffer, 4096, BELAY_PIN, NULL, &other, NULL),
 			 -EXDEV);
 		CHECK_EQ(belay_register_many(b, &range, 1, NULL), -EXDEV);
-		CHECK_EQ(belay_commit(r), -EXDEV);
+		CHECK_EQ(belay_commit(r, NULL), -EXDEV);
 		CHECK_EQ(belay_unregister(r), -EXDEV);
 		fake_word(r, r->expected | BELAY_WORD_SUSPECT);
 		CHECK_EQ(belay_check(r), -EXDEV);
