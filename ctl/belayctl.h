@@ -171,6 +171,9 @@ int ctl_json_print(struct ctl *c, json_t *json);
 int ctl_rows_each(struct ctl *c, struct bl_list *request,
 		  int (*each)(struct ctl *c, const void *row, void *arg), void *arg);
 
+/* exists.c */
+int ctl_exists(struct ctl *c, const struct bl_list *asked);
+
 /* vmstat.c */
 int ctl_pinned_by_kernel(const struct ctl *c, uint64_t *ret_bytes);
 bool ctl_module_is_loaded(const struct ctl *c);

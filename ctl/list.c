@@ -379,6 +379,8 @@ static int print_list(struct ctl *c, const struct kind *kind, struct bl_list *re
 		p.table = ctl_table_new(c, kind->columns);
 	request->what = kind->what;
 	status = ctl_rows_each(c, request, each, &p);
+	if (!status && !p.rows)
+		status = ctl_exists(c, request);
 	if (status) {
 		json_decref(p.array);
 		ctl_table_free(p.table);

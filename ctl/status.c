@@ -11,6 +11,7 @@
 
 /* What the kernel itself says, beside belayd. */
 struct others {
+	uint64_t refusals;
 	bool events_known;
 	struct ctl_events events;
 	bool known;		/* how much is pinned by others than belay's module */
@@ -30,6 +31,9 @@ static void get_others(const struct ctl *c, const struct bl_status *s, struct ot
 
 	*o = (struct others){ 0 };
 	o->events_known = !ctl_module_events(c, &o->events);
+	/* belayd knows those of accounts and grants that there are still. */
+	if (ctl_module_number(c, "events/refused", &o->refusals))
+		o->refusals = s->refusals;
 	if (ctl_pinned_by_kernel(c, &o->total_bytes))
 		return;
 	o->known = true;
@@ -73,7 +77,7 @@ static int print_json(struct ctl *c, const struct bl_status *s, const struct oth
 		"limit_bytes", ctl_json_limit(s->limit_bytes),
 		"open_requests", ctl_json_u64(s->open_requests),
 		"overdue_requests", ctl_json_u64(s->overdue_requests),
-		"refusals", ctl_json_u64(s->refusals),
+		"refusals", ctl_json_u64(o->refusals),
 		"kernel_pinned_bytes", o->known ? ctl_json_u64(o->total_bytes) : json_null(),
 		"others_pinned_bytes", o->known ? ctl_json_u64(o->bytes) : json_null(),
 		"unknown_pinned_bytes", o->known ? ctl_json_u64(o->unknown_bytes) : json_null(),
@@ -129,7 +133,7 @@ static void print_text(struct ctl *c, const struct bl_status *s, const struct ot
 		s->clients, ctl_plural(s->clients, "client", "clients"));
 	fprintf(c->out, "Requests  %" PRIu64 " open, %" PRIu64 " overdue\n", s->open_requests,
 		s->overdue_requests);
-	fprintf(c->out, "Refusals  %" PRIu64 " since the module was loaded\n", s->refusals);
+	fprintf(c->out, "Refusals  %" PRIu64 " since the module was loaded\n", o->refusals);
 	if (o->events_known)
 		fprintf(c->out, "Changes   %" PRIu64 " announced to regions since then: %" PRIu64
 			" of no matter, %" PRIu64 " verified unchanged; %" PRIu64 " %s lost\n",

@@ -318,6 +318,7 @@ static int adopt_session(struct belay *b, struct packet *p)
 	if (err)
 		return bl_refuse(b->open_why, err, "the session's descriptor: %s", strerror(-err));
 	b->session = p->grant.session;
+	b->grant = p->grant.grant;
 	b->level_count = p->grant.count;
 	memcpy(b->levels, p->grant.levels, sizeof(b->levels));
 	return 0;

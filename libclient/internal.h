@@ -168,6 +168,7 @@ struct belay {
 	/* Set when the first BL_GRANT arrives, under the lock, then immutable. */
 	struct bl_fd session_fd;
 	uint64_t session;
+	uint64_t grant;
 	const uint64_t *words;
 	size_t words_len;
 	uint32_t level_count;

@@ -208,21 +208,60 @@ static const char *amount(char *buf, uint32_t resource, uint64_t n)
 	return buf;
 }
 
-/* What would make it succeed. */
-static void advise(struct belay_refusal *why, const char *who, uint64_t account)
+/*
+ * The key of belayd.conf behind a limit, and the section where it can be set: that
+ * of the account ("user/alice" has [user alice]), for a grant of the one above.
+ */
+static void knob(char *buf, size_t room, const struct belay *b,
+		 const struct belay_refusal *why, uint64_t account)
 {
-	char excess[BL_SIZE_TEXT];
+	const char *name = account || b->level_count < 2 ? why->account : b->levels[1].name;
+	bool bytes = why->resource == BELAY_RESOURCE_BYTES;
+	const char *key = bytes ? "max" : "regions", *slash = strchr(name, '/');
+
+	if (!account)
+		key = bytes ? "process_max, or without one max," : "process_regions";
+	if (slash)
+		snprintf(buf, room, "%s in [%.*s %s]", key, (int)(slash - name), name, slash + 1);
+	else
+		snprintf(buf, room, "%s in [%s]", key, name);
+}
+
+/* What to type for a limit that is just large enough. */
+static void command(char *buf, size_t room, const struct belay_refusal *why,
+		    const char *account)
+{
+	uint64_t least = why->usage + why->needed;
+
+	if (why->resource != BELAY_RESOURCE_BYTES)
+		snprintf(buf, room, "belayctl limit set %s --regions %" PRIu64, account, least);
+	else if (least % (1 << 20))
+		snprintf(buf, room, "belayctl limit set %s %" PRIu64 "K", account,
+			 (least + 1023) >> 10);
+	else
+		snprintf(buf, room, "belayctl limit set %s %" PRIu64 "M", account, least >> 20);
+}
+
+/* What would make it succeed. */
+static void advise(const struct belay *b, struct belay_refusal *why, const char *who,
+		   uint64_t account)
+{
+	char excess[BL_SIZE_TEXT], key[128], line[128], grant[32];
 	size_t n = strlen(why->text), room = sizeof(why->text) - n;
 
+	snprintf(grant, sizeof(grant), "grant/%" PRIu64, b->grant);
+	knob(key, sizeof(key), b, why, account);
+	command(line, sizeof(line), why, account ? why->account : grant);
+	snprintf(why->text + n, room,
+		 "ask the administrator to raise the limit of %s (%s of /etc/belay/belayd.conf; until belayd ends: %s)",
+		 who, key, line);
 	if (why->needed > why->limit)
-		snprintf(why->text + n, room,
-			 "ask the administrator to raise the limit of %s", who);
-	else /* usage may be more than the limit, if that was lowered */
-		snprintf(why->text + n, room,
-			 "ask the administrator to raise the limit of %s, or unregister %s%s",
-			 who, amount(excess, why->resource,
-				     why->usage - (why->limit - why->needed)),
-			 account ? " (in any process charged to it)" : "");
+		return;
+	/* Usage may be more than the limit, if that was lowered. */
+	n = strlen(why->text);
+	snprintf(why->text + n, sizeof(why->text) - n, ", or unregister %s%s",
+		 amount(excess, why->resource, why->usage - (why->limit - why->needed)),
+		 account ? " (in any process charged to it)" : "");
 }
 
 int bl_refuse_limit(const struct belay *b, struct belay_refusal *why,
@@ -244,7 +283,7 @@ int bl_refuse_limit(const struct belay *b, struct belay_refusal *why,
 	snprintf(why->text, sizeof(why->text), "%s: %s of %s in use, %s more needed; ",
 		 who, amount(usage, res, why->usage), amount(limit, res, why->limit),
 		 amount(needed, res, why->needed));
-	advise(why, who, e->refused_account);
+	advise(b, why, who, e->refused_account);
 	return -EDQUOT;
 }
 

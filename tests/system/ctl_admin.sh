@@ -118,6 +118,9 @@ check "is heard as well" ends "$pid"
 check_output "nothing to recall is no failure" "Nothing to recall" belayctl recall --user alice
 check_status "a process without a grant is not found" 5 belayctl recall --pid 1
 check_status "nor is a grant that there is not" 5 belayctl recall --grant 999999
+check_status "nor has such a grant a list" 5 belayctl list --grant 999999
+check_status "nor such a process" 5 belayctl list regions --pid 4194304
+check_status "a process that holds nothing has an empty one" 0 belayctl list --pid 1
 
 # --- recalls that are not heard --------------------------------------------
 hold alice -i 1024

@@ -81,6 +81,12 @@ static void register_one(int fd, struct belay_register_entry *e)
 		e->refused_usage = 60 << 20;
 		e->refused_limit = 64 << 20;
 		e->refused_needed = 16 << 20;
+		if (fake_kernel.fail_grant) {
+			e->refused_account = 0;
+			e->refused_resource = BELAY_RESOURCE_REGIONS;
+			e->refused_usage = e->refused_limit = 8;
+			e->refused_needed = 1;
+		}
 		return;
 	}
 	e->status = 0;

@@ -63,6 +63,7 @@ struct fake_kernel {
 	int fail_call;			/* next bl_kernel_register() fails as a whole */
 	int fail_at;			/* that entry from now, counted from 1, ... */
 	int fail_status;		/* ... is refused with this */
+	bool fail_grant;		/* ... by the grant's own limit of regions */
 	uint32_t stop_after;		/* entries handled in one call; 0: all */
 	uint32_t abi_version;
 	int commit_status;

@@ -303,6 +303,15 @@ TEST(register_limit, "a limit's refusal names account, usage, limit, need and wh
 	CHECK(strstr(why.text, "user/alice") && strstr(why.text, "60 MiB") &&
 	      strstr(why.text, "64 MiB") && strstr(why.text, "16 MiB"));
 	CHECK(strstr(why.text, "unregister 12 MiB"));
+	CHECK(strstr(why.text, "(max in [user alice] of /etc/belay/belayd.conf; "
+			       "until belayd ends: belayctl limit set user/alice 76M)"));
+	fake_kernel.fail_at = 1;
+	fake_kernel.fail_grant = true;
+	CHECK_EQ(belay_register(b, buffer, 4096, BELAY_PIN, NULL, &r, &why), -EDQUOT);
+	tap_diag("%s", why.text);
+	CHECK_STR(why.account, "grant");
+	CHECK(strstr(why.text, "(process_regions in [user alice] of /etc/belay/belayd.conf; "
+			       "until belayd ends: belayctl limit set grant/5 --regions 9)"));
 	belay_close(b);
 	fake_stop(d);
 }

@@ -74,7 +74,7 @@ static void write_sysfs(void)
 	snprintf(command, sizeof(command), "mkdir -p %s/events && cd %s && echo %llu > held_bytes && "
 		 "cd events && echo 10 > seen_unmap && echo 20 > seen_clear && "
 		 "echo 12 > seen_protection && echo 12 > filtered && echo 18 > verified_same && "
-		 "echo 1 > lost", dir, dir, (unsigned long long)(GIB + 16 * MIB));
+		 "echo 1 > lost && echo 9 > refused", dir, dir, (unsigned long long)(GIB + 16 * MIB));
 	CHECK_EQ(system(command), 0);
 	for (i = 0; i < sizeof(zeroes) / sizeof(*zeroes); i++) {
 		snprintf(command, sizeof(command), "echo 0 > %s/events/seen_%s", dir, zeroes[i]);
@@ -101,7 +101,10 @@ TEST(status_module, "status: what the module holds and has seen comes from the m
 	CHECK(strstr(r->out, "Unknown   about 128 MiB pinned by others"));
 	CHECK(strstr(r->out, "Changes   42 announced to regions since then: 12 of no matter, "
 			     "18 verified unchanged; 1 region lost\n"));
+	/* belayd knows of 5: the others were refused to processes that are gone. */
+	CHECK(strstr(r->out, "Refusals  9 since the module was loaded\n"));
 	r = run_against(status_daemon, "status --json");
+	CHECK(strstr(r->out, "  \"refusals\": 9,\n"));
 	CHECK(strstr(r->out, "  \"events\": {\n    \"seen\": 42,\n    \"filtered\": 12,\n"
 			     "    \"verified_same\": 18,\n    \"lost\": 1\n  }\n"));
 	remove_sysfs();
@@ -526,8 +529,11 @@ TEST(full, "output that cannot be written is a failure")
 	fclose(null);
 }
 
+static bool has_grant;
+
 static void filter_daemon(int fd)
 {
+	const struct page page = { .row.grant = { .grant = 5 } };
 	union fake_msg m;
 
 	fake_hello(fd);
@@ -535,15 +541,47 @@ static void filter_daemon(int fd)
 	CHECK_EQ(m.list.what, BL_LIST_REGIONS);
 	CHECK_EQ(m.list.has_uid, 1);
 	CHECK_EQ(m.list.uid, 0);
-	CHECK_EQ(m.list.pid, 77);
+	CHECK_EQ(m.list.pid, getppid());
 	CHECK_EQ(m.list.grant, 5);
 	send_end(fd, BL_LIST_REGIONS, m.msg.serial);
+	/* Nothing: is there such a grant? */
+	if (has_grant) {
+		list_daemon(fd, &page, 1, BL_LIST_GRANTS);
+	} else {
+		fake_recv(fd, &m, BL_LIST);
+		CHECK_EQ(m.list.what, BL_LIST_GRANTS);
+		CHECK_EQ(m.list.grant, 5);
+		CHECK(!m.list.pid && !m.list.has_uid);
+		send_end(fd, BL_LIST_GRANTS, m.msg.serial);
+	}
 }
 
 TEST(filters, "--user, --pid and --grant go to the daemon; uid 0 is a user")
 {
-	CHECK_RUN(run_against(filter_daemon, "list regions --user root --pid 77 --grant 5"),
+	char line[80];
+
+	snprintf(line, sizeof(line), "list regions --user root --pid %d --grant 5", getpid());
+	has_grant = true;
+	CHECK_RUN(run_against(filter_daemon, line),
 		  CTL_OK, "No memory is registered. (Of those that were asked for.)");
+	has_grant = false;
+	CHECK_RUN(run_against(filter_daemon, line), CTL_NOT_FOUND, "there is no grant 5");
+}
+
+TEST(no_such, "a process or a grant that there is not has the status of one, an idle one has not")
+{
+	char line[80];
+	struct run *r;
+	pid_t pid = CHECK_SYS(fork());
+
+	if (!pid)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+	snprintf(line, sizeof(line), "list --pid %d", pid);
+	CHECK_RUN(run_against(empty_daemon, line), CTL_NOT_FOUND, "there is no process");
+	r = run_against(empty_daemon, "list --pid 1");
+	CHECK_EQ(r->status, CTL_OK);
+	CHECK(strstr(r->err, "No process has a grant. (Of those"));
 }
 
 static struct bl_list wanted;
