@@ -43,7 +43,8 @@
  * exit has put), so clients see the end of their connections, and no child of it
  * holds any. Killed keeper: the daemon ends and is started again.
  *
- * Both have to be killed at once for the daemon's reference to be the last.
+ * What remains: the daemon's reference is the last if both are killed at once, or the
+ * daemon between accept4() and the next system call.
  */
 #include <errno.h>
 #include <fcntl.h>

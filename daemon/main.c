@@ -22,6 +22,7 @@
 #define CONFIG_PATH	"/etc/belay/belayd.conf"
 #define EXIT_CONFIG	78	/* EX_CONFIG of sysexits.h: trying again is no use */
 #define DEVICE_TRIES	50	/* 5 s, for an earlier daemon to end, or for udev */
+#define BIND_TRIES	10	/* 1 s */
 #define STATUS_SEC	10
 
 struct options {
@@ -255,6 +256,21 @@ static int open_device(struct bl_device *dev, const char *path)
 	return err;
 }
 
+/* A daemon that has just been killed leaves the socket to its keeper for a moment. */
+static int bind_socket(const char *path)
+{
+	const struct timespec pause = { .tv_nsec = 100000000 };
+	int fd, i;
+
+	for (i = 0; i < BIND_TRIES; i++) {
+		fd = bl_server_bind(path);
+		if (fd != -EADDRINUSE)
+			break;
+		nanosleep(&pause, NULL);
+	}
+	return fd;
+}
+
 /* From systemd, or its own; *ret_own: to be removed at the end. */
 static int listen_all(struct bl_manager *m, const char *path, bool *ret_own)
 {
@@ -278,7 +294,7 @@ static int listen_all(struct bl_manager *m, const char *path, bool *ret_own)
 	}
 	if (n)
 		return 0;
-	fd = bl_server_bind(path);
+	fd = bind_socket(path);
 	if (fd < 0) {
 		bl_error("cannot listen at %s: %s", path, strerror(-fd));
 		return fd;
