@@ -9,9 +9,16 @@ cd "$(dirname "$0")/../.." || exit 1
 
 conf=/etc/belay/belayd.conf.d/daemon-test.conf
 mkdir -p /etc/belay/belayd.conf.d
-cleanup='rm -f "$conf"; rmdir "${conf%/*}" 2> /dev/null; systemctl reset-failed belayd 2> /dev/null; systemctl start belayd'
-# shellcheck disable=SC2064 # as it is now
-trap "$cleanup" EXIT
+holder=''
+cleanup()
+{
+	[ -z "$holder" ] || kill "$holder" 2> /dev/null
+	rm -f "$conf"
+	rmdir "${conf%/*}" 2> /dev/null
+	systemctl reset-failed belayd 2> /dev/null
+	systemctl start belayd
+}
+trap cleanup EXIT
 
 show() { systemctl show -p "$1" --value belayd.service; }
 is() { [ "$(show "$1")" = "$2" ]; }
@@ -76,8 +83,6 @@ check "a second daemon is told whose the device is" sh -c '
 setpriv --reuid alice --regid alice --init-groups ctl_hold 1024 > /tmp/uninstall.hold 2>&1 &
 holder=$!
 disown "$holder"
-# shellcheck disable=SC2064
-trap "kill $holder 2> /dev/null; $cleanup" EXIT
 check "a program holds memory" wait_until 30 grep -q holding /tmp/uninstall.hold
 uninstall() { make -s -C /src uninstall PREFIX=/usr DESTDIR= > /tmp/uninstall.log 2>&1; }
 check_status "make uninstall fails while memory is held" 2 uninstall
