@@ -42,6 +42,11 @@ check-debug:
 	@scripts/setup
 	@MINUTES=$(or $(MINUTES),$(if $(PART),3,10)) SLOW=$${SLOW:-10} tests/run --kernel debug $(if $(PART),--part $(PART)) $(if $(TEST),--test $(TEST)) $(or $(SUITE),debug kernel stress)
 
+# What README promises of a machine that has git and make, in a root made anew.
+check-fresh:
+	@scripts/setup
+	@tests/harness/fresh sh -c 'make demo && make check'
+
 # Beside other things: it takes what they leave of the processors.
 debug-kernel:
 	@scripts/setup
@@ -105,7 +110,7 @@ install uninstall install-dkms:
 
 # Images, headers and kernels stay, since they are not made from this tree.
 clean:
-	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm ! -name headers ! -name source ! -name cross ! -name debug ! -name debian13 ! -name '*.lock' -exec rm -rf {} + 2>/dev/null || true
+	@find $(B) -mindepth 1 -maxdepth 1 ! -name vm ! -name headers ! -name source ! -name cross ! -name debug ! -name debian13 ! -name fresh ! -name '*.lock' -exec rm -rf {} + 2>/dev/null || true
 
 distclean:
 	@rm -rf $(B)

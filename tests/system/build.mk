@@ -7,15 +7,15 @@ build/generated/walkthrough.c: man/belay.7 man/example.awk
 	$(call say,GEN,$@)mkdir -p $(@D); awk -f man/example.awk $< > $@
 $(call vm_helper,system,walkthrough,build/generated/walkthrough.c,shared:belay)
 $(call vm_helper,system,ctl_hold,tests/system/ctl_hold.c,shared:belay)
-$(call vm_script,system,tests/system/ctl_walkthrough.sh)
-$(call vm_script,system,tests/system/ctl_admin.sh,timeout=300)
+$(call vm_script,system,tests/system/ctl_walkthrough.sh,once)
+$(call vm_script,system,tests/system/ctl_admin.sh,once timeout=300)
 $(call vm_script,system,tests/system/ctl_places.sh,timeout=180)
 
 # libclient and the examples
 $(call vm_test,system,client_api,tests/system/client_api.c,shared:belay -pthread,timeout=300)
 $(call vm_test,system,client_trim,tests/system/client_trim.c,shared:belay static:belay-common -pthread,timeout=400)
 $(call vm_script,system,tests/system/rdma_lifecycle.sh,timeout=180)
-$(call vm_script,system,tests/system/client_examples.sh)
+$(call vm_script,system,tests/system/client_examples.sh,once)
 
 # daemon
 $(call vm_test,system,daemon_procs,tests/system/daemon_procs.c,static:belay-common -pthread,timeout=300)
