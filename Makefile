@@ -3,13 +3,15 @@
 # belay: build, test and install.
 #
 #   make                     build everything into build/
-#   make check               all tests, on the host and on both kernels
+#   make check               all tests, on the host and on each kernel
 #   make check SUITE=kernel  one suite (lint unit harness cross kernel system);
 #                            KERNEL=6.12 one kernel, TEST=name one program
 #   make demo                the demonstration, in a virtual machine
 #   make vm KERNEL=6.12      a shell in the machine, with belay installed
 #   make check-debug         suites debug, kernel and stress on a kernel with KASAN, lockdep,
-#                            kmemleak; MINUTES=10 is how long the stress goes on
+#                            kmemleak; MINUTES=10 is how long the stress goes on;
+#                            PART=ci a part of it, which the commit chooses
+#   make check-fresh         make demo and make check in a Debian made anew
 #   make check-races         the races, on a kernel with KCSAN
 #   make check-mutants       breaks one promise of the module at a time: a test must notice
 #   make fuzz                each fuzzer for MINUTES minutes (1); TEST=fuzz_wire one
