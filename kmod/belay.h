@@ -52,6 +52,7 @@
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/sched/user.h>
+#include <linux/rbtree.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
@@ -95,14 +96,13 @@ struct belay_account {
 };
 
 /*
- * Something that the policy owner has to be told. Under belay_event_lock; on
- * the list it holds a reference on what it lies in.
+ * Something that the policy owner has to be told. Under belay_event_lock; in
+ * the tree it holds a reference on what it lies in.
  */
 struct belay_event_source {
-	struct list_head link;	/* empty: nothing pending */
+	struct rb_node node;	/* empty: nothing pending */
 	u64 seq;
 	u32 bits;
-	bool marker;		/* a reader's place in the list, event.c */
 	bool is_grant;		/* else it lies in a region */
 };
 

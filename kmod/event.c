@@ -3,19 +3,23 @@
  * event.c - what the policy owner has yet to deal with
  *
  * An event is not a record in a queue but a state of the thing it is about,
- * which is on a list as long as it has something to tell. So raising one needs
+ * which is in a tree as long as it has something to tell. So raising one needs
  * no memory and cannot overflow; reading clears nothing; and an owner that
  * dies between reading and acting leaves everything for the next.
  *
  * Each raise gives the source a new sequence number. "Done" names the number
  * that was read: if something was raised in between, the source stays.
  *
- * On the list a source holds a reference on its region or grant: one that goes
+ * The tree is by sequence number, and so are the places of readers: neither reading
+ * nor "done", in whatever order, searches what is pending.
+ *
+ * In the tree a source holds a reference on its region or grant: one that goes
  * while it has something to tell stays as a shell that holds no memory, no
  * charge and no place, until it has been heard. How many shells there can be
  * is bounded by what the owner itself has recalled or been told of.
  */
 #include <linux/poll.h>
+#include <linux/rbtree.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 
@@ -25,8 +29,8 @@
 
 DECLARE_WAIT_QUEUE_HEAD(belay_event_wait);
 static DEFINE_SPINLOCK(belay_event_lock);
-static LIST_HEAD(pending);
-static unsigned long nr_pending;	/* without markers */
+static struct rb_root pending = RB_ROOT;
+static unsigned long nr_pending;
 static u64 last_seq;
 
 static struct belay_region *region_of(struct belay_event_source *src)
@@ -41,7 +45,7 @@ static struct belay_grant *grant_of(struct belay_event_source *src)
 
 void belay_event_init(struct belay_event_source *src, bool is_grant)
 {
-	INIT_LIST_HEAD(&src->link);
+	RB_CLEAR_NODE(&src->node);
 	src->is_grant = is_grant;
 }
 
@@ -58,18 +62,57 @@ static void source_put(struct belay_event_source *src)
 		belay_region_put(region_of(src));
 }
 
+static struct belay_event_source *source_at(struct rb_node *node)
+{
+	return rb_entry_safe(node, struct belay_event_source, node);
+}
+
+/* The first with this number or a later one. */
+static struct belay_event_source *first_from(u64 seq)
+{
+	struct rb_node *node = pending.rb_node, *found = NULL;
+
+	lockdep_assert_held(&belay_event_lock);
+	while (node) {
+		if (source_at(node)->seq < seq) {
+			node = node->rb_right;
+		} else {
+			found = node;
+			node = node->rb_left;
+		}
+	}
+	return source_at(found);
+}
+
+static bool is_before(struct rb_node *a, const struct rb_node *b)
+{
+	return source_at(a)->seq < rb_entry(b, struct belay_event_source, node)->seq;
+}
+
+static bool is_pending(const struct belay_event_source *src)
+{
+	return !RB_EMPTY_NODE(&src->node);
+}
+
+static void take_out(struct belay_event_source *src)
+{
+	lockdep_assert_held(&belay_event_lock);
+	rb_erase(&src->node, &pending);
+	RB_CLEAR_NODE(&src->node);
+	nr_pending--;
+}
+
 static void raise_locked(struct belay_event_source *src, u32 bit)
 {
 	lockdep_assert_held(&belay_event_lock);
+	if (is_pending(src))
+		take_out(src);
+	else
+		source_get(src);
 	src->bits |= bit;
 	src->seq = ++last_seq;
-	if (list_empty(&src->link)) {
-		source_get(src);
-		list_add_tail(&src->link, &pending);
-		nr_pending++;
-	} else {
-		list_move_tail(&src->link, &pending);
-	}
+	rb_add(&src->node, &pending, is_before);
+	nr_pending++;
 }
 
 void belay_event_raise(struct belay_event_source *src, u32 bit)
@@ -93,9 +136,8 @@ void belay_event_region_gone(struct belay_region *r)
 	if (r->request || r->told) {
 		raise_locked(&r->event, BELAY_EVENT_GONE);
 		wake = true;
-	} else if (!list_empty(&r->event.link)) {
-		list_del_init(&r->event.link);
-		nr_pending--;
+	} else if (is_pending(&r->event)) {
+		take_out(&r->event);
 		put = true;
 	}
 	spin_unlock(&belay_event_lock);
@@ -134,26 +176,18 @@ static void fill_region(struct belay_region *r, struct belay_event *e)
 	spin_unlock(&r->lock);
 }
 
-/*
- * The next source after @marker, with a reference, and what it says; the
- * marker moves behind it.
- */
-static struct belay_event_source *next_source(struct belay_event_source *marker,
-					      struct belay_event *e)
+/* The first source after *@after, with a reference, and what it says. */
+static struct belay_event_source *next_source(u64 *after, struct belay_event *e)
 {
-	struct belay_event_source *src = marker;
+	struct belay_event_source *src;
 
 	spin_lock(&belay_event_lock);
-	list_for_each_entry_continue(src, &pending, link)
-		if (!src->marker)
-			goto found;
-	src = NULL;
-	goto out;
-found:
-	list_move(&marker->link, &src->link);
-	source_get(src);
-	*e = (struct belay_event) { .seq = src->seq, .events = src->bits };
-out:
+	src = first_from(*after + 1);
+	if (src) {
+		source_get(src);
+		*after = src->seq;
+		*e = (struct belay_event) { .seq = src->seq, .events = src->bits };
+	}
 	spin_unlock(&belay_event_lock);
 	return src;
 }
@@ -167,20 +201,16 @@ static int events_check(const struct belay_ctl_events *arg)
 
 int belay_events_read(struct belay_ctl_events *arg)
 {
-	struct belay_event_source marker = { .marker = true };
 	struct belay_event_source *src;
 	struct belay_event e;
 	u32 room = arg->count;
 	int ret = events_check(arg);
+	u64 after = 0;
 
 	if (ret)
 		return ret;
-	spin_lock(&belay_event_lock);
-	list_add(&marker.link, &pending);
-	spin_unlock(&belay_event_lock);
-
 	arg->count = 0;
-	while (!ret && arg->count < room && (src = next_source(&marker, &e))) {
+	while (!ret && arg->count < room && (src = next_source(&after, &e))) {
 		if (src->is_grant)
 			fill_grant(grant_of(src), &e);
 		else
@@ -191,34 +221,26 @@ int belay_events_read(struct belay_ctl_events *arg)
 		arg->count += !ret;
 		cond_resched();
 	}
-	spin_lock(&belay_event_lock);
-	list_del(&marker.link);
-	spin_unlock(&belay_event_lock);
 	trace_belay_events_read(arg->count, READ_ONCE(nr_pending));
 	return ret;
 }
 
-/* The list is in the order of seq: what was read is found near the front. */
 static struct belay_event_source *take_done(u64 seq)
 {
 	struct belay_event_source *src;
 
 	spin_lock(&belay_event_lock);
-	list_for_each_entry(src, &pending, link) {
-		if (src->marker || src->seq < seq)
-			continue;
-		if (src->seq > seq)
-			break;
-		list_del_init(&src->link);
-		nr_pending--;
+	src = first_from(seq);
+	if (src && src->seq != seq)
+		src = NULL;
+	if (src) {
+		take_out(src);
 		if (!src->is_grant && src->bits & BELAY_EVENT_LOST)
 			region_of(src)->told = true;
 		src->bits = 0;
-		spin_unlock(&belay_event_lock);
-		return src;
 	}
 	spin_unlock(&belay_event_lock);
-	return NULL;
+	return src;
 }
 
 int belay_events_done(struct belay_ctl_events *arg)
@@ -253,9 +275,12 @@ void belay_events_forget(void)
 {
 	struct belay_event_source *src;
 
-	while ((src = list_first_entry_or_null(&pending, struct belay_event_source,
-					       link))) {
-		list_del_init(&src->link);
+	spin_lock(&belay_event_lock);
+	while ((src = source_at(rb_first(&pending)))) {
+		take_out(src);
+		spin_unlock(&belay_event_lock);
 		source_put(src);
+		spin_lock(&belay_event_lock);
 	}
+	spin_unlock(&belay_event_lock);
 }
