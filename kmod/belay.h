@@ -17,8 +17,8 @@
  *   belay_tree_lock (mutex)	accounts, the list of grants, of sessions
  *     grant->lock (mutex)	the charged regions of a grant
  *       region->lock
- *     the mm's lock, write	only tried; in it all that mm_take_all_locks()
- *				takes (grant.c, binding)
+ *   the mm's lock, write	only tried; in it all that mm_take_all_locks() takes
+ *				(grant.c, binding). Nothing else is held
  *   region->settle (mutex)	looking at a region's pages, or letting go
  *     settle of its parts	(trim.c) known to nobody else
  *     waiters_sem (rwsem)	(trim.c, read) held by waiters for an instant only

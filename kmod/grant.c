@@ -14,7 +14,7 @@
  *  - its last session is closed: all regions are gone with it, the account is
  *    left, and the grant waits only for the policy owner to have heard of it.
  *
- * References to a grant: one for the time it is listed in belay_grants, one
+ * References to a grant: one for the time it has a place in belay_grants, one
  * for each session, one while its end is an undealt event. The worker needs
  * none: nothing queues it once all regions are gone, and the last close
  * cancels it.
@@ -123,6 +123,10 @@ static void put_below(struct belay_grant *g, struct belay_account *a)
 		g->accounts[i] = a->node.id;
 }
 
+/*
+ * Not yet listed, but with an id of its own, and the account knows it. Bound by
+ * the caller, without belay_tree_lock.
+ */
 static struct belay_grant *grant_create(const struct belay_ctl_grant *arg,
 					struct belay_account *a,
 					const struct belay_process *p)
@@ -139,33 +143,28 @@ static struct belay_grant *grant_create(const struct belay_ctl_grant *arg,
 	g->user = get_uid(p->user);
 	put_below(g, a);
 	/* Cyclic, so that an old grant's id does not soon mean another process. */
-	ret = xa_alloc_cyclic(&belay_grants, &g->id, g, xa_limit_31b, &next,
+	ret = xa_alloc_cyclic(&belay_grants, &g->id, NULL, xa_limit_31b, &next,
 			      GFP_KERNEL_ACCOUNT);
-	if (ret < 0)
-		goto err_put;
-	ret = bind_mm(g, p->mm);
-	if (ret)
-		goto err_erase;
+	if (ret < 0) {
+		grant_put(g);
+		return ERR_PTR(ret);
+	}
 	a->grants++;
-	belay_stat_inc(grants);
 	return g;
-err_erase:
-	xa_erase(&belay_grants, g->id);
-err_put:
-	grant_put(g);
-	return ERR_PTR(ret);
 }
 
-/* It never had a session: nobody has heard of it. */
+/* It never had a session: nobody has heard of it. Called without belay_tree_lock. */
 static void grant_undo(struct belay_grant *g)
 {
-	lockdep_assert_held(&belay_tree_lock);
 	WRITE_ONCE(g->closing, true);
-	mmu_notifier_unregister(&g->mn, g->mm);
-	cancel_delayed_work_sync(&g->work);
+	if (g->mm) {
+		mmu_notifier_unregister(&g->mn, g->mm);
+		cancel_delayed_work_sync(&g->work);
+	}
+	mutex_lock(&belay_tree_lock);
 	g->account->grants--;
-	belay_stat_add(grants, -1);
 	xa_erase(&belay_grants, g->id);
+	mutex_unlock(&belay_tree_lock);
 	grant_put(g);
 }
 
@@ -252,42 +251,73 @@ static struct belay_session *session_create(struct belay_grant *g)
 	return s;
 }
 
-static struct belay_session *open_locked(struct belay_ctl_grant *arg,
-					 const struct belay_process *p)
+static struct belay_session *open_session(struct belay_grant *g,
+					  struct belay_ctl_grant *arg)
+{
+	struct belay_session *s = session_create(g);
+
+	if (!IS_ERR(s)) {
+		arg->grant = g->id;
+		arg->session = s->id;
+	}
+	return s;
+}
+
+/* On the grant that there is; NULL, and its account: there is none. */
+static struct belay_session *open_existing(struct belay_ctl_grant *arg,
+					   const struct belay_process *p,
+					   struct belay_account **ret_account)
 {
 	struct belay_account *a;
 	struct belay_session *s;
 	struct belay_grant *g;
 
-	if (arg->account > U32_MAX)
-		return ERR_PTR(-ENOENT);
-	a = xa_load(&belay_accounts, arg->account);
+	lockdep_assert_held(&belay_tree_lock);
+	a = arg->account > U32_MAX ? NULL : xa_load(&belay_accounts, arg->account);
 	if (!a)
 		return ERR_PTR(-ENOENT);
+	*ret_account = a;
 	g = find_live(p->mm, a);
 	arg->existed = !!g;
-	if (!g) {
-		g = grant_create(arg, a, p);
-		if (IS_ERR(g))
-			return ERR_CAST(g);
-	}
-	s = session_create(g);
-	if (IS_ERR(s)) {
-		if (!g->sessions)
-			grant_undo(g);
-		return s;
-	}
-	arg->grant = g->id;
-	arg->session = s->id;
-	if (!arg->existed)
-		trace_belay_grant_made(g);
-	trace_belay_session_opened(s);
+	if (!g)
+		return NULL;
+	s = open_session(g, arg);
+	if (!IS_ERR(s))
+		trace_belay_session_opened(s);
 	return s;
 }
 
-/* A new session for the process named, on its grant or on a new one. */
+/* The first session of @g, which is bound, unless somebody has been quicker. */
+static struct belay_session *open_first(struct belay_grant *g, struct belay_ctl_grant *arg,
+					const struct belay_process *p)
+{
+	struct belay_account *a;
+	struct belay_session *s;
+
+	mutex_lock(&belay_tree_lock);
+	s = open_existing(arg, p, &a);
+	if (!s)
+		s = open_session(g, arg);
+	if (!IS_ERR(s) && s->grant == g) {
+		/* The place is reserved: this allocates nothing. */
+		xa_store(&belay_grants, g->id, g, GFP_KERNEL_ACCOUNT);
+		belay_stat_inc(grants);
+		trace_belay_grant_made(g);
+		trace_belay_session_opened(s);
+	}
+	mutex_unlock(&belay_tree_lock);
+	return s;
+}
+
+/*
+ * A new session for the process named, on its grant or on a new one. Binding takes all
+ * locks of an address space, which takes long if that has very many mappings: the
+ * tree's lock is not held meanwhile.
+ */
 struct belay_session *belay_grant_open(struct belay_ctl_grant *arg)
 {
+	struct belay_grant *g = NULL;
+	struct belay_account *a;
 	struct belay_session *s;
 	struct belay_process p;
 	int ret;
@@ -296,8 +326,19 @@ struct belay_session *belay_grant_open(struct belay_ctl_grant *arg)
 	if (ret)
 		return ERR_PTR(ret);
 	mutex_lock(&belay_tree_lock);
-	s = open_locked(arg, &p);
+	s = open_existing(arg, &p, &a);
+	if (!s)
+		g = grant_create(arg, a, &p);
 	mutex_unlock(&belay_tree_lock);
+	if (IS_ERR(g))
+		s = ERR_CAST(g);
+	if (s)
+		goto out;
+	ret = bind_mm(g, p.mm);
+	s = ret ? ERR_PTR(ret) : open_first(g, arg, &p);
+	if (IS_ERR(s) || s->grant != g)
+		grant_undo(g);
+out:
 	belay_process_put(&p);
 	return s;
 }
