@@ -64,6 +64,7 @@
 #include "range.h"
 
 struct file;
+struct mmu_notifier_range;
 struct seq_file;
 
 /*
