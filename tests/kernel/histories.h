@@ -155,10 +155,9 @@ enum class { TAKES, REPLACES, BRINGS, CLASSES };
 /* What a step does besides: loss is right after it, or neither is wrong. */
 #define UNMAPS		(1U << 0)	/* the mapping was away, if only for a moment */
 #define CUTS		(1U << 1)	/* the file ended before the region for a moment */
-#define RARE		(1U << 2)	/* costs a page of the machine, or much time */
-#define NEWER		(1U << 3)	/* not on 6.1 */
-#define DROPS		(1U << 4)	/* MADV_DONTNEED */
-#define HIDES		(1U << 5)	/* what is mapped cannot be accessed any more */
+#define NEWER		(1U << 2)	/* not on 6.1 */
+#define DROPS		(1U << 3)	/* MADV_DONTNEED */
+#define HIDES		(1U << 4)	/* what is mapped cannot be accessed any more */
 
 struct step {
 	const char *name;
@@ -205,7 +204,7 @@ enum fault {
 	FAULTS
 };
 
-/* Comparisons, by what was true of the region as a whole. */
+/* Words, and at the same moments what was true of the region as a whole. */
 struct tally {
 	unsigned long compared, same, unmapped, replaced, signals;
 	unsigned long valid, suspect, lost;	/* words */
