@@ -419,8 +419,8 @@ static void expect_true(void)
 		FAIL_FINAL("%lu histories of %lu in which a word was valid and should not",
 			   all.stale, all.histories);
 	if (all.faulty)
-		FAIL("%lu histories of %lu in which the word was not true", all.faulty,
-		     all.histories);
+		FAIL_FINAL("%lu histories of %lu in which the word was not true", all.faulty,
+			   all.histories);
 }
 
 static void family(const enum memory *memories, unsigned int n)

@@ -228,7 +228,7 @@ static void poison(enum bk_kind kind)
 				break;
 		}
 		CHECK(tries < 1000);
-		CHECK(!bk_valid(&b, &r));
+		CHECK_FINAL(!bk_valid(&b, &r));
 		CHECK(bk_settle(&b, &r) & BELAY_WORD_LOST);
 		close(u);
 	}
@@ -281,7 +281,7 @@ TEST(during, "a page that is about to be taken away is not valid because it is s
 		a = (struct asking) { .b = &b, .region = r.id };
 		CHECK_EQ(pthread_create(&t, NULL, ask, &a), 0);
 		CHECK_SYS(madvise(p, len, MADV_DONTNEED));
-		CHECK(!bk_valid(&b, &r));
+		CHECK_FINAL(!bk_valid(&b, &r));
 		a.stop = true;
 		pthread_join(t, NULL);
 		CHECK(bk_settle(&b, &r) & BELAY_WORD_LOST);
@@ -325,7 +325,7 @@ TEST(behind_end, "what lies behind the end of the file is lost, also where an en
 	truncate_to(fd, PAGES(256) + 512);
 	/* Before the end: with it come all pages of a huge one that was not divided. */
 	touch(p, 200);
-	CHECK(!bk_valid(&b, &behind));
+	CHECK_FINAL(!bk_valid(&b, &behind));
 	CHECK(bk_settle(&b, &behind) & BELAY_WORD_LOST);
 	CHECK_EQ(bk_settle(&b, &before), 0);
 	/* Longer again: no resurrection. */
@@ -355,7 +355,7 @@ static void comes_back(enum bk_kind kind, uint32_t how, int protection)
 	if (protection != PROT_READ)
 		CHECK_SYS(mprotect(m.addr, m.len, protection));
 	CHECK_SYS(madvise(m.addr, m.len, MADV_DONTNEED));
-	CHECK(!bk_valid(&b, &r));
+	CHECK_FINAL(!bk_valid(&b, &r));
 	/* By the worker: nobody asks, and nobody touches. */
 	CHECK_SOON(bk_valid(&b, &r), 5);
 	CHECK_EQ(bk_pfn(m.addr), before);

@@ -232,7 +232,7 @@ static void expect_lost(struct world *w, const struct bk_region *r)
 	struct bk b = session_of(w);
 	uint32_t state;
 
-	CHECK(!bk_valid(&b, r));
+	CHECK_FINAL(!bk_valid(&b, r));
 	state = bk_settle(&b, r);
 	if (!(state & BELAY_WORD_LOST))
 		FAIL("round %u, kind %u: lost, and the word says %#x", w->round, w->kind, state);
@@ -258,7 +258,7 @@ static void expect_words(struct world *w)
 	unsigned int i, j;
 
 	if (happened & ENDS)
-		CHECK(!bk_valid(&b, &w->r));
+		CHECK_FINAL(!bk_valid(&b, &w->r));
 	else if (w->flags & LOSES || (w->flags & REPLACES && w->kind != BELAY_WATCHED))
 		expect_lost(w, &w->r);
 	else if (!(w->flags & REPLACES) && !may_have_moved(w))
