@@ -321,6 +321,19 @@ void bl_client_open(struct bl_conn *c, const struct bl_msg *msg)
 /* ------------------------------------------------------------------------ */
 /* BL_RESUME, BL_ACK                                                         */
 
+/* A process that shares the address space may speak for it, too. */
+static bool is_holder(struct bl_conn *c, uint64_t grant)
+{
+	struct bl_holders h;
+	uint32_t i;
+
+	bl_device_holders(c->m->dev, grant, &h);
+	for (i = 0; i < h.count; i++)
+		if (h.rows[i].pid == c->peer.pid && h.rows[i].start_time == c->peer.start_time)
+			return true;
+	return false;
+}
+
 /*
  * Is that the peer's session? A client names it; the module says which process
  * and which address space it belongs to. 0, or -errno.
@@ -336,7 +349,8 @@ static int identify(struct bl_conn *c, uint64_t session, struct bl_grant_record 
 		err = bl_device_grant_row(c->m->dev, s.grant, &row);
 	if (err)
 		return err;
-	if (row.pid != c->peer.pid || row.start_time != c->peer.start_time)
+	if ((row.pid != c->peer.pid || row.start_time != c->peer.start_time) &&
+	    !is_holder(c, s.grant))
 		return -EXDEV;
 	*ret = bl_ledger_grant(&c->m->ledger, s.grant);
 	return *ret && !(row.flags & BELAY_GRANT_DEAD) ? 0 : -ESHUTDOWN;

@@ -423,6 +423,18 @@ struct belay_limit {
  */
 int belay_get_limits(struct belay *b, struct belay_limit *limits, int n);
 
+/*
+ * belay_explain_memlock - was it RLIMIT_MEMLOCK that a driver has refused for?
+ *
+ * After -ENOMEM from ibv_reg_mr() and its like, with @r, the tracked region that the
+ * driver was to pin, still registered. Drivers count memory once for each
+ * registration, the grant counts each page once: the same buffer on five rails is
+ * five times its size there. Returns 0, with that sum, the limit and what would help
+ * in *why; -ENOENT: all that is tracked fits, so it was something else; -EINVAL (no
+ * tracked region), -EXDEV, -ESHUTDOWN, ...
+ */
+int belay_explain_memlock(const struct belay_region *r, struct belay_refusal *why);
+
 /* belay_reason_name - a word for an enum belay_reason, "?" if unknown; static */
 const char *belay_reason_name(uint32_t reason);
 

@@ -228,6 +228,7 @@ static int do_usage(struct belay_call *call)
 	}
 	arg->session = s->id;
 	arg->grant = s->grant->id;
+	arg->tracked_bytes = belay_pages_to_bytes(atomic_long_read(&s->grant->tracked_pages));
 	arg->count = 0;
 	for (n = &s->grant->node; n; n = n->parent) {
 		struct belay_level level = {

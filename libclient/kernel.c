@@ -124,3 +124,13 @@ int bl_kernel_usage(int fd, struct belay_level *levels, uint32_t *count)
 		*count = arg.count;
 	return err;
 }
+
+int bl_kernel_tracked(int fd, uint64_t *ret_bytes)
+{
+	struct belay_usage arg = { .size = sizeof(arg) };
+	int err = call(fd, BELAY_USAGE, &arg);
+
+	if (!err)
+		*ret_bytes = arg.tracked_bytes;
+	return err;
+}

@@ -26,5 +26,7 @@ int bl_kernel_check(int fd, struct belay_region_entry *entry);
 int bl_kernel_trim(int fd, struct belay_trim_entry *entry);
 /* *count in: room; out: levels there are. */
 int bl_kernel_usage(int fd, struct belay_level *levels, uint32_t *count);
+/* Of all tracked regions of the grant, each for itself. */
+int bl_kernel_tracked(int fd, uint64_t *ret_bytes);
 
 #endif

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include <string.h>
+#include <sys/resource.h>
 
 #include "common/reason.h"
+#include "common/units.h"
 #include "internal.h"
 #include "kernel.h"
 
@@ -42,6 +44,41 @@ int belay_get_limits(struct belay *b, struct belay_limit *limits, int n)
 	for (i = 0; i < count && i < (uint32_t)n && i < BL_LEVELS_MAX; i++)
 		fill_limit(b, &levels[i], (struct belay_limit *)((char *)limits + i * size), size);
 	return (int)count;
+}
+
+int belay_explain_memlock(const struct belay_region *r, struct belay_refusal *why)
+{
+	char sum[BL_SIZE_TEXT], limit[BL_SIZE_TEXT], len[BL_SIZE_TEXT];
+	struct belay *b = r->belay;
+	struct rlimit rl;
+	uint64_t tracked;
+	int err;
+	BL_KEEP_ERRNO;
+
+	if (!bl_is_mine(b))
+		return -EXDEV;
+	if (!(r->flags & BELAY_TRACK))
+		return -EINVAL;
+	err = bl_session_use(b);
+	if (!err)
+		err = bl_kernel_tracked(b->session_fd.fd, &tracked);
+	if (!err && getrlimit(RLIMIT_MEMLOCK, &rl))
+		err = -errno;
+	if (err)
+		return err;
+	if (rl.rlim_cur == RLIM_INFINITY || tracked <= rl.rlim_cur)
+		return -ENOENT;
+	bl_refuse(why, -ENOMEM, "drivers count memory once for each registration: %s in all with these %s, and RLIMIT_MEMLOCK is %s; register it once for all devices, let go of other regions, or ask the administrator to raise memlock in belayd.conf",
+		  bl_size_format(sum, sizeof(sum), tracked),
+		  bl_size_format(len, sizeof(len), r->len),
+		  bl_size_format(limit, sizeof(limit), rl.rlim_cur));
+	if (why) {
+		why->resource = BELAY_RESOURCE_BYTES;
+		why->usage = tracked - r->len;
+		why->limit = rl.rlim_cur;
+		why->needed = r->len;
+	}
+	return 0;
 }
 
 const char *belay_reason_name(uint32_t reason)

@@ -210,6 +210,12 @@ int bl_kernel_usage(int fd, struct belay_level *levels, uint32_t *count)
 	return 0;
 }
 
+int bl_kernel_tracked(int fd, uint64_t *ret_bytes)
+{
+	*ret_bytes = fake_kernel.tracked;
+	return 0;
+}
+
 void fake_word(const struct belay_region *r, uint64_t word)
 {
 	int fd;

@@ -68,6 +68,7 @@ struct fake_kernel {
 	uint32_t abi_version;
 	int commit_status;
 	uint32_t check_state;		/* answer of BELAY_CHECK */
+	uint64_t tracked;		/* bytes, once for each registration */
 	int check_status;
 	unsigned int checks, registers, unregisters, largest;
 	unsigned int live;		/* regions registered now */

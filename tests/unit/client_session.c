@@ -4,6 +4,7 @@
  */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -727,6 +728,32 @@ TEST(validity, "the word's bits are told, and a suspect word is settled by the k
 	CHECK_EQ(belay_check(r), BELAY_RELEASED);
 	fake_word(r, r->expected);
 	CHECK(belay_valid(r));
+	belay_close(b);
+	fake_stop(d);
+}
+
+TEST(explain, "what RLIMIT_MEMLOCK has refused to a driver is explained with the drivers' own sum")
+{
+	struct fake_daemon *d = fake_start();
+	struct belay *b = open_handle();
+	struct rlimit rl = { 65536, 65536 };
+	struct belay_refusal why = { 0 };
+	struct belay_region *r, *pinned;
+
+	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &rl));
+	CHECK_OK(belay_register(b, buffer, 8192, BELAY_TRACK, NULL, &r, NULL));
+	CHECK_OK(belay_register(b, buffer, 8192, BELAY_PIN, NULL, &pinned, NULL));
+	fake_kernel.tracked = 65536;
+	CHECK_EQ(belay_explain_memlock(r, &why), -ENOENT);
+	fake_kernel.tracked = 65536 + 4096;
+	CHECK_EQ(belay_explain_memlock(r, &why), 0);
+	CHECK_EQ(why.usage, 65536 - 4096);
+	CHECK_EQ(why.limit, 65536);
+	CHECK_EQ(why.needed, 8192);
+	CHECK(strstr(why.text, "once for each registration: 68 KiB in all with these 8 KiB, and RLIMIT_MEMLOCK is 64 KiB"));
+	CHECK(strstr(why.text, "memlock in belayd.conf"));
+	CHECK_EQ(belay_explain_memlock(r, NULL), 0);
+	CHECK_EQ(belay_explain_memlock(pinned, &why), -EINVAL);
 	belay_close(b);
 	fake_stop(d);
 }

@@ -390,6 +390,8 @@ struct belay_level {
  *	to the root of its tree
  * @count: in: entries in the array; out: levels that there are
  * @entry_size: sizeof(struct belay_level)
+ * @tracked_bytes: out: of all tracked regions, each for itself: drivers count
+ *	memory once for each registration and compare that with RLIMIT_MEMLOCK
  */
 struct belay_usage {
 	__u32 size;
@@ -399,6 +401,7 @@ struct belay_usage {
 	__aligned_u64 levels;
 	__u32 count;
 	__u32 entry_size;
+	__aligned_u64 tracked_bytes;
 };
 #define BELAY_USAGE		_IO(BELAY_IOC_TYPE, 0x15)
 
