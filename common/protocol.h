@@ -261,7 +261,7 @@ struct bl_region_row {
 	uint32_t uid;
 	uint32_t kind;		/* enum belay_kind */
 	uint32_t flags;		/* BELAY_REGION_* */
-	uint32_t state;		/* BELAY_WORD_* bits */
+	uint32_t state;		/* as in struct belay_region_row */
 	int32_t node;
 	uint64_t made_at;
 	uint64_t request;	/* the open revoke request, 0: none */

@@ -123,6 +123,7 @@ const char *ctl_state(uint32_t state, char buf[CTL_CELL])
 		uint32_t bit;
 		const char *name;
 	} bits[] = {
+		{ BELAY_STATE_BUILDING, "registering" },
 		{ BELAY_WORD_SUSPECT, "suspect" },
 		{ BELAY_WORD_LOST, "lost" },
 		{ BELAY_WORD_RECALLED, "recalled" },

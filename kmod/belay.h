@@ -15,14 +15,14 @@
  * Lock order, outer to inner. Nothing else may be nested.
  *
  *   belay_tree_lock (mutex)	accounts, the list of grants, of sessions
- *     grant->lock (mutex)	the charged regions of a grant
+ *     grant->lock (mutex)	the charged regions of a grant. Its process may hold it
+ *				for as long as walking over very many regions takes; so
+ *				an order from the policy owner only tries it
  *       region->lock
  *   the mm's lock, write	only tried; in it all that mm_take_all_locks() takes
  *				(grant.c, binding). Nothing else is held
  *   region->settle (mutex)	looking at a region's pages, or letting go
  *     settle of its parts	(trim.c) known to nobody else
- *     waiters_sem (rwsem)	(trim.c, read) held by waiters for an instant only
- *       grant->lock
  *     grant->lock
  *     inode lock		(fetch.c) only tried
  *       mmap lock, read	(look.c, fetch.c) only tried; a fault in it that does
@@ -56,6 +56,7 @@
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/uidgid.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <uapi/linux/belay.h>
@@ -128,7 +129,8 @@ struct belay_change {
  * @lock: @regions, @layer, and the charge of every region in the tree
  * @regions: the charged regions of all sessions, by page number
  * @dirty_lock: @losses, @suspects, @later: regions that the worker has to look
- *	at, each on one of them, with a reference; @later_at, @backoff, @waiting
+ *	at, each on one of them, with a reference; @later_at, @backoff, @waiting,
+ *	@in_hand, @seen_to
  * @account (NULL once ended), @sessions, @ended, @told: belay_tree_lock
  * @dead: set once, by the notifier; the address space has ended
  */
@@ -170,6 +172,9 @@ struct belay_grant {
 	unsigned long later_at;	/* jiffies */
 	unsigned long backoff;	/* jiffies */
 	bool waiting;		/* the worker's timer is for @later */
+	unsigned int in_hand;	/* off the lists, and somebody is at them */
+	unsigned long seen_to;	/* how many that was the end of */
+	struct wait_queue_head room;	/* who waits for that */
 	struct delayed_work work;
 
 	unsigned int sessions;
@@ -183,7 +188,7 @@ struct belay_grant {
 /*
  * @grant, @id, @made_at: immutable
  * @regions: by index of the validity word; its own lock. A region is in it
- *	from the moment that it is valid until it is being let go.
+ *	from before its first page is pinned until it is being let go.
  * @words: pages of validity words; a page is set once, under @words_lock, and
  *	stays until the session is closed
  */
@@ -209,11 +214,13 @@ enum belay_state {
  * @device, @inode, @shared: immutable once LIVE
  * @lock: @state, @bits (and with it the validity word), @dirty_*, @lost_*,
  *	@exited, @announced, @request to @policy
+ * @aborted: stored before @state becomes DEAD
  * @settle: @extents (fixed once LIVE, or for a watched region once committed),
- *	@held, @counted, @dropped_*, @empty, @finished
+ *	@held, @nr_held, @counted, @dropped_*, @empty, @finished, @registering
+ * @pinning: the registering thread's
  * @prepared: cleared under both, @lock and @settle
  * @watch, @order, @watched: grant->watch_lock
- * @it, @charged, @layer: grant->lock. @it is what is charged: all of the
+ * @it, @charged, @placed, @layer: grant->lock. @it is what is charged: all of the
  *	region but a lost beginning or end that is no longer held
  * @dirty_link: grant->dirty_lock
  */
@@ -233,7 +240,11 @@ struct belay_region {
 	u16 kind;
 	u16 flags;
 	bool shared;		/* begins in a shared mapping of a file */
-	bool charged;
+	bool charged;		/* in the grant's tree */
+	bool placed;		/* counts as a region */
+	bool registering;	/* its own thread is at it, and will finish it */
+	bool pinning;		/* and may hold a batch of pages that is not remembered */
+	bool aborted;		/* dead before it was ever live */
 	bool held;		/* the module holds the pages */
 	bool watched;		/* in the tree of those that are told */
 	bool counted;		/* in the gauges and VmPin */
@@ -243,6 +254,7 @@ struct belay_region {
 	bool empty;		/* dead, and nothing is held or charged any more */
 	bool finished;		/* and somebody does, or did, the rest */
 	u64 layer;
+	unsigned long nr_held;	/* while it is pinned: pages remembered so far */
 
 	spinlock_t lock;
 	u32 lost_reason;
@@ -365,16 +377,19 @@ pid_t belay_grant_pid(const struct belay_grant *g);
 int belay_holders(struct belay_ctl_holders *arg);
 
 /* coverage.c */
-int belay_coverage_charge(struct belay_region *r, struct belay_refusal *why);
+int belay_coverage_charge(struct belay_region *r, bool settled, struct belay_refusal *why);
+int belay_coverage_recharge(struct belay_region *r, bool settled, struct belay_refusal *why);
+void belay_coverage_drop(struct belay_region *r);
 void belay_coverage_refund(struct belay_region *r);
+bool belay_coverage_try_refund(struct belay_region *r);
 void belay_coverage_hand_over(struct belay_region *r, struct belay_region *part,
 			      struct belay_region *other);
 void belay_coverage_shrink(struct belay_region *r, unsigned long start,
 			   unsigned long last);
-bool belay_coverage_shares_unhealthy(struct belay_region *r);
-bool belay_coverage_meets_suspect(struct belay_region *r);
 
 /* pin.c */
+/* Pages pinned at a time: their pointers fill a page. */
+#define BELAY_PIN_BATCH	(PAGE_SIZE / sizeof(struct page *))
 int belay_check_mappings(struct belay_region *r);
 int belay_note_file(struct belay_region *r);
 int belay_pin(struct belay_region *r);
@@ -407,6 +422,8 @@ void belay_tell(struct belay_region *r, const struct mmu_notifier_range *range);
 void belay_queue(struct belay_region *r);
 void belay_worker(struct work_struct *work);
 void belay_settle_grant(struct belay_grant *g);
+bool belay_has_in_hand(struct belay_grant *g, unsigned long *ret_seen);
+bool belay_wait_for_room(struct belay_grant *g, unsigned long seen, long *left);
 
 /* fetch.c */
 int belay_fetch(struct belay_region *r);
@@ -427,7 +444,7 @@ struct belay_region *belay_region_next(struct belay_session *s,
 void belay_region_drop_pins(struct belay_region *r);
 void belay_region_drop_part(struct belay_region *r, unsigned long start,
 			    unsigned long last);
-void belay_region_refund(struct belay_region *r);
+void belay_region_uncharge(struct belay_region *r);
 void belay_region_free(struct kref *ref);
 int belay_region_cache_init(void);
 void belay_region_cache_exit(void);
@@ -494,6 +511,7 @@ struct belay_cursor {
 struct belay_held {
 	unsigned long pages;
 	unsigned long selected_pages;
+	bool pinning;		/* and more that cannot be counted yet */
 	u64 nodes;		/* as in struct belay_region_row */
 	int node;		/* of the first page */
 };
@@ -509,14 +527,15 @@ void belay_cursor_end(struct belay_cursor *c);
 void belay_look_at_held(struct belay_region *r, const struct belay_selection *sel,
 			struct belay_held *held);
 unsigned long belay_pages_held(const struct belay_region *r);
+bool belay_is_incomplete(const struct belay_region *r);
 bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel);
 
 /* wait.c */
 int belay_wait(struct belay_ctl_wait *arg);
 void belay_wait_wake(struct belay_region *r);
 void belay_wait_registered(struct belay_region *r);
-void belay_wait_hand_over_begin(struct belay_region *r);
-void belay_wait_hand_over_end(void);
+void belay_wait_handed_over(struct belay_region *r);
+void belay_wait_exit(void);
 
 /*
  * stats.c: what /sys/class/misc/belay shows. Gauges go up and down, events

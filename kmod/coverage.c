@@ -22,8 +22,15 @@
  * part, until that is trimmed, and over a suspect one that cannot be settled
  * just now; the new region's charge is then in full for as long as it lives.
  *
- * Watched regions hold nothing and are charged no page. They are in the tree,
- * in no layer, so that the limit on overlap counts them.
+ * Watched regions hold nothing, take no reference of a page and are charged no
+ * page: they only count as regions, and are not in the tree.
+ *
+ * A region counts against the limits on regions until it is let go, also one that
+ * is lost as a whole: its structure, its word and its place are there still.
+ *
+ * Registering over n regions costs one walk over them (a second one where layers
+ * differ), under grant->lock, which only the grant's own process holds for that
+ * long; an order from the policy owner only tries it (region.c).
  *
  * Whether a region is healthy is read without its lock. That is enough: the
  * registering thread has seen, with its own region watched, that no invalidation of
@@ -65,103 +72,172 @@ static struct belay_region *next_overlap(struct belay_region *r,
 #define for_each_overlap(at, r) \
 	for (at = first_overlap(r); at; at = next_overlap(r, at))
 
-/*
- * Would some page of @r be in more than BELAY_MAX_OVERLAP regions? Walks the
- * overlapping regions by where they start, with the ends of those that are
- * open at that page.
- */
-static bool is_too_deep(struct belay_region *r)
+/* Pages of a region that others, given by where they start, do not cover. */
+struct gaps {
+	unsigned long next;	/* all before this one are counted */
+	unsigned long pages;
+	bool closed;		/* nothing is left to count */
+};
+
+static void gaps_step(struct gaps *g, const struct belay_region *r,
+		      const struct belay_region *at)
 {
-	unsigned long open[BELAY_MAX_OVERLAP];
-	unsigned int nr = 0, i, kept;
-	struct belay_region *at;
-
-	for_each_overlap(at, r) {
-		unsigned long page = max(at->it.start, r->it.start);
-
-		for (i = 0, kept = 0; i < nr; i++)
-			if (open[i] >= page)
-				open[kept++] = open[i];
-		nr = kept;
-		if (nr == BELAY_MAX_OVERLAP - 1)
-			return true;
-		open[nr++] = at->it.last;
-	}
-	return false;
+	if (g->closed)
+		return;
+	if (at->it.start > g->next)
+		g->pages += at->it.start - g->next;
+	if (at->it.last >= r->it.last)
+		g->closed = true;
+	else
+		g->next = max(g->next, at->it.last + 1);
 }
 
-/* Pages of @r that no other region of @layer covers. */
-static unsigned long uncovered(struct belay_region *r, u64 layer)
+static unsigned long gaps_end(const struct gaps *g, const struct belay_region *r)
 {
-	unsigned long next = r->it.start, pages = 0;
-	struct belay_region *at;
-
-	for_each_overlap(at, r) {
-		if (at == r || at->layer != layer)
-			continue;
-		if (at->it.start > next)
-			pages += at->it.start - next;
-		if (at->it.last >= r->it.last)
-			return pages;
-		next = max(next, at->it.last + 1);
-	}
-	return pages + (r->it.last - next + 1);
+	return g->closed ? g->pages : g->pages + (r->it.last - g->next + 1);
 }
 
-/* What @r adds to the charge, or takes with it. */
+/* Pages of @r that no other region of its layer covers: what goes with it. */
 static unsigned long covered_alone(struct belay_region *r)
 {
-	return r->layer == NO_LAYER ? 0 : uncovered(r, r->layer);
-}
-
-static bool has_unhealthy(struct belay_region *r, u64 layer)
-{
+	struct gaps gaps = { .next = r->it.start };
 	struct belay_region *at;
 
 	for_each_overlap(at, r)
-		if (at != r && at->layer == layer && !is_healthy(at))
-			return true;
-	return false;
-}
-
-static u64 choose_layer(struct belay_region *r)
-{
-	struct belay_region *at;
-	bool overlaps = false;
-	u64 best = NO_LAYER;
-
-	for_each_overlap(at, r) {
-		if (at->layer == NO_LAYER)
-			continue;
-		overlaps = true;
-		if (is_healthy(at) && (best == NO_LAYER || at->layer > best))
-			best = at->layer;
-	}
-	if (!overlaps)
-		return 0;
-	if (best != NO_LAYER && !has_unhealthy(r, best))
-		return best;
-	return ++r->session->grant->layer;
+		if (at != r && at->layer == r->layer)
+			gaps_step(&gaps, r, at);
+	return gaps_end(&gaps, r);
 }
 
 /*
- * Charge @r to its grant and all accounts above, or nothing: -EDQUOT with
- * @why, -EMLINK.
+ * Would some page be in more than BELAY_MAX_OVERLAP regions? The ends of those,
+ * by where they start, that may reach the page in hand; the ones that do not are
+ * dropped when there is no room.
  */
-int belay_coverage_charge(struct belay_region *r, struct belay_refusal *why)
+struct depth {
+	unsigned long open[BELAY_MAX_OVERLAP - 1];
+	unsigned int nr;
+	bool is_too_deep;
+};
+
+static void depth_step(struct depth *d, const struct belay_region *r,
+		       const struct belay_region *at)
+{
+	unsigned long page = max(at->it.start, r->it.start);
+	unsigned int i, kept = 0;
+
+	if (d->nr == BELAY_MAX_OVERLAP - 1) {
+		for (i = 0; i < d->nr; i++)
+			if (d->open[i] >= page)
+				d->open[kept++] = d->open[i];
+		d->nr = kept;
+	}
+	if (d->nr == BELAY_MAX_OVERLAP - 1)
+		d->is_too_deep = true;
+	else
+		d->open[d->nr++] = at->it.last;
+}
+
+/* What a walk over the regions that overlap another one finds. */
+struct around {
+	bool any;		/* there are some, */
+	bool any_ill;		/* unhealthy ones, */
+	bool is_too_deep;	/* too many on one page */
+	u64 best;		/* the newest layer with a healthy one; or NO_LAYER */
+	u64 layer;		/* asked for: */
+	bool layer_ill;		/* has unhealthy ones */
+	unsigned long uncovered;	/* pages that it does not cover */
+};
+
+static void look_around(struct belay_region *r, u64 layer, struct around *a)
+{
+	struct gaps gaps = { .next = r->it.start };
+	struct depth depth = { .nr = 0 };
+	struct belay_region *at;
+	bool healthy;
+
+	*a = (struct around) { .best = NO_LAYER, .layer = layer };
+	for_each_overlap(at, r) {
+		if (at == r)
+			continue;
+		a->any = true;
+		depth_step(&depth, r, at);
+		if (depth.is_too_deep)
+			break;
+		healthy = is_healthy(at);
+		a->any_ill |= !healthy;
+		if (healthy && (a->best == NO_LAYER || at->layer > a->best))
+			a->best = at->layer;
+		if (at->layer != layer)
+			continue;
+		a->layer_ill |= !healthy;
+		gaps_step(&gaps, r, at);
+	}
+	a->is_too_deep = depth.is_too_deep;
+	a->uncovered = gaps_end(&gaps, r);
+}
+
+/*
+ * The layer for @r, and what it adds there. -EAGAIN: with @settled false, some
+ * region that it overlaps is to be settled first; -EMLINK.
+ */
+static int choose_layer(struct belay_region *r, bool settled, u64 *ret_layer,
+			unsigned long *ret_pages)
+{
+	u64 newest = r->session->grant->layer;
+	struct around a;
+
+	/* Most likely it is that one. */
+	look_around(r, newest, &a);
+	if (a.is_too_deep)
+		return -EMLINK;
+	if (a.any_ill && !settled)
+		return -EAGAIN;
+	if (a.best != NO_LAYER && a.best != newest)
+		look_around(r, a.best, &a);
+	if (a.best == a.layer && !a.layer_ill) {
+		*ret_layer = a.layer;
+		*ret_pages = a.uncovered;
+		return 0;
+	}
+	*ret_layer = a.any ? newest + 1 : 0;
+	*ret_pages = r->it.last - r->it.start + 1;
+	return 0;
+}
+
+static void join_layer(struct belay_region *r, u64 layer)
 {
 	struct belay_grant *g = r->session->grant;
-	unsigned long pages;
-	int ret = -EMLINK;
+
+	r->layer = layer;
+	g->layer = max(g->layer, layer);
+}
+
+/*
+ * Charge @r to its grant and all accounts above, or nothing: -EDQUOT with @why,
+ * and what choose_layer() says. -ECANCELED: it is being let go; whoever does that
+ * comes for its charge after this, or has been here before.
+ */
+int belay_coverage_charge(struct belay_region *r, bool settled, struct belay_refusal *why)
+{
+	struct belay_grant *g = r->session->grant;
+	bool watched = r->kind == BELAY_WATCHED;
+	unsigned long pages = 0;
+	u64 layer = NO_LAYER;
+	int ret = -ECANCELED;
 
 	mutex_lock(&g->lock);
-	if (is_too_deep(r))
+	if (READ_ONCE(r->state) == BELAY_DEAD)
 		goto out;
-	r->layer = r->kind == BELAY_WATCHED ? NO_LAYER : choose_layer(r);
-	pages = covered_alone(r);
-	ret = belay_node_charge(&g->node, pages, 1, why);
+	ret = watched ? 0 : choose_layer(r, settled, &layer, &pages);
+	if (!ret)
+		ret = belay_node_charge(&g->node, pages, !r->placed, why);
 	if (ret)
 		goto out;
+	r->placed = true;
+	if (watched)
+		goto out;
+	join_layer(r, layer);
 	interval_tree_insert(&r->it, &g->regions);
 	WRITE_ONCE(r->charged, true);
 	belay_stat_add(charged_bytes, (s64)pages << PAGE_SHIFT);
@@ -170,41 +246,120 @@ out:
 	return ret;
 }
 
-/* Take @r's part of the charge back; twice does nothing. */
-void belay_coverage_refund(struct belay_region *r)
+/*
+ * If a region that @r, which holds its pages, shares its charge with has turned
+ * unhealthy, @r goes into another layer. The difference is charged: at no time is
+ * less charged than is held, nor more than is needed. Fails as charging does, and
+ * then @r is where it was.
+ */
+int belay_coverage_recharge(struct belay_region *r, bool settled, struct belay_refusal *why)
 {
 	struct belay_grant *g = r->session->grant;
 	unsigned long pages;
+	struct around a;
+	int ret = 0;
+	s64 more;
+	u64 layer;
 
 	mutex_lock(&g->lock);
+	if (!r->charged)
+		goto out;
+	look_around(r, r->layer, &a);
+	if (!a.layer_ill)
+		goto out;
+	ret = choose_layer(r, settled, &layer, &pages);
+	if (ret)
+		goto out;
+	more = (s64)pages - (s64)a.uncovered;
+	if (more > 0)
+		ret = belay_node_charge(&g->node, more, 0, why);
+	else
+		belay_node_refund(&g->node, -more, 0);
+	if (ret)
+		goto out;
+	join_layer(r, layer);
+	belay_stat_add(charged_bytes, more * (s64)PAGE_SIZE);
+out:
+	mutex_unlock(&g->lock);
+	return ret;
+}
+
+static void uncharge(struct belay_region *r, bool place)
+{
+	struct belay_grant *g = r->session->grant;
+	unsigned long pages = 0, regions = 0;
+
+	lockdep_assert_held(&g->lock);
 	if (r->charged) {
 		pages = covered_alone(r);
 		interval_tree_remove(&r->it, &g->regions);
 		WRITE_ONCE(r->charged, false);
-		belay_node_refund(&g->node, pages, 1);
-		belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
 	}
+	if (place && r->placed) {
+		r->placed = false;
+		regions = 1;
+	}
+	belay_node_refund(&g->node, pages, regions);
+	belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
+}
+
+/* Nothing of @r is held any more: take its pages back; it stays a region. */
+void belay_coverage_drop(struct belay_region *r)
+{
+	struct belay_grant *g = r->session->grant;
+
+	mutex_lock(&g->lock);
+	uncharge(r, false);
 	mutex_unlock(&g->lock);
+}
+
+/* @r goes: take back all that it was charged; twice does nothing. */
+void belay_coverage_refund(struct belay_region *r)
+{
+	struct belay_grant *g = r->session->grant;
+
+	mutex_lock(&g->lock);
+	uncharge(r, true);
+	mutex_unlock(&g->lock);
+}
+
+/* The same, but false, and nothing, if somebody has the lock. */
+bool belay_coverage_try_refund(struct belay_region *r)
+{
+	struct belay_grant *g = r->session->grant;
+
+	if (!mutex_trylock(&g->lock))
+		return false;
+	uncharge(r, true);
+	mutex_unlock(&g->lock);
+	return true;
 }
 
 /*
  * The charge of @r goes to one or two regions that are parts of it, what they do
  * not cover is taken back. The second one has been charged as a region before.
+ * Under the settle mutexes, so nobody else asks for @r's charge any more; that it
+ * has none, belay_region_give_pins() says, after those who wait have been told.
  */
 void belay_coverage_hand_over(struct belay_region *r, struct belay_region *part,
 			      struct belay_region *other)
 {
 	struct belay_region *parts[] = { part, other };
 	struct belay_grant *g = r->session->grant;
-	unsigned long pages;
+	unsigned long pages = 0;
 	unsigned int i;
 
 	mutex_lock(&g->lock);
-	pages = covered_alone(r);
-	interval_tree_remove(&r->it, &g->regions);
-	WRITE_ONCE(r->charged, false);
+	if (r->charged) {
+		pages = covered_alone(r);
+		interval_tree_remove(&r->it, &g->regions);
+	}
+	r->placed = false;
 	for (i = 0; i < ARRAY_SIZE(parts); i++) {
 		if (!parts[i])
+			continue;
+		parts[i]->placed = true;
+		if (!r->charged)
 			continue;
 		parts[i]->layer = r->layer;
 		interval_tree_insert(&parts[i]->it, &g->regions);
@@ -232,42 +387,16 @@ void belay_coverage_shrink(struct belay_region *r, unsigned long start,
 	if (!r->charged || (start > r->it.start && last < r->it.last) ||
 	    (start <= r->it.start && last >= r->it.last))
 		goto out;
-	pages = uncovered(r, r->layer);
+	pages = covered_alone(r);
 	interval_tree_remove(&r->it, &g->regions);
 	if (start <= r->it.start)
 		r->it.start = max(r->it.start, last + 1);
 	else
 		r->it.last = min(r->it.last, start - 1);
-	pages -= uncovered(r, r->layer);
+	pages -= covered_alone(r);
 	interval_tree_insert(&r->it, &g->regions);
 	belay_node_refund(&g->node, pages, 0);
 	belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
 out:
 	mutex_unlock(&g->lock);
-}
-
-/* Has a region that @r shares its charge with become suspect or lost? */
-bool belay_coverage_shares_unhealthy(struct belay_region *r)
-{
-	struct belay_grant *g = r->session->grant;
-	bool ret;
-
-	mutex_lock(&g->lock);
-	ret = has_unhealthy(r, r->layer);
-	mutex_unlock(&g->lock);
-	return ret;
-}
-
-/* Does @r overlap a region that should be settled before it is charged? */
-bool belay_coverage_meets_suspect(struct belay_region *r)
-{
-	struct belay_grant *g = r->session->grant;
-	struct belay_region *at;
-	bool ret = false;
-
-	mutex_lock(&g->lock);
-	for_each_overlap(at, r)
-		ret |= at->layer != NO_LAYER && !is_healthy(at);
-	mutex_unlock(&g->lock);
-	return ret;
 }

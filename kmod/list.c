@@ -163,8 +163,10 @@ static void fill_region(struct belay_region *r, const struct belay_held *held,
 		.device = r->device,
 		.inode = r->inode,
 	};
+	if (belay_is_incomplete(r))
+		row->state = BELAY_STATE_BUILDING;
 	spin_lock(&r->lock);
-	row->state = r->bits;
+	row->state |= r->bits | (r->request ? BELAY_WORD_RECALLED : 0);
 	row->lost_reason = r->lost_reason;
 	row->recall_reason = r->recall_reason;
 	row->request = r->request;
@@ -186,7 +188,7 @@ static bool next_region(struct listing *l, union row *row)
 
 	while (!fits && (r = belay_select_region(&l->sel, &l->cursor))) {
 		belay_look_at_held(r, &l->sel, &held);
-		fits = !by_place || held.selected_pages;
+		fits = !by_place || held.selected_pages || held.pinning;
 		if (fits)
 			fill_region(r, &held, &row->region);
 		belay_region_put(r);

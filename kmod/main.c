@@ -75,6 +75,7 @@ err_cache:
 static void __exit belay_exit(void)
 {
 	misc_deregister(&device);
+	belay_wait_exit();
 	belay_events_forget();
 	belay_grants_forget();
 	destroy_workqueue(belay_wq);

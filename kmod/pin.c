@@ -7,6 +7,10 @@
  * pinning; if a mapping is replaced in between, the region's notifier tells
  * and the caller starts again.
  *
+ * While it is pinned the region can be found, and an order may end it (region.c):
+ * every batch is remembered under the settle mutex, which is not held while pages are
+ * faulted in. Only the batch in hand is the pinning thread's alone.
+ *
  * The scratch is one page of struct page pointers, or a few on the stack for
  * small regions. What is remembered is the runs (extent.h).
  */
@@ -199,11 +203,42 @@ static bool touch(unsigned long addr, unsigned int gup)
 	return true;
 }
 
+/*
+ * Into @r, unless somebody has ended the registration meanwhile: with the settle
+ * mutex, under which that somebody lets go of what is remembered.
+ */
+static int remember_batch(struct belay_region *r, struct page **pages, int nr)
+{
+	int done = 0, ret = -ECANCELED;
+
+	mutex_lock(&r->settle);
+	if (READ_ONCE(r->state) == BELAY_BUILDING) {
+		ret = remember(r, pages, nr, &done);
+		WRITE_ONCE(r->nr_held, r->nr_held + done);
+		belay_stat_add(held_bytes, done * (s64)PAGE_SIZE);
+	}
+	mutex_unlock(&r->settle);
+	if (ret)
+		unpin_user_pages(pages + done, nr - done);
+	return ret;
+}
+
+static int pack(struct belay_region *r)
+{
+	int ret = -ECANCELED;
+
+	mutex_lock(&r->settle);
+	if (READ_ONCE(r->state) == BELAY_BUILDING)
+		ret = belay_extents_pack(&r->extents);
+	mutex_unlock(&r->settle);
+	return ret;
+}
+
 static int pin_range(struct belay_region *r, unsigned long start,
 		     unsigned long end, unsigned int gup, struct page **scratch,
 		     unsigned int room)
 {
-	int nr, want, done, ret;
+	int nr, want, ret;
 
 	while (start < end) {
 		if (fatal_signal_pending(current))
@@ -214,12 +249,9 @@ static int pin_range(struct belay_region *r, unsigned long start,
 			nr = pin_user_pages_fast(start, want, gup, scratch);
 		if (nr <= 0)
 			return nr == -ENOMEM || nr == -EINTR || nr == -EAGAIN ? nr : -EFAULT;
-		ret = remember(r, scratch, nr, &done);
-		belay_stat_add(held_bytes, done * (s64)PAGE_SIZE);
-		if (ret) {
-			unpin_user_pages(scratch + done, nr - done);
+		ret = remember_batch(r, scratch, nr);
+		if (ret)
 			return ret;
-		}
 		start += (unsigned long)nr << PAGE_SHIFT;
 		cond_resched();
 	}
@@ -244,12 +276,12 @@ static int pin_all(struct belay_region *r, struct page **scratch, unsigned int r
 			return ret;
 		addr = vma_end;
 	}
-	return belay_extents_pack(&r->extents);
+	return pack(r);
 }
 
 /*
- * Pin all of @r, which nobody else sees yet. On failure nothing is pinned and
- * nothing remembered.
+ * Pin all of @r, batch by batch. -ECANCELED: somebody has ended it. After a failure
+ * the caller lets go of what is remembered.
  */
 int belay_pin(struct belay_region *r)
 {
@@ -261,12 +293,9 @@ int belay_pin(struct belay_region *r)
 		scratch = (struct page **)__get_free_page(GFP_KERNEL_ACCOUNT);
 		if (!scratch)
 			return -ENOMEM;
-		room = PAGE_SIZE / sizeof(*scratch);
+		room = BELAY_PIN_BATCH;
 	}
 	ret = pin_all(r, scratch, room);
-	r->held = true;
-	if (ret)
-		belay_unpin(r, false);
 	if (scratch != small)
 		free_page((unsigned long)scratch);
 	return ret;
@@ -301,8 +330,8 @@ static void unpin_pages(struct belay_region *r, unsigned long start,
  * Let the pages @start to @last go, among them all that were let go before
  * (nothing is unpinned twice). With @dirty they are marked, which takes the folio lock:
  * never called where a caller further up could hold one (the notifier's
- * callback), only from ioctls, close and the worker. The runs are forgotten
- * only where nothing else can look at them: while BUILDING; afterwards they
+ * callback), only from ioctls, close and the worker. Under the settle mutex. The runs are
+ * forgotten only where nothing else looks at them: while BUILDING; afterwards they
  * stay, as page numbers that nobody follows, until the region is freed.
  */
 void belay_unpin_part(struct belay_region *r, unsigned long start,

@@ -18,12 +18,14 @@ static int recall_one(struct belay_region *r, const struct belay_recall_entry *e
 	int ret = -ENOENT;
 
 	spin_lock(&r->lock);
-	if (r->state == BELAY_LIVE) {
+	if (r->state != BELAY_DEAD) {
 		r->request = e->request;
 		r->deadline = e->deadline;
 		r->recall_reason = e->reason;
 		r->policy = e->policy;
-		belay_word_set(r, r->bits | BELAY_WORD_RECALLED);
+		/* Of one that is being registered it says so when it becomes live. */
+		if (r->state == BELAY_LIVE)
+			belay_word_set(r, r->bits | BELAY_WORD_RECALLED);
 		trace_belay_recall(r);
 		ret = 0;
 	}
@@ -35,8 +37,6 @@ static int recall_one(struct belay_region *r, const struct belay_recall_entry *e
 
 static int release_one(struct belay_region *r, const struct belay_recall_entry *e)
 {
-	if (r->kind != BELAY_PINNED)
-		return -EBUSY;
 	return belay_region_order_release(r);
 }
 

@@ -3,7 +3,15 @@
  * region.c - the life of a region
  *
  * Registering:	reserve (memory, a place among the session's, a validity word)
- *		-> watch -> charge -> pin -> live -> publish; or undo, backwards.
+ *		-> watch -> publish -> charge -> pin -> live; or let go.
+ * Pinning may take as long as the client likes, who answers its own page faults
+ * (userfaultfd, FUSE). So the region is published before: it is listed, waited for
+ * and recalled like any other, only that where its pages lie is not yet known, and
+ * an order to release ends it. Whoever gives that order lets go of what is pinned
+ * so far, under the settle mutex, which the pinning thread takes for each batch of
+ * pages, not while it faults. That thread finds the region dead after its batch,
+ * gives up (-ECANCELED) and does the rest. What it may have in hand until then,
+ * one batch, is waited for and stays charged.
  * Watching comes first, so that nothing that happens after is missed. What is
  * announced while the region is being built (pinning itself announces: it
  * breaks copy-on-write, and moves pages out of ZONE_MOVABLE) does not turn a
@@ -14,8 +22,10 @@
  *		-> unwatch -> unpublish -> put, once.
  * It cannot fail, and waits for nobody but who is looking at the pages. A callback on
  * a dead region does nothing. An order from the policy owner must
- * not wait at all: it makes the region dead, lets go if the mutex is free, and
- * leaves the rest to the grant's worker. The last reference frees the structure;
+ * not wait at all: it makes the region dead, lets the pins go if the settle mutex is
+ * free, and takes the charge back if grant->lock is; the grant's worker does what is
+ * left. As long as the registering thread is at it, it is that thread that takes the
+ * region off the list. The last reference frees the structure;
  * until then a worker, a listing or an undealt event may hold one.
  *
  * A tracked region is held, too, from being prepared until it is committed
@@ -32,6 +42,8 @@
 
 /* Times to pin again because a page was replaced meanwhile. */
 #define BUILD_TRIES	10
+/* How long a charge waits for what others are about to let go. */
+#define ROOM_WAIT	HZ
 
 static struct kmem_cache *region_cache;
 static atomic64_t last_number = ATOMIC64_INIT(0);
@@ -157,10 +169,10 @@ static void count(struct belay_region *r, bool up)
 	count_pages(r, up ? pages : -pages);
 }
 
-/* A prepared region's pages were never given to a device by us. */
+/* A prepared region's pages were never given to a device by us, nor an aborted one's. */
 static bool may_be_dirty(const struct belay_region *r)
 {
-	return r->kind == BELAY_PINNED && r->flags & BELAY_REGION_WRITE;
+	return r->kind == BELAY_PINNED && r->flags & BELAY_REGION_WRITE && !r->aborted;
 }
 
 /*
@@ -197,38 +209,45 @@ void belay_region_drop_pins(struct belay_region *r)
 		count(r, false);
 }
 
-void belay_region_refund(struct belay_region *r)
+/* All of it is lost, and held by nobody: only its place stays, until it is let go. */
+void belay_region_uncharge(struct belay_region *r)
 {
 	count(r, false);
-	belay_coverage_refund(r);
+	belay_coverage_drop(r);
 	belay_wait_wake(r);
 }
 
 /*
  * Neighbours that may be lost are settled first: either they turn out healthy
  * and share, or they go and make room. So is, if there is no room, all else
- * that is about to be let go.
+ * that is about to be let go; and what others, the worker most of all, have in
+ * hand is waited for, since it would fit an instant later.
  */
-static int charge(struct belay_region *r, struct belay_refusal *why)
+static int charge_by(int (*try)(struct belay_region *r, bool settled,
+				struct belay_refusal *why),
+		     struct belay_region *r, struct belay_refusal *why)
 {
+	struct belay_grant *g = r->session->grant;
+	long left = ROOM_WAIT;
+	unsigned long seen;
+	bool in_hand;
 	int ret;
 
-	if (belay_coverage_meets_suspect(r))
-		belay_settle_grant(r->session->grant);
-	ret = belay_coverage_charge(r, why);
-	if (ret != -EDQUOT)
+	ret = try(r, false, why);
+	if (ret != -EAGAIN && ret != -EDQUOT)
 		return ret;
-	belay_settle_grant(r->session->grant);
-	return belay_coverage_charge(r, why);
+	belay_settle_grant(g);
+	do {
+		in_hand = belay_has_in_hand(g, &seen);
+		ret = try(r, true, why);
+	} while (ret == -EDQUOT && in_hand && belay_wait_for_room(g, seen, &left));
+	return ret;
 }
 
 /* The charge was shared with what turned out unhealthy: charge anew. */
 static int recharge(struct belay_region *r, struct belay_refusal *why)
 {
-	if (!belay_coverage_shares_unhealthy(r))
-		return 0;
-	belay_coverage_refund(r);
-	return charge(r, why);
+	return charge_by(belay_coverage_recharge, r, why);
 }
 
 /* All pinned: 0 once @r is live. -ESTALE: pin again; else it fails. */
@@ -249,6 +268,50 @@ static int become_live(struct belay_region *r, struct belay_refusal *why)
 	}
 }
 
+/* From here on what it holds is to be seen: pinning may take long. */
+static int begin_pinning(struct belay_region *r)
+{
+	int ret = -ECANCELED;
+
+	mutex_lock(&r->settle);
+	if (READ_ONCE(r->state) == BELAY_BUILDING) {
+		count(r, true);
+		WRITE_ONCE(r->nr_held, 0);
+		WRITE_ONCE(r->held, r->kind != BELAY_WATCHED);
+		WRITE_ONCE(r->pinning, r->held);
+		ret = 0;
+	}
+	mutex_unlock(&r->settle);
+	return ret;
+}
+
+/* What was pinned in vain goes, unless somebody has let it go already. */
+static void give_up(struct belay_region *r)
+{
+	mutex_lock(&r->settle);
+	belay_unpin(r, false);
+	count(r, false);
+	belay_coverage_refund(r);
+	mutex_unlock(&r->settle);
+	belay_wait_wake(r);
+}
+
+static int pin(struct belay_region *r)
+{
+	int ret;
+
+	ret = begin_pinning(r);
+	if (ret)
+		return ret;
+	if (r->kind == BELAY_WATCHED)
+		return belay_check_mappings(r);
+	ret = belay_pin(r);
+	smp_store_release(&r->pinning, false);
+	if (ret)
+		belay_wait_wake(r);
+	return ret;
+}
+
 static int build_once(struct belay_region *r, struct belay_refusal *why)
 {
 	int ret;
@@ -256,26 +319,20 @@ static int build_once(struct belay_region *r, struct belay_refusal *why)
 	spin_lock(&r->lock);
 	r->dirty_start = r->lost_start = ULONG_MAX;
 	r->dirty_last = r->lost_last = 0;
-	WRITE_ONCE(r->bits, 0);
+	if (r->state == BELAY_BUILDING)
+		WRITE_ONCE(r->bits, 0);
 	spin_unlock(&r->lock);
 	/* What began before, and was not told or has just been forgotten, is over now. */
 	ret = belay_await_rest(r);
 	if (!ret)
-		ret = charge(r, why);
+		ret = charge_by(belay_coverage_charge, r, why);
 	if (ret)
 		return ret;
-	/* Before: pinning may take long, and what it holds is to be seen. */
-	count(r, true);
-	if (r->kind == BELAY_WATCHED)
-		ret = belay_check_mappings(r);
-	else
-		ret = belay_pin(r);
+	ret = pin(r);
 	if (!ret)
 		ret = become_live(r, why);
-	if (ret) {
-		belay_unpin(r, false);
-		belay_region_refund(r);
-	}
+	if (ret)
+		give_up(r);
 	return ret;
 }
 
@@ -283,9 +340,10 @@ static int build(struct belay_region *r, struct belay_refusal *why)
 {
 	int ret, tries;
 
-	belay_watch(r);
 	for (tries = 0; tries < BUILD_TRIES; tries++) {
 		ret = build_once(r, why);
+		if (READ_ONCE(r->aborted))
+			return -ECANCELED;
 		if (ret != -ESTALE && ret != -EAGAIN)
 			break;
 		if (fatal_signal_pending(current)) {
@@ -294,8 +352,6 @@ static int build(struct belay_region *r, struct belay_refusal *why)
 		}
 		cond_resched();
 	}
-	if (ret)
-		belay_unwatch(r);
 	return ret == -ESTALE ? -EAGAIN : ret;
 }
 
@@ -326,14 +382,73 @@ void belay_region_publish(struct belay_region *r)
 
 	atomic_inc(&s->nr_regions);
 	belay_stat_inc(regions);
-	belay_stat_inc(registered);
+	if (READ_ONCE(r->state) == BELAY_LIVE)
+		belay_stat_inc(registered);
 	/* The place is reserved: this allocates nothing. */
 	xa_store(&s->regions, r->slot, r, GFP_KERNEL_ACCOUNT);
 }
 
-int belay_region_register(struct belay_session *s, struct belay_register_entry *e)
+/* May it be let go by order? A tracked one until its driver can have pinned it. */
+static bool is_held_by_others(const struct belay_region *r)
 {
-	struct belay_refusal why = {};
+	return r->kind == BELAY_WATCHED ||
+		(r->kind == BELAY_TRACKED && r->state == BELAY_LIVE);
+}
+
+/*
+ * The word says so before anything is let go; also that of a region that was never
+ * live, so that its id is not used again. -ENOENT: it was dead already; -EBUSY. What the
+ * worker is to finish is listed here and nowhere later: whoever closes the session
+ * comes after this, and takes it off the list again before the grant can end.
+ */
+static int make_dead(struct belay_region *r, bool by_order)
+{
+	int ret = 0;
+
+	spin_lock(&r->lock);
+	if (r->state == BELAY_DEAD) {
+		ret = -ENOENT;
+	} else if (by_order && is_held_by_others(r)) {
+		ret = -EBUSY;
+	} else {
+		WRITE_ONCE(r->aborted, r->state == BELAY_BUILDING);
+		smp_store_release(&r->state, BELAY_DEAD);
+		belay_word_set(r, r->bits | BELAY_WORD_RELEASED);
+		if (by_order)
+			belay_queue(r);
+	}
+	spin_unlock(&r->lock);
+	return ret;
+}
+
+static void tell_registered(struct belay_region *r, struct belay_register_entry *e)
+{
+	e->word = r->slot;
+	e->expected = belay_region_expected(r);
+	e->region = r->id;
+	belay_stat_inc(registered);
+	trace_belay_register(r);
+	/* Now it is known where its pages are: perhaps not where somebody waits. */
+	belay_wait_wake(r);
+	belay_wait_registered(r);
+}
+
+/* The registering thread is done. Somebody may have let go of @r meanwhile. */
+static void end_registering(struct belay_region *r)
+{
+	bool dead;
+
+	mutex_lock(&r->settle);
+	r->registering = false;
+	dead = READ_ONCE(r->state) == BELAY_DEAD;
+	mutex_unlock(&r->settle);
+	if (dead)
+		belay_region_let_go(r);
+}
+
+static int region_make(struct belay_session *s, const struct belay_register_entry *e,
+		       struct belay_region **ret_region)
+{
 	unsigned long start, last;
 	struct belay_region *r;
 	int ret;
@@ -348,30 +463,41 @@ int belay_region_register(struct belay_session *s, struct belay_register_entry *
 	r->flags = e->flags;
 	r->cookie = e->cookie;
 	r->prepared = e->kind != BELAY_PINNED;
+	r->registering = true;
 	ret = reserve(r);
-	if (ret)
-		goto err_put;
-	ret = build(r, &why);
 	if (ret) {
-		if (ret == -EDQUOT)
-			tell_refusal(e, &why);
-		goto err_unreserve;
+		belay_region_put(r);
+		return ret;
 	}
-	e->word = r->slot;
-	e->expected = belay_region_expected(r);
-	e->region = r->id;
-	trace_belay_register(r);
-	/* Another thread may let it go as soon as it can be found. */
+	belay_watch(r);
+	*ret_region = r;
+	return 0;
+}
+
+int belay_region_register(struct belay_session *s, struct belay_register_entry *e)
+{
+	struct belay_refusal why = {};
+	struct belay_region *r;
+	int ret;
+
+	ret = region_make(s, e, &r);
+	if (ret)
+		goto refuse;
+	/* The other reference goes with the region. */
 	kref_get(&r->ref);
 	belay_region_publish(r);
-	belay_wait_registered(r);
+	ret = build(r, &why);
+	if (!ret)
+		tell_registered(r, e);
+	else
+		make_dead(r, false);
+	end_registering(r);
 	belay_region_put(r);
-	return 0;
-err_unreserve:
-	unreserve(r);
-err_put:
-	trace_belay_refuse(s, e->addr, e->len, e->kind, ret, &why);
-	belay_region_put(r);
+	if (ret == -EDQUOT)
+		tell_refusal(e, &why);
+refuse:
+	if (ret)
+		trace_belay_refuse(s, e->addr, e->len, e->kind, ret, &why);
 	return ret;
 }
 
@@ -425,6 +551,8 @@ void belay_region_give_pins(struct belay_region *r, unsigned long start,
 {
 	belay_unpin_part(r, start, last, may_be_dirty(r));
 	smp_store_release(&r->held, false);
+	/* The charge has gone to the parts (belay_coverage_hand_over()). */
+	smp_store_release(&r->charged, false);
 	belay_wait_wake(r);
 	count(r, false);
 }
@@ -444,43 +572,52 @@ static void unlist(struct belay_region *r)
 }
 
 /*
- * The word says so before anything is let go. Returns whether it was live. What the
- * worker is to finish is listed here and nowhere later: whoever closes the session
- * comes after this, and takes it off the list again before the grant can end.
+ * The batch that its own thread may be pinning just now stays charged; what comes
+ * before is let go, and what comes after will not be pinned.
  */
-static bool make_dead(struct belay_region *r, bool for_worker)
+static void shrink_to_batch(struct belay_region *r)
 {
-	bool first;
+	unsigned long batch = r->start + r->nr_held;
 
-	spin_lock(&r->lock);
-	first = r->state == BELAY_LIVE;
-	WRITE_ONCE(r->state, BELAY_DEAD);
-	if (first)
-		belay_word_set(r, r->bits | BELAY_WORD_RELEASED);
-	if (first && for_worker)
-		belay_queue(r);
-	spin_unlock(&r->lock);
-	return first;
+	if (batch > r->start)
+		belay_coverage_shrink(r, r->start, batch - 1);
+	if (r->last - batch >= BELAY_PIN_BATCH)
+		belay_coverage_shrink(r, batch + BELAY_PIN_BATCH, r->last);
 }
 
-/* Of a dead region. Under the settle mutex; twice does nothing. */
-static void let_go_of_pages(struct belay_region *r)
+/*
+ * Of a dead region. Under the settle mutex; twice does nothing. By order the charge
+ * may be left to the worker.
+ */
+static void let_go_of_pages(struct belay_region *r, bool by_order)
 {
 	if (r->empty)
 		return;
-	r->empty = true;
 	belay_region_drop_pins(r);
-	belay_region_refund(r);
-	trace_belay_unregister(r);
+	if (r->aborted && r->registering) {
+		if (!by_order)
+			shrink_to_batch(r);
+		return;
+	}
+	count(r, false);
+	if (!by_order)
+		belay_coverage_refund(r);
+	else if (!belay_coverage_try_refund(r))
+		return;
+	belay_wait_wake(r);
+	r->empty = true;
 	belay_event_region_gone(r);
 	atomic_dec(&r->session->nr_regions);
 	belay_stat_add(regions, -1);
+	if (r->aborted)
+		return;
+	trace_belay_unregister(r);
 	belay_stat_inc(unregistered);
 }
 
 /*
  * Let go of @r, on which the caller has a reference. When this returns nothing
- * is held or charged, whoever did it.
+ * is held or charged, whoever did it; but for what its own thread is registering.
  */
 void belay_region_let_go(struct belay_region *r)
 {
@@ -488,9 +625,9 @@ void belay_region_let_go(struct belay_region *r)
 
 	make_dead(r, false);
 	mutex_lock(&r->settle);
-	let_go_of_pages(r);
-	mine = !r->finished;
-	r->finished = true;
+	let_go_of_pages(r, false);
+	mine = !r->finished && !r->registering;
+	r->finished |= mine;
 	mutex_unlock(&r->settle);
 	if (!mine)
 		return;
@@ -501,22 +638,26 @@ void belay_region_let_go(struct belay_region *r)
 }
 
 /*
- * By order. Returns at once, whatever the region's process does; if somebody is
- * looking at the region, its pages go as soon as they are done.
+ * By order: -EBUSY for what another driver holds, or nobody. Returns at once,
+ * whatever the region's process does; if somebody is looking at the region, or has the
+ * grant's lock, the worker does what is left.
  */
 int belay_region_order_release(struct belay_region *r)
 {
-	if (!make_dead(r, true))
-		return -ENOENT;
+	int ret = make_dead(r, true);
+
+	if (ret)
+		return ret;
 	trace_belay_release(r);
 	if (mutex_trylock(&r->settle)) {
-		let_go_of_pages(r);
+		let_go_of_pages(r, true);
 		mutex_unlock(&r->settle);
 	}
 	belay_stat_inc(released);
 	return 0;
 }
 
+/* With a reference; also one that is being registered. */
 struct belay_region *belay_region_find(struct belay_session *s, u64 id)
 {
 	struct belay_region *r;

@@ -13,6 +13,9 @@
  * is let go meanwhile, the structure and the runs of its pages stay for that
  * long, not the pages.
  *
+ * Of a region that is being registered it is not known where its pages are: it fits
+ * every place, as long as it may hold any.
+ *
  * Where pages are is asked of their frames. A run may be long and cross nodes,
  * but no pageblock lies on two without showing it at its ends, so it is looked
  * at in pageblocks, and page by page where the ends differ. Nothing is locked:
@@ -317,10 +320,30 @@ static bool holds_but(const struct belay_region *r, unsigned long *gone_start,
 		return smp_load_acquire(&r->held);
 	case BELAY_TRACKED:
 		/* What is lost is held, too, until it is unregistered. */
-		return READ_ONCE(r->charged);
+		return smp_load_acquire(&r->charged);
 	default:
 		return false;
 	}
+}
+
+/*
+ * It is being registered, or that was ended by order: its runs are not to be looked at.
+ * How many pages it has is known, not where.
+ */
+bool belay_is_incomplete(const struct belay_region *r)
+{
+	/* Complete means that the runs can be seen, too. */
+	enum belay_state state = smp_load_acquire(&r->state);
+
+	return state == BELAY_BUILDING || (state == BELAY_DEAD && READ_ONCE(r->aborted));
+}
+
+static void look_at_incomplete(const struct belay_region *r, struct belay_held *held)
+{
+	/* In this order: a batch is remembered before it is no longer in hand. */
+	held->pinning = smp_load_acquire(&r->pinning);
+	held->pages = smp_load_acquire(&r->held) ? READ_ONCE(r->nr_held) : 0;
+	held->selected_pages = held->pages;
 }
 
 unsigned long belay_pages_held(const struct belay_region *r)
@@ -346,6 +369,10 @@ static void look_at_held(struct belay_region *r, const struct belay_selection *s
 	u64 run;
 
 	*held = (struct belay_held) { .node = NUMA_NO_NODE };
+	if (belay_is_incomplete(r)) {
+		look_at_incomplete(r, held);
+		return;
+	}
 	if (!holds_but(r, &gone_start, &gone_last))
 		return;
 	belay_extent_start(&i, &r->extents);
@@ -378,5 +405,5 @@ bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel)
 	struct belay_held held;
 
 	look_at_held(r, sel, &held, true);
-	return held.selected_pages;
+	return held.selected_pages || held.pinning;
 }

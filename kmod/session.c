@@ -27,9 +27,20 @@ static int check_bound(const struct belay_session *s)
 	return READ_ONCE(s->grant->dead) ? -ESHUTDOWN : 0;
 }
 
+/* Of one that is still being registered nobody has the id: it may only be guessed. */
+static struct belay_region *find_region(struct belay_session *s, u64 id)
+{
+	struct belay_region *r = belay_region_find(s, id);
+
+	if (!r || READ_ONCE(r->state) != BELAY_BUILDING)
+		return r;
+	belay_region_put(r);
+	return NULL;
+}
+
 static void let_go_of(struct belay_session *s, u64 region)
 {
-	struct belay_region *r = belay_region_find(s, region);
+	struct belay_region *r = find_region(s, region);
 
 	if (!r)
 		return;
@@ -128,7 +139,7 @@ static int for_regions(struct belay_call *call,
 		if (ret == -EFAULT)
 			return ret;
 		if (!ret) {
-			r = belay_region_find(s, e.region);
+			r = find_region(s, e.region);
 			ret = r ? one(r, &e) : -ENOENT;
 			if (r)
 				belay_region_put(r);
@@ -159,7 +170,7 @@ static int do_check(struct belay_call *call)
 
 static int trim_one(struct belay_session *s, struct belay_trim_entry *e)
 {
-	struct belay_region *r = belay_region_find(s, e->region);
+	struct belay_region *r = find_region(s, e->region);
 	int ret;
 
 	if (!r)

@@ -169,7 +169,6 @@ static void hand_over(struct trim *t)
 {
 	struct belay_region *p;
 
-	belay_wait_hand_over_begin(t->r);
 	for_each_part(p, t) {
 		/* Another thread may let it go as soon as it can. */
 		kref_get(&p->ref);
@@ -178,7 +177,7 @@ static void hand_over(struct trim *t)
 	belay_coverage_hand_over(t->r, t->part[0], t->part[1]);
 	for_each_part(p, t)
 		belay_region_take_pins(p, t->r);
-	belay_wait_hand_over_end();
+	belay_wait_handed_over(t->r);
 	belay_region_give_pins(t->r, t->start, t->last);
 }
 

@@ -29,8 +29,10 @@ static void nothing_suspect(struct belay_region *r)
 {
 	lockdep_assert_held(&r->lock);
 	if (r->state == BELAY_BUILDING) {
-		WRITE_ONCE(r->state, BELAY_LIVE);
-		belay_word_set(r, 0);
+		/* Whoever sees that reads the runs without a lock. */
+		smp_store_release(&r->state, BELAY_LIVE);
+		/* It may have been recalled while it was registered. */
+		belay_word_set(r, r->request ? BELAY_WORD_RECALLED : 0);
 		return;
 	}
 	if (r->state == BELAY_LIVE && r->bits & BELAY_WORD_SUSPECT)
@@ -203,7 +205,7 @@ static void drop_lost(struct belay_region *r)
 	if (more)
 		belay_region_drop_part(r, start, last);
 	if (over)
-		belay_region_refund(r);
+		belay_region_uncharge(r);
 	if (!more)
 		return;
 	trace_belay_drop_lost(r, start, last);

@@ -18,21 +18,29 @@
  * A walk could miss pages that change hands meanwhile, from a region that it has
  * yet to see to one where it has been already: a part of it (trim.c), or one that
  * its owner has registered before it lets the other go. So both tell the waiters
- * that mean such pages: their walk does not count.
+ * that mean such pages that their walk does not count: after the new region holds
+ * them and can be found, before the old one does not. A walk that misses the new one
+ * has begun before, so it is told; if it finds the old one empty, it was told before.
+ *
+ * Telling takes no lock: it looks at pages for each waiter, and neither a waiter nor
+ * another user's registration may have to wait for that. A waiter is kept (SRCU)
+ * until nobody is looking at it any more.
  */
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
-#include <linux/rwsem.h>
+#include <linux/rculist.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/srcu.h>
 #include <linux/wait.h>
 
 #include "belay.h"
 #include "trace.h"
 
 /*
- * @link, @sel: under waiters_sem
- * @again: cleared with it held for writing, set with it held
+ * @link: on the list from the first walk on; changed under waiters_lock
+ * @sel: immutable
  */
 struct waiter {
 	struct list_head link;
@@ -40,12 +48,14 @@ struct waiter {
 	bool again;		/* something selected was handed over */
 	struct belay_region *region;
 	struct wait_queue_entry entry;
+	struct rcu_head rcu;
 };
 
 /* When the time is over: to find a region to name that has changed places. */
 #define LATE_WALKS	8
 
-static DECLARE_RWSEM(waiters_sem);
+DEFINE_STATIC_SRCU(waiters_srcu);
+static DEFINE_SPINLOCK(waiters_lock);
 static LIST_HEAD(waiters);
 static DECLARE_WAIT_QUEUE_HEAD(let_go);
 
@@ -59,39 +69,31 @@ void belay_wait_wake(struct belay_region *r)
 static void spoil_walks(struct belay_region *r)
 {
 	struct waiter *w;
+	int idx;
 
+	/* Holds and can be found before this looks: with the barrier in walk_begins(). */
+	smp_mb();
+	if (list_empty(&waiters))
+		return;
+	idx = srcu_read_lock(&waiters_srcu);
 	/* A fatal signal of this task cuts the look short: then it may hold something. */
-	list_for_each_entry(w, &waiters, link)
+	list_for_each_entry_srcu(w, &waiters, link, srcu_read_lock_held(&waiters_srcu))
 		if (belay_selects_region(&w->sel, r) &&
 		    (belay_holds_any(r, &w->sel) || fatal_signal_pending(current)))
 			WRITE_ONCE(w->again, true);
+	srcu_read_unlock(&waiters_srcu, idx);
 }
 
 /* @r has been registered: it holds its pages and can be found. */
 void belay_wait_registered(struct belay_region *r)
 {
-	/* Can be found before this looks: with the barrier in walk_begins(). */
-	smp_mb();
-	if (list_empty(&waiters))
-		return;
-	down_read(&waiters_sem);
-	spoil_walks(r);
-	up_read(&waiters_sem);
-}
-
-/*
- * @r, which holds its pages still, hands some over: between these two calls,
- * after which its parts hold them and can be found. Under the settle mutex.
- */
-void belay_wait_hand_over_begin(struct belay_region *r)
-{
-	down_read(&waiters_sem);
 	spoil_walks(r);
 }
 
-void belay_wait_hand_over_end(void)
+/* @r, which holds its pages still, has parts that hold them, too, and can be found. */
+void belay_wait_handed_over(struct belay_region *r)
 {
-	up_read(&waiters_sem);
+	spoil_walks(r);
 }
 
 static int wake_if_region(struct wait_queue_entry *entry, unsigned int mode, int sync,
@@ -140,25 +142,14 @@ static int wait_for_region(struct waiter *w, ktime_t end)
 
 static void walk_begins(struct waiter *w)
 {
-	down_write(&waiters_sem);
-	if (list_empty(&w->link))
-		list_add(&w->link, &waiters);
-	w->again = false;
-	up_write(&waiters_sem);
+	WRITE_ONCE(w->again, false);
+	if (list_empty(&w->link)) {
+		spin_lock(&waiters_lock);
+		list_add_rcu(&w->link, &waiters);
+		spin_unlock(&waiters_lock);
+	}
 	/* On the list before it looks. */
 	smp_mb();
-}
-
-/* Nothing that was to be seen has moved since the walk began. */
-static bool walk_counts(struct waiter *w)
-{
-	bool again;
-
-	/* Waits until what is being handed over can be seen. */
-	down_write(&waiters_sem);
-	again = w->again;
-	up_write(&waiters_sem);
-	return !again;
 }
 
 /* One walk: 0, -EAGAIN (there was something), -ETIMEDOUT or -EINTR. */
@@ -184,35 +175,63 @@ static int walk(struct waiter *w, ktime_t end, struct belay_ctl_wait *arg)
 	belay_cursor_end(&c);
 	if (!ret && fatal_signal_pending(current))
 		ret = -EINTR;
-	if (!ret && (waited || !walk_counts(w)))
+	if (!ret && (waited || READ_ONCE(w->again)))
 		ret = -EAGAIN;
 	return ret;
 }
 
+static void waiter_free(struct rcu_head *rcu)
+{
+	kfree(container_of(rcu, struct waiter, rcu));
+}
+
+static void waiter_leave(struct waiter *w)
+{
+	spin_lock(&waiters_lock);
+	list_del_rcu(&w->link);
+	spin_unlock(&waiters_lock);
+	call_srcu(&waiters_srcu, &w->rcu, waiter_free);
+}
+
+static int wait(struct waiter *w, struct belay_ctl_wait *arg)
+{
+	ktime_t end = ktime_add_ns(ktime_get(), arg->timeout);
+	unsigned int late_walks = 0;
+	int ret;
+
+	do
+		ret = walk(w, end, arg);
+	while (ret == -EAGAIN && (time_left(end) || late_walks++ < LATE_WALKS));
+	return ret == -EAGAIN ? -ETIMEDOUT : ret;
+}
+
 int belay_wait(struct belay_ctl_wait *arg)
 {
-	struct waiter w = { .link = LIST_HEAD_INIT(w.link) };
-	unsigned int late_walks = 0;
-	ktime_t end;
+	struct waiter *w;
 	int ret;
 
 	if (arg->flags)
 		return -EOPNOTSUPP;
-	ret = belay_selection_read(&w.sel, &arg->select, BELAY_LIST_REGIONS);
-	if (ret)
-		return ret;
 	if (arg->timeout > BELAY_WAIT_MAX_NS)
 		return -EINVAL;
-	end = ktime_add_ns(ktime_get(), arg->timeout);
-	do
-		ret = walk(&w, end, arg);
-	while (ret == -EAGAIN && (time_left(end) || late_walks++ < LATE_WALKS));
-	if (ret == -EAGAIN)
-		ret = -ETIMEDOUT;
-	down_write(&waiters_sem);
-	list_del(&w.link);
-	up_write(&waiters_sem);
+	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
+	if (!w)
+		return -ENOMEM;
+	INIT_LIST_HEAD(&w->link);
+	ret = belay_selection_read(&w->sel, &arg->select, BELAY_LIST_REGIONS);
+	if (ret) {
+		kfree(w);
+		return ret;
+	}
+	ret = wait(w, arg);
+	waiter_leave(w);
 	if (!ret)
 		arg->session = arg->region = 0;
 	return ret;
+}
+
+/* At unload: those that have left may be still to be freed. */
+void belay_wait_exit(void)
+{
+	srcu_barrier(&waiters_srcu);
 }

@@ -233,10 +233,44 @@ static struct belay_region *take(struct belay_grant *g, struct list_head *list)
 
 	spin_lock(&g->dirty_lock);
 	r = list_first_entry_or_null(list, struct belay_region, dirty_link);
-	if (r)
+	if (r) {
 		list_del_init(&r->dirty_link);
+		g->in_hand++;
+	}
 	spin_unlock(&g->dirty_lock);
 	return r;
+}
+
+static void seen_to(struct belay_grant *g)
+{
+	spin_lock(&g->dirty_lock);
+	g->in_hand--;
+	g->seen_to++;
+	spin_unlock(&g->dirty_lock);
+	if (wq_has_sleeper(&g->room))
+		wake_up_all(&g->room);
+}
+
+/* Does somebody have regions in hand, which may be about to be let go? */
+bool belay_has_in_hand(struct belay_grant *g, unsigned long *ret_seen)
+{
+	bool in_hand;
+
+	spin_lock(&g->dirty_lock);
+	*ret_seen = g->seen_to;
+	in_hand = g->in_hand;
+	spin_unlock(&g->dirty_lock);
+	return in_hand;
+}
+
+/*
+ * Until one more than *@seen has been seen to: false if that takes longer than *@left
+ * (jiffies), from which the time is taken off, or after a fatal signal.
+ */
+bool belay_wait_for_room(struct belay_grant *g, unsigned long seen, long *left)
+{
+	*left = wait_event_killable_timeout(g->room, READ_ONCE(g->seen_to) != seen, *left);
+	return *left > 0;
 }
 
 /* In a storm an event has listed it again meanwhile: that must not make it sooner. */
@@ -269,6 +303,7 @@ static bool settle_list(struct belay_grant *g, struct list_head *list)
 			told = true;
 		else
 			look_later(r);
+		seen_to(g);
 		belay_region_put(r);
 		cond_resched();
 	}

@@ -89,6 +89,8 @@ static const char *meaning(int error, uint32_t flags)
 			"not all of it is mapped and readable";
 	case EMEDIUMTYPE:
 		return "this kind of memory cannot be held for DMA (shared writable file, DAX, secret or device memory); use anonymous memory, a memfd or hugetlb";
+	case ECANCELED:
+		return "ended by order while it was being registered; register it again if it is still needed";
 	case EMFILE:
 		return "this process has as many regions as the kernel module allows; register fewer, larger ones";
 	case EMLINK:

@@ -9,7 +9,7 @@ belay-try = $(shell $(CC) $(NOSTDINC_FLAGS) $(LINUXINCLUDE) \
 	-include $(srctree)/include/linux/compiler_types.h \
 	$(KBUILD_CPPFLAGS) $(KBUILD_CFLAGS) $(KBUILD_CFLAGS_MODULE) -DMODULE \
 	-DKBUILD_MODNAME=\"probe\" -DKBUILD_BASENAME=\"probe\" \
-	-c $(src)/compat/probe/$(1).c -o /dev/null >/dev/null 2>&1 && echo y)
+	-fsyntax-only $(src)/compat/probe/$(1).c >/dev/null 2>&1 && echo y)
 belay-names = $(sort $(foreach f,$(notdir $(wildcard $(src)/compat/probe/*.*.c)), \
 	$(firstword $(subst ., ,$(f)))))
 belay-forms = $(patsubst $(1).%.c,%,$(notdir $(wildcard $(src)/compat/probe/$(1).*.c)))

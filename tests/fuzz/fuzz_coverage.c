@@ -6,11 +6,11 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/coverage_model.h"
 
-#define ROUND	400		/* operations, then all regions go */
-#define MANY	180		/* regions at a time */
+#define ROUND	600		/* operations, then all regions go */
+#define MANY	260		/* regions at a time */
 
 static bool crowded;		/* this round: hardly anything goes, all at one place */
-static unsigned int added, refused, too_deep, shrunk, trimmed, shared, apart;
+static unsigned int added, refused, too_deep, shrunk, trimmed, shared, apart, moved;
 
 static struct covered *some_region(void)
 {
@@ -82,6 +82,7 @@ static void step(void)
 {
 	struct covered *c = some_region();
 	unsigned int first, last;
+	int err;
 
 	if (!c || (crowded && counted < MANY && fuzz_below(10))) {
 		try_add();
@@ -109,6 +110,10 @@ static void step(void)
 		break;
 	case 11:
 		take_back(c);
+		break;
+	case 0:
+		if (!is_watched(c) && is_well(c))
+			moved += move_layer(c, &err);
 		break;
 	default:
 		try_add();
@@ -151,9 +156,9 @@ TEST_TIMEOUT(coverage, "the charge is what counting page by page says, and never
 	}
 	tap_diag("%u rounds: %u added, %u of them shared a charge, %u in a layer of their own",
 		 rounds, added, shared, apart);
-	tap_diag("%u refused, %u too deep, %u shrunk, %u trimmed", refused, too_deep, shrunk,
-		 trimmed);
-	CHECK(rounds && shared && apart && refused && too_deep && shrunk && trimmed);
+	tap_diag("%u refused, %u too deep, %u shrunk, %u trimmed, %u moved", refused, too_deep,
+		 shrunk, trimmed, moved);
+	CHECK(rounds && shared && apart && refused && too_deep && shrunk && trimmed && moved);
 }
 
 TAP_MAIN()

@@ -6,7 +6,7 @@
 K := tests/kernel
 K_LIB := $(addprefix $(K)/lib/,bk.c bk_memory.c bk_proc.c)
 
-$(call vm_test,kernel,charging,$(K)/charging.c $(K_LIB),,timeout=120)
+$(call vm_test,kernel,charging,$(K)/charging.c $(K_LIB),,timeout=180)
 $(call vm_test,kernel,limits,$(K)/limits.c $(K_LIB),,races timeout=180)
 $(call vm_test,kernel,region_cap,$(K)/region_cap.c $(K_LIB),,long timeout=180)
 $(call vm_test,kernel,stale,$(K)/stale.c $(K_LIB),,races timeout=600)
@@ -18,6 +18,8 @@ $(call vm_test,kernel,watched,$(K)/watched.c $(K_LIB),,timeout=120)
 $(call vm_test,kernel,unmapped,$(K)/unmapped.c $(K_LIB),,timeout=180)
 $(call vm_test,kernel,storms,$(K)/storms.c $(K_LIB),,timeout=400)
 $(call vm_test,kernel,nobody_waits,$(K)/nobody_waits.c $(K_LIB),,measures timeout=240)
+$(call vm_test,kernel,registering,$(K)/registering.c $(K_LIB),-pthread,races timeout=240)
+$(call vm_test,kernel,orders,$(K)/orders.c $(K_LIB),-pthread,measures timeout=300)
 $(call vm_test,kernel,fork_exec,$(K)/fork_exec.c $(K_LIB),,ci timeout=90)
 $(call vm_test,kernel,holders,$(K)/holders.c $(K_LIB),-pthread,timeout=90)
 $(call vm_test,kernel,seen,$(K)/seen.c $(K_LIB),,timeout=150)

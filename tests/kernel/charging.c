@@ -131,6 +131,53 @@ TEST(second_process, "memory shared by two processes is charged to each of them"
 	bk_end(&b);
 }
 
+/* ---- what is about to be let go ----------------------------------------------------- */
+
+TEST_TIMEOUT(room, "what fits is not refused because the worker has yet to drop what is lost", 60)
+{
+	size_t len = PAGES(8192), small = PAGES(512);
+	unsigned int i, refused = 0, rounds = bk_rounds(60);
+	struct bk_region r, q;
+	struct bk b;
+	char *p, *p2;
+	int err;
+
+	bk_begin_limited(&b, len, BELAY_UNLIMITED);
+	p2 = bk_anon(small, 2);
+	for (i = 0; i < rounds; i++) {
+		p = bk_anon(len, 1);
+		CHECK_OK(bk_register(b.fd, p, len, BELAY_PINNED, W, &r));
+		munmap(p, len);
+		if (i % 2)
+			usleep(i * 137 % 9000);
+		err = bk_register(b.fd, p2, small, BELAY_PINNED, W, &q);
+		refused += err == -EDQUOT;
+		if (!err)
+			CHECK_OK(bk_unregister(b.fd, q.id));
+		CHECK_OK(bk_unregister(b.fd, r.id));
+	}
+	CHECK_EQ(refused, 0);
+	bk_end(&b);
+}
+
+TEST(place, "a lost region gives its bytes back, but counts as a region until it is unregistered")
+{
+	struct bk_region r, q;
+	struct bk b;
+	char *p = bk_anon(PAGES(1), 1), *p2 = bk_anon(PAGES(1), 1);
+
+	bk_begin_limited(&b, PAGES(1), 1);
+	r = bk_hold(&b, p, PAGES(1), BELAY_PINNED, W);
+	munmap(p, PAGES(1));
+	CHECK_SOON(bk_usage_bytes(b.fd) == 0, 5);
+	CHECK_EQ(bk_usage_regions(b.fd), 1);
+	CHECK_EQ(bk_register(b.fd, p2, PAGES(1), BELAY_PINNED, W, &q), -EDQUOT);
+	CHECK_OK(bk_unregister(b.fd, r.id));
+	CHECK_EQ(bk_usage_regions(b.fd), 0);
+	CHECK_OK(bk_register(b.fd, p2, PAGES(1), BELAY_PINNED, W, &q));
+	bk_end(&b);
+}
+
 /* ---- random regions against an oracle ------------------------------------ */
 
 #define ARENA	1024

@@ -44,8 +44,8 @@ $(call unit_test,fuzz_wire,tests/fuzz/fuzz_wire.c tests/unit/fake_module.c,stati
 # kmod: what of the module needs no kernel. These include the module's .c files as they
 # are, and get tests/unit/kernel.h for whatever header of the kernel's those ask for.
 KERNEL_HEADERS := $(addprefix $(B)/tests/unit/include/linux/,atomic.h bug.h gfp.h interval_tree.h \
-	kref.h list.h log2.h mm.h mm_types.h mmu_notifier.h mutex.h percpu.h sched.h \
-	sched/user.h slab.h spinlock.h uidgid.h workqueue.h xarray.h)
+	kref.h list.h log2.h mm.h mm_types.h mmu_notifier.h mutex.h percpu.h rbtree.h sched.h \
+	sched/user.h slab.h spinlock.h uidgid.h wait.h workqueue.h xarray.h)
 $(KERNEL_HEADERS):
 	$(Q)mkdir -p $(@D); echo '#include "tests/unit/kernel.h"' > $@
 define bl_kmod_test

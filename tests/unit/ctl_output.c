@@ -819,4 +819,13 @@ TEST(reload, "reload says that it was done, and what the daemon says")
 		     "The configuration has been read again.\nbelayd.conf:3: unknown key\n");
 }
 
+TEST(state, "a region's state is said in words, also that it is being registered")
+{
+	char buf[CTL_CELL];
+
+	CHECK_STR(ctl_state(0, buf), "valid");
+	CHECK_STR(ctl_state(BELAY_STATE_BUILDING, buf), "registering");
+	CHECK_STR(ctl_state(BELAY_STATE_BUILDING | BELAY_WORD_RECALLED, buf), "registering,recalled");
+}
+
 TAP_MAIN()

@@ -91,7 +91,8 @@ struct mm_struct;
 struct pid;
 struct user_struct;
 struct vm_area_struct;
-struct wait_queue_head;
+struct wait_queue_head { int unused; };
+struct rb_node { int unused; };
 struct work_struct;
 struct workqueue_struct;
 
@@ -123,6 +124,16 @@ static TAP_UNUSED void mutex_lock(struct mutex *m)
 	m->held = true;
 	mutexes_held++;
 }
+
+static TAP_UNUSED bool mutex_trylock(struct mutex *m)
+{
+	if (m->held)
+		return false;
+	mutex_lock(m);
+	return true;
+}
+
+#define lockdep_assert_held(m)	CHECK((m)->held)
 
 static TAP_UNUSED void mutex_unlock(struct mutex *m)
 {

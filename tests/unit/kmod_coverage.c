@@ -140,6 +140,20 @@ TEST(watched, "a watched region is charged as a region, and shares nothing")
 	all_gone();
 }
 
+TEST(dying, "what is being let go is not charged any more")
+{
+	struct belay_refusal why = {};
+	struct covered *c;
+
+	begin(1000);
+	c = new_region(BELAY_PINNED, 0, 9);
+	c->r.state = BELAY_DEAD;
+	CHECK_EQ(belay_coverage_charge(&c->r, true, &why), -ECANCELED);
+	CHECK_EQ(grant.node.regions.n, 0);
+	CHECK_OK(belay_coverage_recharge(&c->r, true, &why));
+	audit();
+}
+
 TEST(overlap, "a page is in BELAY_MAX_OVERLAP regions and in no more, whichever page it is")
 {
 	unsigned int i;
@@ -147,19 +161,66 @@ TEST(overlap, "a page is in BELAY_MAX_OVERLAP regions and in no more, whichever 
 
 	begin(1000);
 	for (i = 0; i < BELAY_MAX_OVERLAP; i++)
-		must_add(i % 2 ? BELAY_PINNED : BELAY_WATCHED, 10, 10 + i % 3);
+		must_add(i % 2 ? BELAY_PINNED : BELAY_TRACKED, 10, 10 + i % 3);
 	CHECK(!add(BELAY_PINNED, 10, 10, &err));
 	CHECK_EQ(err, -EMLINK);
 	CHECK(!add(BELAY_PINNED, 0, 10, &err));
 	CHECK_EQ(err, -EMLINK);
-	CHECK(!add(BELAY_WATCHED, 10, 50, &err));
-	CHECK_EQ(err, -EMLINK);
-	audit();
+	/* That holds no page. */
+	must_add(BELAY_WATCHED, 10, 50);
 	must_add(BELAY_PINNED, 0, 9);
 	must_add(BELAY_PINNED, 11, 50);
 	must_take_back(&regions[0]);
 	must_add(BELAY_PINNED, 10, 10);
 	CHECK(!add(BELAY_PINNED, 10, 10, &err));
+	all_gone();
+}
+
+TEST(staggered, "so do those of which one ends before each page")
+{
+	unsigned int i;
+	int err;
+
+	begin(1000);
+	for (i = 0; i < BELAY_MAX_OVERLAP - 2; i++)
+		must_add(BELAY_PINNED, 0, 40 + i % 50);
+	for (i = 0; i < 40; i++)
+		must_add(BELAY_PINNED, i, i);
+	must_add(BELAY_PINNED, 0, PAGES - 1);
+	for (i = 0; i < 40; i++)
+		CHECK(!add(BELAY_PINNED, i, PAGES - 1, &err) && err == -EMLINK);
+	must_add(BELAY_PINNED, 40, PAGES - 1);
+	CHECK(!add(BELAY_PINNED, 40, PAGES - 1, &err) && err == -EMLINK);
+	must_add(BELAY_PINNED, 41, PAGES - 1);
+	all_gone();
+}
+
+TEST(recharged, "if what it shares with turns unhealthy, the difference is charged, and a refusal leaves it where it was")
+{
+	struct covered *a, *b;
+	int err;
+
+	begin(1000);
+	a = must_add(BELAY_TRACKED, 0, 9);
+	map_anew(3, 3);
+	b = must_add(BELAY_PINNED, 20, 29);
+	CHECK(!move_layer(b, &err));
+	take_back(b);
+	a->r.bits = 0;		/* healthy for a moment: as if announced later */
+	b = must_add(BELAY_PINNED, 5, 14);
+	CHECK_EQ(b->r.layer, a->r.layer);
+	CHECK_EQ(grant.node.pages.n, 15);
+	a->r.bits = BELAY_WORD_SUSPECT;
+	grant.node.limit_pages = 19;
+	CHECK(!move_layer(b, &err));
+	CHECK_EQ(err, -EDQUOT);
+	audit();
+	grant.node.limit_pages = 20;
+	CHECK(move_layer(b, &err));
+	CHECK_NE(b->r.layer, a->r.layer);
+	CHECK_EQ(grant.node.pages.n, 20);
+	audit();
+	CHECK(!move_layer(b, &err));
 	all_gone();
 }
 
@@ -245,6 +306,21 @@ TEST(layers, "over a region that may hold other pages, a new one is charged in f
 	CHECK_EQ(grant.node.pages.n, 21);
 	must_take_back(b);
 	CHECK_EQ(grant.node.pages.n, 16);
+	all_gone();
+}
+
+TEST(parts_layer, "what is left of a region is in the layer that it was in")
+{
+	struct covered *b;
+
+	begin(1000);
+	must_add(BELAY_TRACKED, 0, 9);
+	map_anew(0, 9);
+	b = must_add(BELAY_TRACKED, 0, 9);
+	CHECK_EQ(b->r.layer, 1);
+	trim(b, 4, 5);
+	audit();
+	CHECK_EQ(grant.node.pages.n, 18);
 	all_gone();
 }
 

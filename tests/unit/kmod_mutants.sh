@@ -59,22 +59,33 @@ kmod_charge charge.c atomic_long_sub(regions, &undo->regions); =>
 kmod_charge charge.c undo != n; => undo != n->parent;
 kmod_charge charge.c for (n = node; n; n = n->parent) => for (n = node; n == node; n = n->parent)
 kmod_charge charge.c for (; node; node = node->parent) =>
-kmod_coverage coverage.c (r->it.last - next + 1) => (r->it.last - next)
-kmod_coverage coverage.c pages += at->it.start - next; => pages += at->it.start - next + 1;
-kmod_coverage coverage.c next = max(next, at->it.last + 1) => next = max(next, at->it.last)
-kmod_coverage coverage.c next = max(next, at->it.last + 1) => next = at->it.last + 1
+kmod_coverage coverage.c (r->it.last - g->next + 1) => (r->it.last - g->next)
+kmod_coverage coverage.c g->pages += at->it.start - g->next; => g->pages += at->it.start - g->next + 1;
+kmod_coverage coverage.c g->next = max(g->next, at->it.last + 1) => g->next = max(g->next, at->it.last)
+kmod_coverage coverage.c g->next = max(g->next, at->it.last + 1) => g->next = at->it.last + 1
 kmod_coverage coverage.c if (at->it.last >= r->it.last) => if (at->it.last > r->it.last)
-kmod_coverage coverage.c at == r || at->layer != layer => at->layer != layer
-kmod_coverage coverage.c at == r || at->layer != layer => at == r
-kmod_coverage coverage.c nr == BELAY_MAX_OVERLAP - 1 => nr == BELAY_MAX_OVERLAP - 2
-kmod_coverage coverage.c if (open[i] >= page) => if (open[i] > page)
-kmod_coverage coverage.c if (open[i] >= page) => if (open[i] + 1 >= page)
-kmod_coverage coverage.c r->layer == NO_LAYER ? 0 : => 0 ? 0 :
-kmod_coverage coverage.c at->layer == layer && !is_healthy(at) => at->layer == layer && is_healthy(at)
-kmod_coverage coverage.c at->layer > best => at->layer < best
+kmod_coverage coverage.c at != r && at->layer == r->layer => at->layer == r->layer
+kmod_coverage coverage.c at != r && at->layer == r->layer => at != r
+kmod_coverage coverage.c if (d->nr == BELAY_MAX_OVERLAP - 1) { => if (0) {
+kmod_coverage coverage.c if (d->open[i] >= page) => if (d->open[i] > page)
+kmod_coverage coverage.c if (d->open[i] >= page) => if (d->open[i] + 1 >= page)
+kmod_coverage coverage.c d->is_too_deep = true; => ;
+kmod_coverage coverage.c if (at == r) => if (0)
+kmod_coverage coverage.c a->any = true; =>
+kmod_coverage coverage.c a->any_ill |= !healthy; =>
+kmod_coverage coverage.c a->layer_ill |= !healthy; =>
+kmod_coverage coverage.c if (at->layer != layer) => if (0)
+kmod_coverage coverage.c at->layer > a->best => at->layer < a->best
+kmod_coverage coverage.c a.best != newest) => 0)
+kmod_coverage coverage.c && !a.layer_ill) { => ) {
+kmod_coverage coverage.c newest + 1 : 0; => newest + 1 : newest;
 kmod_coverage coverage.c BELAY_WORD_SUSPECT | BELAY_WORD_LOST => BELAY_WORD_LOST
-kmod_coverage coverage.c if (!overlaps) => if (0)
-kmod_coverage coverage.c if (ret) => if (0)
+kmod_coverage coverage.c watched ? 0 : choose_layer => 0 ? 0 : choose_layer
+kmod_coverage coverage.c if (READ_ONCE(r->state) == BELAY_DEAD) => if (0)
+kmod_coverage coverage.c more > 0 => 0
+kmod_coverage coverage.c (s64)pages - (s64)a.uncovered => (s64)pages
+kmod_coverage coverage.c place && r->placed => r->placed
+kmod_coverage coverage.c if (!mutex_trylock(&g->lock)) => if (mutex_trylock(&g->lock), 0)
 kmod_coverage coverage.c max(r->it.start, last + 1) => max(r->it.start, last)
 kmod_coverage coverage.c min(r->it.last, start - 1) => min(r->it.last, start)
 kmod_coverage coverage.c (start > r->it.start && last < r->it.last) => (start > r->it.start && last <= r->it.last)

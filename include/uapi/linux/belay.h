@@ -49,7 +49,9 @@
  *  EMFILE        the grant has BELAY_MAX_REGIONS regions; or, BELAY_CTL_GRANT:
  *                the caller has no room for another descriptor
  *  EMLINK        a page would be in more than BELAY_MAX_OVERLAP of the grant's
- *                regions
+ *                pinned and tracked regions
+ *  ECANCELED     a registration was ended by order (BELAY_CTL_RELEASE) while it
+ *                was under way
  *  ETIMEDOUT     BELAY_CTL_WAIT: something is still held
  *  EXDEV         the caller is not in the address space that the grant is
  *                bound to (a forked child, an exec'd image, another process)
@@ -80,12 +82,15 @@
 /* One batch; bounds the time between two returns to user space. */
 #define BELAY_MAX_BATCH		16384
 /*
- * Regions of one grant that may share a page. A pin costs a small page 1024
+ * Pinned and tracked regions of one grant that may share a page. A pin costs a small page 1024
  * references of the 2^31 that it has, shared by all processes: 128 a grant
  * leaves room for 16,384 processes over one page.
  */
 #define BELAY_MAX_OVERLAP	128
-/* Regions of one grant: the notifiers' cost to others is bounded by it. */
+/*
+ * Regions of one grant, of any kind and also where they are lost: the memory that they
+ * take, and what watching them costs others who work on the same file.
+ */
 #define BELAY_MAX_REGIONS	(1U << 18)
 /* Levels of the tree of accounts, the grant not counted. */
 #define BELAY_MAX_DEPTH		8
@@ -114,6 +119,15 @@
 #define BELAY_WORD_RELEASED	(1ULL << 3)	/* unregistered or released: nothing is held */
 
 #define BELAY_WORDS_MAX		BELAY_MAX_REGIONS	/* of one session */
+
+/*
+ * Only in listings (belay_region_row.state), beside the bits above: the call that
+ * registers the region is still under way, perhaps in a page fault that somebody has
+ * yet to answer. What is pinned so far is held_bytes; where it lies is not known, so
+ * it fits every place. Released by order, it has this bit until the call gives up,
+ * which may have one batch of pages in hand (as many as their pointers fill a page).
+ */
+#define BELAY_STATE_BUILDING	(1U << 31)
 
 /* ------------------------------------------------------------------------ */
 /* Any file                                                                  */
@@ -190,6 +204,9 @@ enum belay_resource {
  * A tracked region is *prepared* by this: charged, watched, faulted in, and
  * held by the module until BELAY_COMMIT, so that no page can be replaced
  * unnoticed before the other driver has its own pins.
+ *
+ * A region counts against the limits on regions until it is unregistered or released,
+ * also when it is lost.
  *
  * A watched region counts as a region, but none of its bytes is charged. At
  * first it is only the mapping that is watched: the region is lost when the
@@ -555,7 +572,12 @@ enum belay_reason {
  *   recall replaces them.
  * BELAY_CTL_RELEASE lets go by order: the word first (BELAY_WORD_RELEASED),
  *   then the pins and the charge. EBUSY for a tracked region, whose pages
- *   another driver holds. Only @session and @region are looked at.
+ *   another driver holds. Only @session and @region are looked at. The charge may
+ *   follow a moment later: this waits for nobody.
+ *
+ * Both are for regions that are being registered, too (BELAY_STATE_BUILDING, also
+ * tracked ones then). Recalled, the word has the bit when registering returns;
+ * released, registering fails (ECANCELED).
  */
 struct belay_recall_entry {
 	__aligned_u64 session;
@@ -772,8 +794,8 @@ struct belay_ctl_list {
  * @select: which regions
  *
  * A region holds something as long as the module or, for a tracked one,
- * another driver has pages of it (for selections by place: pages there); a
- * watched one never does. The wait ends early only for a fatal signal (EINTR).
+ * another driver has pages of it (for selections by place: pages there, or pages of
+ * which it is not yet known where they are); a watched one never does. The wait ends early only for a fatal signal (EINTR).
  * It asks nobody to let go: recall first. Regions registered meanwhile are
  * waited for, too, so whoever wants a place to stay free must see to that.
  */
@@ -882,7 +904,7 @@ struct belay_region_row {
 	__aligned_u64 cookie;
 	__u32 kind;			/* enum belay_kind */
 	__u32 flags;			/* BELAY_REGION_* */
-	__u32 state;			/* BELAY_WORD_* bits */
+	__u32 state;			/* BELAY_WORD_* bits, BELAY_STATE_BUILDING */
 	__u32 prepared;			/* 1: tracked or watched, and not yet committed */
 	__aligned_u64 made_at;
 	__aligned_u64 lost_addr;
