@@ -120,7 +120,7 @@ static void end(pid_t pid)
 TEST_TIMEOUT(release, "a release by order does not wait for threads of the client that register over 48,000 regions", 200)
 {
 	struct bk_steps *s = bk_steps();
-	double times[SMALL], start;
+	double times[SMALL], start, middle;
 	unsigned int i;
 	pid_t pid;
 
@@ -132,10 +132,10 @@ TEST_TIMEOUT(release, "a release by order does not wait for threads of the clien
 		times[i] = tap_now() - start;
 		usleep(20000);
 	}
-	tap_diag("release: middle %.1f ms, longest %.1f ms", 1e3 * bk_median(times, SMALL),
-		 1e3 * times[SMALL - 1]);
+	middle = bk_median(times, SMALL);
+	tap_diag("release: middle %.1f ms, longest %.1f ms", 1e3 * middle, 1e3 * times[SMALL - 1]);
 	end(pid);
-	CHECK_LE(bk_median(times, SMALL), 0.020);
+	CHECK_LE(middle, 0.020);
 	bk_end(&b);
 }
 
@@ -154,7 +154,7 @@ TEST_TIMEOUT(registering, "while somebody waits, that client's trims hold up no 
 {
 	struct bk_steps *s = bk_steps();
 	char *p = bk_anon(PAGES(1), 1);
-	double times[100], start;
+	double times[100], start, middle;
 	struct bk_region r;
 	pid_t client, waiter;
 	unsigned int i;
@@ -169,8 +169,9 @@ TEST_TIMEOUT(registering, "while somebody waits, that client's trims hold up no 
 		times[i] = tap_now() - start;
 		CHECK_OK(bk_unregister(b.fd, r.id));
 	}
-	tap_diag("register: middle %.2f ms, 9 of 10 up to %.1f ms, longest %.1f ms",
-		 1e3 * bk_median(times, 100), 1e3 * times[90], 1e3 * times[99]);
+	middle = bk_median(times, 100);
+	tap_diag("register: middle %.2f ms, 9 of 10 up to %.1f ms, longest %.1f ms", 1e3 * middle,
+		 1e3 * times[90], 1e3 * times[99]);
 	end(waiter);
 	end(client);
 	CHECK_LE(times[90], 0.030);
@@ -179,7 +180,7 @@ TEST_TIMEOUT(registering, "while somebody waits, that client's trims hold up no 
 
 /* ---- a grant for an address space with very many mappings ------------------------------- */
 
-#define MAPPINGS	30000
+#define MAPPINGS	15000
 
 static void mappings_client(void *arg)
 {
@@ -218,7 +219,7 @@ static void *grants_run(void *arg)
 	return NULL;
 }
 
-TEST_TIMEOUT(binding, "while a grant is made for a process with 60,000 mappings, other commands do not wait for it", 200)
+TEST_TIMEOUT(binding, "while a grant is made for a process with 30,000 mappings, other commands do not wait for it", 200)
 {
 	struct bk_steps *s = bk_steps();
 	struct belay_account_row rows[4];
