@@ -71,6 +71,7 @@ static struct belay_region *first_after(struct belay_grant *g, unsigned long sta
 static struct belay_region *give_way(struct belay_grant *g, struct belay_region *r,
 				     unsigned long start, unsigned long last,
 				     bool may_sleep)
+	__releases(&g->watch_lock) __acquires(&g->watch_lock)
 {
 	unsigned long at = r->start;
 	u64 order = r->order;
