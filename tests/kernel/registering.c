@@ -121,8 +121,10 @@ static void map_slow_file(struct stalled *s)
 {
 	char *at = s->addr + LEN - BATCH;
 	char options[128];
+	struct stat st;
 	int fd;
 
+	CHECK_EQ(system("modprobe fuse"), 0);
 	s->server = (struct server) { CHECK_SYS(open("/dev/fuse", O_RDWR | O_CLOEXEC)), bk_steps() };
 	snprintf(s->path, sizeof(s->path), "/tmp/slow.%d", getpid());
 	close(CHECK_SYS(open(s->path, O_CREAT | O_RDWR | O_CLOEXEC, 0666)));
@@ -132,6 +134,9 @@ static void map_slow_file(struct stalled *s)
 	s->pid = tap_spawn(serve, &s->server);
 	close(s->server.dev);
 	fd = CHECK_SYS(open(s->path, O_RDWR | O_CLOEXEC));
+	/* Before, it has no length. */
+	CHECK_SYS(fstat(fd, &st));
+	CHECK_EQ(st.st_size, BATCH);
 	CHECK(mmap(at, BATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0) == at);
 	close(fd);
 	CHECK_SYS(madvise(at, BATCH, MADV_RANDOM));

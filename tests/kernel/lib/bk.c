@@ -95,6 +95,23 @@ uint64_t bk_start_time(pid_t pid)
 	return start;
 }
 
+/* Effective, in the reader's namespace; its own if it has ended. */
+static uint32_t euid_of(pid_t pid)
+{
+	unsigned int uid, euid = geteuid();
+	char path[64], line[128];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f) &&
+	       sscanf(line, "Uid: %u %u", &uid, &euid) != 2)
+		;
+	if (f)
+		fclose(f);
+	return euid;
+}
+
 int bk_try_grant(int ctl, uint64_t account, pid_t pid, uint64_t bytes,
 		 uint64_t regions, struct belay_ctl_grant *ret)
 {
@@ -107,6 +124,7 @@ int bk_try_grant(int ctl, uint64_t account, pid_t pid, uint64_t bytes,
 		g.size = sizeof(g);
 		g.account = account;
 		g.pid = pid;
+		g.uid = euid_of(pid);
 		g.start_time = bk_start_time(pid);
 		g.limit_bytes = bytes;
 		g.limit_regions = regions;
