@@ -145,6 +145,8 @@ static bool next_session(struct listing *l, union row *row)
 static void fill_region(struct belay_region *r, const struct belay_held *held,
 			struct belay_region_row *row)
 {
+	bool incomplete;
+
 	*row = (struct belay_region_row) {
 		.session = r->session->id,
 		.region = r->id,
@@ -163,10 +165,13 @@ static void fill_region(struct belay_region *r, const struct belay_held *held,
 		.device = r->device,
 		.inode = r->inode,
 	};
-	if (belay_is_incomplete(r))
-		row->state = BELAY_STATE_BUILDING;
+	incomplete = belay_is_incomplete(r);
 	spin_lock(&r->lock);
-	row->state |= r->bits | (r->request ? BELAY_WORD_RECALLED : 0);
+	row->state = r->bits;
+	/* What pinning itself announces is nobody's business. */
+	if (incomplete)
+		row->state = BELAY_STATE_BUILDING | (r->bits & BELAY_WORD_RELEASED) |
+			(r->request ? BELAY_WORD_RECALLED : 0);
 	row->lost_reason = r->lost_reason;
 	row->recall_reason = r->recall_reason;
 	row->request = r->request;
