@@ -57,7 +57,7 @@ int belay_explain_memlock(const struct belay_region *r, struct belay_refusal *wh
 
 	if (!bl_is_mine(b))
 		return -EXDEV;
-	if (!(r->flags & BELAY_TRACK))
+	if (!(r->flags & BELAY_TRACK) || bl_refusal_check(why))
 		return -EINVAL;
 	err = bl_session_use(b);
 	if (!err)

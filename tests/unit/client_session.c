@@ -737,7 +737,7 @@ TEST(explain, "what RLIMIT_MEMLOCK has refused to a driver is explained with the
 	struct fake_daemon *d = fake_start();
 	struct belay *b = open_handle();
 	struct rlimit rl = { 65536, 65536 };
-	struct belay_refusal why = { 0 };
+	struct belay_refusal why = { .size = sizeof(why) }, empty = { 0 };
 	struct belay_region *r, *pinned;
 
 	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &rl));
@@ -753,6 +753,7 @@ TEST(explain, "what RLIMIT_MEMLOCK has refused to a driver is explained with the
 	CHECK(strstr(why.text, "once for each registration: 68 KiB in all with these 8 KiB, and RLIMIT_MEMLOCK is 64 KiB"));
 	CHECK(strstr(why.text, "memlock in belayd.conf"));
 	CHECK_EQ(belay_explain_memlock(r, NULL), 0);
+	CHECK_EQ(belay_explain_memlock(r, &empty), -EINVAL);
 	CHECK_EQ(belay_explain_memlock(pinned, &why), -EINVAL);
 	belay_close(b);
 	fake_stop(d);
