@@ -33,6 +33,7 @@ $(call unit_test,daemon_revoke,tests/unit/daemon_revoke.c,static:belayd-core sta
 $(call unit_test,daemon_config,tests/unit/daemon_config.c,static:belayd static:belayd-core static:belay-common pkg:inih)
 DAEMON_LIBS := static:belayd static:belayd-core static:belay-common pkg:libevent_core pkg:inih -pthread
 $(call unit_test,daemon_clients,tests/unit/daemon_clients.c tests/unit/fake_module.c,$(DAEMON_LIBS))
+$(call unit_test,daemon_memlock,tests/unit/daemon_memlock.c tests/unit/fake_module.c,$(DAEMON_LIBS))
 $(call unit_test,daemon_hostile,tests/unit/daemon_hostile.c tests/unit/fake_module.c,$(DAEMON_LIBS))
 $(call unit_test,daemon_admin,tests/unit/daemon_admin.c tests/unit/fake_module.c,$(DAEMON_LIBS))
 $(call unit_test,daemon_log,tests/unit/daemon_log.c,static:belayd static:belayd-core static:belay-common -pthread)
