@@ -121,25 +121,20 @@ refused_by_sum()
 	says rails '320 MiB in all with these 64 MiB, and RLIMIT_MEMLOCK is 256 MiB' &&
 		says rails 'memlock in belayd.conf'
 }
-# holds_rails COUNT: held by a process that has that many
-holds_rails()
-{
-	start rails rdma_rails "$1" hold
-	rails=$last
-	wait_until 20 says rails "$1 rails"
-}
 mkdir -p "${conf%/*}"
 belayctl limit set user/alice 256M > /dev/null
 check "the fifth registration of a buffer is refused by the driver's sum, and that is explained" \
 	refused_by_sum
 printf '[user alice]\nmemlock = 400%%\n' > "$conf"
 systemctl reload belayd.service
-check "with memlock = 400% it is not" holds_rails 5
+start rails rdma_rails 5 hold
+held=$last
+check "with memlock = 400% it is not" wait_until 20 says rails '5 rails'
 check "the grant is charged once" charged_is $((64 << 20))
 check_output "both sums are listed, with the limit" ' 64 MiB +unlimited +0 B +320 MiB +1 GiB ' \
-	belayctl list --pid "$rails"
-kill -9 "$rails"
-reap "$rails"
+	belayctl list --pid "$held"
+kill -9 "$held"
+reap "$held"
 check "and nothing of them is left" wait_until 10 pins_are "$before"
 rm -f "$conf"
 
