@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * batchbench: what a region costs in a batch of the largest size, and what in a call of
  * its own. Prints rows like pinbench.

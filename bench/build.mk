@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # make bench: what belay costs, beside the least that it could cost. Figures come
 # from one run in the machine, for each kernel; they are good for ratios only.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * pinbench: registering and unregistering with belay, beside the bare pin loop.
  *

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * trackbench: what it costs to keep account of memory that another driver pins, and what
  * is right and wrong about each way to do so (docs/tracked.md). The other driver is the

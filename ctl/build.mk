@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # belayctl. All but main() is a library, for tests/unit/ctl_*.c.
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* command.c - the table of subcommands, options that all of them take, help */
 #include <stdarg.h>
 #include <stdlib.h>

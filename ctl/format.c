@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* format.c - amounts and times as people read them */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* json.c - numbers and text as belayctl's JSON has them */
 #include <stdarg.h>
 #include <string.h>

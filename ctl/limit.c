@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* limit.c - belayctl limit show|set */
 #include <inttypes.h>
 #include <libsmartcols.h>

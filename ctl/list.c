@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* list.c - belayctl list: who holds what */
 #include <inttypes.h>
 #include <libsmartcols.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* main.c - belayctl's main(); all else is in files that tests can link */
 #include <locale.h>
 

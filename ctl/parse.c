@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* parse.c - what people type; each says what was wrong and what would be right */
 #include <errno.h>
 #include <pwd.h>

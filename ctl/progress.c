@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* progress.c - a line on a terminal that says that, and how long, one waits */
 #include <string.h>
 #include <time.h>

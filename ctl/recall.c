@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * recall.c - belayctl recall: ask holders to let go, and say what became of it
  *

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* reload.c - belayctl reload: the configuration is read again, or stays as it was */
 #include "ctl/belayctl.h"
 

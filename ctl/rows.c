@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* rows.c - a list comes in several answers; each row of it goes to a function */
 #include <string.h>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* status.c - belayctl status: one screen that says how belay is doing */
 #include <inttypes.h>
 #include <unistd.h>

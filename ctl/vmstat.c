@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* vmstat.c - what the kernel counts: memory pinned by anybody, and belay's own numbers */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * The tree of limits: "system", and below it one account per user. What an
  * account should have comes from the policy, or from an administrator; what it

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * BL_RECALL: a region, a grant, a user or a process is asked to let go.
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * What an earlier daemon left: accounts and grants are in the module, with
  * tags that say whose they are; open revoke requests are the regions that are

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # belayd. What is pure (core/) and what surrounds it are libraries, so that unit
 # tests link the very objects that the daemon consists of.

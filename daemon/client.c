@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * What programs ask for: a grant, their session back, and to be heard when
  * they have stopped using a region.

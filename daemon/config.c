@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * One table has the keys: section, name, what is allowed, and a function that
  * reads the value. Unknown sections and keys are warnings, so that a file for

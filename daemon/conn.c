@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * What one connection can cost the daemon is bounded everywhere: a packet by
  * BL_MSG_MAX, packets in one turn of the loop by TURN_PACKETS, packets in a

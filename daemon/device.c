@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>

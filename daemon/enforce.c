@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * Carries out what core/revoke.c decides, and says in the log what was done to
  * whom. One timer, of CLOCK_BOOTTIME: a deadline that passes while the machine

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * What the module has to say. An event stays until it is dealt with, so each
  * is first entered wherever it belongs, and only then reported as done; what

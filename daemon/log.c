@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * Standard error may be a pipe or a socket that nobody reads from (a journal that
  * stands still), a terminal that is stopped, a file on a disk that hangs. It is shared

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /* users.h - names and numbers of users */
 #ifndef BL_USERS_H
 #define BL_USERS_H

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 # shellcheck shell=bash
 #
 # How the demonstration looks: numbered steps, real output between them, and claims

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # Examples are built, so that they stay right, and run by tests and the demo;
 # they are not installed. Outside of this tree:

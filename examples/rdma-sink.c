@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Holds a buffer that rdma-source writes into by RDMA WRITE, and lets go of it
  * when it is asked to.

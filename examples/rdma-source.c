@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Writes into the memory of rdma-sink by RDMA WRITE, in pieces, and then tells
  * it the checksum of what it wrote. Its own buffer, too, lies under a grant:

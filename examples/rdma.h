@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * rdma.h - the least of libibverbs that rdma-sink and rdma-source need: one
  * reliable connection, whose two ends meet over an AF_UNIX socket

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * A registration cache that cannot be fooled: memory is registered, given back
  * to the system, and got again at the same address, where other pages lie now.

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # The module's sources, where dkms looks for them. (What "make modules" does is
 # scripts/build-module.)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * charge.c - charging against the tree of limits
  *

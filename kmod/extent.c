@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /* extent.c - see extent.h */
 #include <linux/gfp.h>
 #include <linux/log2.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * extent.h - which pages a region has, as physically contiguous runs
  *

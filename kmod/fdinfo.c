@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * fdinfo.c - what /proc/PID/fdinfo shows of our files
  *

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /* ioctl.c - see ioctl.h */
 #include <linux/kernel.h>
 #include <linux/mm.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * ioctl.h - the argument rules of the ABI, once for all commands
  *

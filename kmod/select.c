@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * select.c - which grants, sessions and regions are meant, and where pages are
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * trace.h - every transition as a trace event (/sys/kernel/tracing/events/belay)
  *

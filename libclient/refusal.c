@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * What a program can print when it was refused: which limit, or which range,
  * why, and what would make it succeed.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * The helper thread of BELAY_OPEN_THREAD: waits on the poll descriptor and
  * dispatches. All signals are blocked in it, so that the program's handlers run

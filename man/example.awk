@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # awk -f man/example.awk PAGE: the first program that a page prints, for a compiler.
 /^#include/ { on = 1 }

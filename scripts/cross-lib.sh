@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 # shellcheck shell=bash
 #
 # What belay calls an architecture that it is built for but not run on, and what the

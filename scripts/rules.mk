@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # The macros that build.mk files call (what they mean: top of the Makefile), and
 # the pattern rules behind them. The macros only collect names in variables and

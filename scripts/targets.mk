@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # The targets people type. What tools they need is installed by scripts/setup,
 # before a second make reads the tree, so that nothing here depends on a tool

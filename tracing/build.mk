@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # Scripts for bpftrace that read the module's trace events (kmod/trace.h). Tested by
 # tests/kernel/tracing.sh.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /* barepin: pins one range for each open file, and does nothing else. */
 #ifndef BENCH_BAREPIN_H
 #define BENCH_BAREPIN_H

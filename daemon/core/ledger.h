@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * ledger.h - the accounts and grants that there are, as the daemon knows them
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * Open addressing with linear probing. Removal moves later entries of the run
  * back into the hole, so that there are no tombstones and lookups stay short.

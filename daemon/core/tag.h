@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * tag.h - what the daemon writes on accounts and grants
  *

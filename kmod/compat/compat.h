@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * compat.h - what differs between the kernels that belay builds for
  *

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
+# SPDX-FileCopyrightText: the belay authors
 # What differs between kernels has a name, and two or more forms: probe/NAME.FORM.c is
 # one. Exactly one form of each must compile against this kernel; it defines
 # BELAY_NAME_FORM. So neither a name that has vanished, nor one whose meaning is another,

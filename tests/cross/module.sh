@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 # shellcheck shell=bash
 #
 # The module and the programs, compiled for the architecture $arch, which is not at hand

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # Suite debug, a part of "make check-debug" and "make check-races": the kernels that look
 # at themselves.

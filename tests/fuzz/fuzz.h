@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * fuzz.h - a small mutating fuzzer, without a compiler that knows how
  *

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /* Whatever belayd.conf holds, it is a policy within its bounds or an error. */
 #include <sys/mman.h>
 #include <syslog.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * What a grant is charged, whatever happens to its regions: the module's
  * coverage.c beside a model that counts page by page (coverage_model.h).

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * Frames in any order, and memory that runs out: the module's extent.c beside an
  * array (extent_model.h).

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * The module's arithmetic on ranges, beside loops over pages (range_model.h): on
  * small numbers, on the largest there are, and around every power of two.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * The daemon under clients that say anything, with a module in memory that
  * does what processes do meanwhile: register, unmap, end, run out of memory.

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 
 $(call host_script,harness,tests/harness/runner)
 $(call host_script,harness,tests/harness/repeat)

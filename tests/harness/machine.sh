@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 # shellcheck shell=bash
 #
 # What tests/vm/run and the suite runner in the machine promise: machine_tests SERIES is

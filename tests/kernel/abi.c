@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * The rules of the ABI, for every command: too short, exact, longer with a zero
  * tail, longer with something in it, unknown flags, reserved fields, bad pointers,

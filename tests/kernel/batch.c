@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Batches of the largest size: each entry has its own right status.
  */

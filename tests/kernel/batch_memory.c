@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * What a batch needs of the kernel's memory while it runs. Where freed memory is kept for
  * a while to catch who still uses it, this cannot be measured: not for the debug kernel.

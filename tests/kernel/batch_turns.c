@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Batches of the largest size: others on the same processor get their turns, and who
  * is killed in the middle of one is gone soon and leaves nothing.

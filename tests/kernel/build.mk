@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # Suite kernel: belay.ko through its ioctls, by root, without daemon and library.
 # One program per topic; what they share is in lib/.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * What is charged: the union of a grant's healthy regions, page by page, each page
  * once and until the last of them is gone.

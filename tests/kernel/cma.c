@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Memory that is kept for contiguous allocations (CMA). Movable pages may lie there until
  * such an allocation comes, so nothing may be pinned there: what is registered moves out

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Memory that a device takes to itself (device-private): the pages leave the system's
  * memory, no processor reaches them, and nobody can pin them. Registering such memory

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Tracked regions over memory whose pages another driver's pin replaces: it breaks
  * copy-on-write. Preparing does so first, thus the driver finds the pages that will be

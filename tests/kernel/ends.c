@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * All the ends that a region, a session and a process can come to, at the same time
  * and in every order: unregister, munmap, close, exit, exec and kill on the one

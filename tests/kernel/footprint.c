@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * What a region costs in kernel memory: at most 512 bytes, and 8 for each physically
  * contiguous run of its pages. Measured as all memory that is gone from the system,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * A grant is for one address space: forked children, exec'd images and whoever was
  * handed the fd are told EXDEV, and cannot disturb the one that it is for.

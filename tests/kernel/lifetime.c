@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Who holds what, and until when: the control file and its owners, events that wait
  * until they have been dealt with, recall, release by order, and all the ends that

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Limits hold, to the page, at every level, whoever asks at the same time; and the
  * refusal says whose limit it was.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Listing: in steps as in one go, filtered, in order, and complete while others come
  * and go; events oldest first.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Lost is lost: the word says so when the call returns, the event names the right
  * range and reason, the pins of that part are dropped, with their charge unless it

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Movable memory. What lies in ZONE_MOVABLE moves out when it is registered, so that the
  * memory can still be taken offline; what lies elsewhere stays, keeps its block online,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Nobody is held up: what munmap() and truncation take when the holder of the
  * memory, or the policy owner, has been stopped, beside what they take without

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * An order of the policy owner waits for no client, nor does one user's registration for
  * another's: what they take while a client's threads do the dearest that they can. The

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * What a query costs others: how long registering and unregistering one page takes
  * while somebody else lists 100,000 regions of a third process by place, again and

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * A read-only region over private memory holds the pages that the process keeps:
  * its first write goes to them, and not to a copy.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * What cannot be registered is refused with the errno that the header documents,
  * whole or in part, pinned or tracked, and leaves nothing charged and nothing pinned.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* File systems in persistent memory: their pages cannot be held. */
 #include <fcntl.h>
 #include <sys/mman.h>

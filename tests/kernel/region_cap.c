@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * How many regions a grant can have. A program of its own because it makes them all,
  * which takes a quarter of an hour where each costs twenty times as much.

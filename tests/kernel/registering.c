@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * A registration under way, in a page fault that nobody answers (a FUSE server does not):
  * what it holds is listed and waited for, it can be recalled, and an order ends it.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * The module seen from outside: fdinfo, the counters of what the kernel announced and
  * what became of it, and the trace events. tracing.sh has the scripts that read them.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Selecting what is listed: each selector with something that fits and something
  * that does not, alone and together; where pages are, against what the kernel says

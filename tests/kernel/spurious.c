@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Nothing spurious: what the kernel announces about memory that stays the same
  * loses no region. Every test names the counter that must have grown, so that one

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * trace_act DO...: does, as alice and through the module's own interface, what
  * tracing.sh then finds in the output of the scripts.

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # The scripts in tracing/ print what was done, with its numbers, and nothing when
 # nothing is done.

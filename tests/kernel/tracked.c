@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Tracked regions under a driver that really pins: memory regions of libibverbs
  * over soft-RoCE. Prepare, let the driver pin, commit.

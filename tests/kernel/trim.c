@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Trimming: a part of a region goes, also in the middle of a huge page, and the rest
  * goes on as regions of their own, pinned and charged all the time.

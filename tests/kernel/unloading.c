@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Unloading: refused while anything of a client or of the policy owner is open, and
  * otherwise clean, whatever was left behind. Each test loads the module if the one

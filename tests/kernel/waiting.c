@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * BELAY_CTL_WAIT: it ends when the last page selected is let go, in whatever way that
  * comes about, and not before; it is bounded, killable, and in nobody's way.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Watched regions: neither pinned nor charged. Until the commit it is the mapping
  * that counts, from then on the pages, too.

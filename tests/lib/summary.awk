@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # Reads one program's TAP (and lines of ours without a number), with -v name= and
 # -v status= its exit status; prints "PASSED FAILED" and then one line per failure.

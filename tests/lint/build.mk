@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 
 $(call host_script,lint,tests/lint/shell)
 $(call host_script,lint,tests/lint/module,timeout=300)

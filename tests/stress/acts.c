@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* acts.c - the acts; see acts.h, and world.c for the rules */
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * What can be done to one region, its session, grant and account, by its own process
  * and by the policy owner; and what must be so after several did at once.

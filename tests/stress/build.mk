@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # Suite stress: the module under everything at once. It is run on the debug kernel
 # ("make check-debug"), whose reports are what it is after, and by hand on the others.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * For a third of $MINUTES, processes that call every command on every kind of file,
  * rightly and wrongly, with threads that share the files and one policy owner's file for

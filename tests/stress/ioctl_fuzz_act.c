@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * ioctl_fuzz_act.c - what is done to memory, files and the words meanwhile
  *

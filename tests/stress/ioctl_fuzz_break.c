@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * ioctl_fuzz_break.c - what can be wrong with a call; see ioctl_fuzz.h
  *

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* ioctl_fuzz_make.c - a call that is in order, from what there is; see ioctl_fuzz.h */
 #include "tests/lib/tap.h"
 #include "tests/stress/ioctl_fuzz.h"

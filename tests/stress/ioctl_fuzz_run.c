@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* ioctl_fuzz_run.c - a process, its threads, one call, and judging it; see ioctl_fuzz.h */
 #include <errno.h>
 #include <stdarg.h>

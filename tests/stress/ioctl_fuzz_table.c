@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * ioctl_fuzz_table.c - the commands as belay(4) and the header have them
  *

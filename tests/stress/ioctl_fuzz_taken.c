@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* ioctl_fuzz_taken.c - the answer of a call that has succeeded; see ioctl_fuzz.h */
 #include "tests/lib/tap.h"
 #include "tests/stress/ioctl_fuzz.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* meet.c - see meet.h */
 #include <sched.h>
 #include <string.h>

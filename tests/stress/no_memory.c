@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * The n-th allocation fails, for every n: of each step of a sequence that goes through
  * the whole life of regions of all kinds. For each step and each n a process of its own

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Everything that can be done to a region, its session, its grant and its account,
  * against everything else, at the same time and in both orders. The acts and the

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Races with an end: of a process, by exit, exec and SIGKILL, against what the policy
  * owner and the process's other threads do; and of the module, against whatever has it

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Everything at once, for $MINUTES: belayd and four clients of it (storm_client.c), which
  * register, trim, lose and compare memory of all kinds; stress-ng, whose stressors map,

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * A client in the storm: registers random ranges of all kinds of memory through
  * libbelay, does to them whatever can be done, and compares.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * stress-ng in the storm: its stressors map, unmap, move, fork, swap, migrate, split and
  * collapse memory. Two at a time for a while, then others, until each has had its turn.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* world.c - what the acts meet over, and the rules that hold afterwards; see acts.h */
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # The small examples say what they should, as an unprivileged user.
 set -u

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Regions that are lost in part, trimmed, or only watched: the library with the
  * real daemon and the real module. Runs as root, who has no limit; the deadline is

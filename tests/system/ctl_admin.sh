@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # belayctl as an administrator uses it, with the real daemon and module: who holds
 # what, limits, recalls with every escalation, who may do that, and what it says

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * ctl_hold [-t] [-i] [-s] [-l LABEL] [-n REGIONS] [-N NODE] [-f FILE] KIB: holds
  * that much memory in each of so many regions until it is asked to let go of all

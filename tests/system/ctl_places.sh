@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # belayctl list: what lies on a node, in a memory block, over a file; whose it is, how
 # old, how lasting. Each selection has exactly what it should have.

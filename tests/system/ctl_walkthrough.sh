@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # The walk-through of belay(7), with the program that it prints: built from the page
 # (build.mk), run by an ordinary user, recalled by root.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * daemon_raw.h - the wire without the library, for tests of the daemon itself
  */

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # belayd under systemd: how it is started, as whom, with what, and how it takes a
 # configuration with errors.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * belayd as a service with the real module: killed while clients hold grants,
  * with hostile clients, and with a thousand idle ones. Runs as root.

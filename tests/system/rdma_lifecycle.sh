@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # A real DMA application, over soft-RoCE, under tracked regions: rdma-sink and
 # rdma-source of examples/.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 #include "tests/unit/client_fake.h"
 
 #include <dirent.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * client_fake.h - a daemon and a kernel module for tests of the library
  *

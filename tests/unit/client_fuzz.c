@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * A daemon that sends thousands of messages that are nearly right. The library
  * may drop it or do as it is told, and must be as good as before after it.

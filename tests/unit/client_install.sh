@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # What a program that uses the library gets: symbols, headers, pkg-config file.
 set -u

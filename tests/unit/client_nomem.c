@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Everything that can fail, fails: the n-th allocation, descriptor or mapping,
  * for every n until a whole sequence succeeds. Run under ASan, a leak fails it.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Revoke requests, reconnecting, and a daemon that misbehaves.
  */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * Every message of the protocol, from both sides: too short, exact, longer
  * with a tail of zeroes, longer with something in the tail, unknown flags,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /* Units, words and /proc, as shared by daemon, library and command. */
 #include <linux/belay.h>
 

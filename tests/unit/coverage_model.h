@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * coverage_model.h - what kmod/coverage.c should do, counted page by page
  *

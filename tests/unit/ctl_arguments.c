@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* What people type: nothing here gets as far as the daemon. */
 #include "tests/lib/tap.h"
 #include "tests/unit/ctl_fake.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* Daemons that refuse, hang, hang up, restart or talk nonsense. */
 #include "tests/lib/tap.h"
 #include "tests/unit/ctl_fake.h"

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 /* Tables and JSON, whole, as belayctl prints them. */
 #include <sys/stat.h>
 #include <sys/sysmacros.h>

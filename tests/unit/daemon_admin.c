@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /* What administrators ask for: recalls, lists, limits, reloading. */
 #include "common/proc.h"
 #include "tests/unit/daemon_client.h"

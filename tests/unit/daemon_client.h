@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * daemon_client.h - the whole daemon with its loop, over real sockets, with a
  * module in memory, and a client

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /* What programs ask for: grants, sessions, to be told, to be heard. */
 #include "tests/unit/daemon_client.h"
 

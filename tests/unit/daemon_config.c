@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /* belayd.conf: values, drop-ins, and messages with their place. */
 #include <sys/stat.h>
 #include <syslog.h>

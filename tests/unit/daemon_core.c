@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /* The map, policies, tags and the ledger. */
 #include "common/protocol.h"
 #include "daemon/core/bucket.h"

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /* Clients that misbehave are dropped alone; what they were to know waits. */
 #include <netinet/in.h>
 #include <pthread.h>

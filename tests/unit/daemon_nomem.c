@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * Out of memory, everywhere: a sequence of everything that the daemon does for
  * clients and administrators is repeated, and each time another allocation

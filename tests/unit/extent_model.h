@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * extent_model.h - what kmod/extent.c should remember: each page's frame, in order
  *

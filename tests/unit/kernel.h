@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * kernel.h - as much of the kernel as the module's pure parts need, on the host
  *

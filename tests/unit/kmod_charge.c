@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * The module's charge.c: charging against a tree of limits. Beside sums that cannot
  * wrap, and with threads.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * The module's coverage.c: what a grant is charged. All small cases there are,
  * beside a model that counts page by page (coverage_model.h).

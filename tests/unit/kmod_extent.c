@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * The module's extent.c: which pages a region has. Beside an array of frames
  * (extent_model.h), with pages of 4 KiB, and of 64 KiB (kmod_extent_64k.c).

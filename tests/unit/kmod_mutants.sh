@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # Do the unit tests of the module's pure parts notice a mistake in them? Each line
 # below is one: the program that must fail, the file, what is replaced => by what. It

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * The module's range.h, and the small arithmetic of its belay.h, beside loops over
  * single pages. Built with pages of 4 KiB, and of 64 KiB (kmod_range_64k.c).

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 #
 # What can be called, typed or written has its place in the manual. The names are
 # taken from the headers, the sources and the commands themselves, so something new
@@ -124,15 +125,6 @@ examples_compile()
 	awk -f man/example.awk man/belay.7 | grep -q belay_get_request
 }
 
-licences()
-{
-	local page
-	for page in man/*.[345678]; do
-		head -n 1 "$page" | grep -qF '.\" SPDX-License-Identifier: MIT' ||
-			{ echo "$page does not begin with its licence"; return 1; }
-	done
-}
-
 none_missing "every subcommand of belayctl is in belayctl(8)" man/belayctl.8 \
 	"$("$ctl" --help | sed -n 's/^  \([a-z]*\)  .*/\1/p')"
 none_missing "every option of belayctl is in belayctl(8)" man/belayctl.8 \
@@ -168,5 +160,4 @@ check "every name that a page of section 3 gives can be looked up" page_names
 check "every page of section 3 has its errors and an example" function_errors
 check "references between belay's own pages lead somewhere" references
 check "the programs in the manual compile" examples_compile
-check "every page begins with its licence" licences
 tap_done

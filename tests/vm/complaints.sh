@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 # shellcheck shell=bash
 #
 # complaints FILE...: the lines in which a kernel says that something is wrong with

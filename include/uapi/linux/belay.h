@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * belay: who may hold memory for DMA, how much, and who has to let go.
  *

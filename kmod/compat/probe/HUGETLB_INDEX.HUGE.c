@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * The page cache counts hugetlb pages in huge pages (until 6.7). This function
  * went in the change that ended it: it converts to small ones.

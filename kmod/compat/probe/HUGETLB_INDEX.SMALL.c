@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * The page cache counts hugetlb pages in small pages, like all others (6.7).
  * This helper came in the same change, to convert from huge ones.

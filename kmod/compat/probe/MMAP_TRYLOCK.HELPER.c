@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /* The helper to try the mmap lock for writing exists (not in 6.12). */
 #include <linux/mm.h>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * There is no such helper: its name is free. Writers of the mmap lock count
  * themselves for readers that look without it, and that is all that they do

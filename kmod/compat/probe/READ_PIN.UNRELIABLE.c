@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * A read-only long-term pin of a private mapping may get the shared zero page
  * or the file's page, which the owner's first write replaces. The change that

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /* get_user_pages_remote() returns pages only (since 6.5). */
 #include <linux/mm.h>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /* get_user_pages_remote() also returns the mappings (until 6.4). */
 #include <linux/mm.h>
 

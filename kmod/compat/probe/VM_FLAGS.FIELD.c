@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /* vm_flags is changed like any other field (until 6.3). */
 #include <linux/mm.h>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /* vm_flags may only be changed through helpers (6.3). */
 #include <linux/mm.h>
 

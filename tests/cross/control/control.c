@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Compiles where pages have PAGES bytes and, with BIG, where the most significant
  * byte comes first; nowhere else. The module that comes of it needs a function that

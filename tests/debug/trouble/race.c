@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Does, when it is loaded, what KCSAN is there to notice: two processors add to one
  * variable, and nothing orders them. The second variable is marked: it must not be named.

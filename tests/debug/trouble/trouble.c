@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Does, when it is loaded, what the debug kernel is there to notice. The order
  * matters: lockdep ends with its first finding, and with one of KASAN's.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
+// SPDX-FileCopyrightText: the belay authors
 /*
  * Does what the harness must notice: insmod trouble.ko make=warn|oops|panic|pin.
  * The pin is one page of the stack of the process that loads the module, until the

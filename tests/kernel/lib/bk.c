@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * What the tests of the module share: they speak its ABI directly, as root, with
  * neither daemon nor library in between.

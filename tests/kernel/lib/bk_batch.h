@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * Batches of the largest size, for tests: BELAY_MAX_BATCH regions of a page each. The
  * argument lies in memory that outlives the caller: the module writes `done` back even

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 #include <sys/mman.h>
 #include <sys/uio.h>
 

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * Other drivers that really pin user memory: soft-RoCE, through libibverbs, and io_uring's
  * registered buffers.

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 /*
  * The kernel's own test device with memory that no processor can reach (device-private):
  * lib/test_hmm.c of the kernel. It mirrors the address space of who opens it, for good:

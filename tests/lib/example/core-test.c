@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 #include "tests/lib/example/core.h"
 #include "tests/lib/tap.h"
 

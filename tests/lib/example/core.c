@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+// SPDX-FileCopyrightText: the belay authors
 #include "tests/lib/example/core.h"
 
 int example_sum(const int *values, int n)

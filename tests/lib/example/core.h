@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* SPDX-FileCopyrightText: the belay authors */
 #ifndef EXAMPLE_CORE_H
 #define EXAMPLE_CORE_H
 

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# SPDX-FileCopyrightText: the belay authors
 set -euo pipefail
 . tests/lib/tap.sh
 
