@@ -254,7 +254,7 @@ static void step_run(struct history *h, unsigned int i, struct world *w, uint32_
 	struct act a = { .p = w->p, .step = s };
 
 	set_span(&a, h->span[i], random);
-	if (s->flags & (UNMAPS | CUTS) ||
+	if (s->flags & (UNMAPS | CUTS | POISONS) ||
 	    (s->flags & DROPS && is_6_1() && w->p.is & IS_HUGETLB))
 		w->excused = true;
 	w->hidden |= !!(s->flags & HIDES);
