@@ -218,7 +218,7 @@ static bool stopped_owner(enum bk_kind kind)
 		t.with[i] = time_munmap(with.addr);
 		if (!(i % 2))
 			t.without[i] = time_munmap(without.addr);
-		CHECK(bk_state(&b, &r) & BELAY_WORD_LOST);
+		CHECK(!bk_valid(&b, &r));
 		if (kind == BK_MEMFD) {
 			close(with.fd);
 			close(without.fd);
