@@ -184,7 +184,7 @@ TEST_TIMEOUT(mixed_recall, "RECALL and RELEASE of 16,384: malformed, unknown and
 	for (i = 0; i < N; i++) {
 		static const int expected[] = { 0, -EINVAL, -EINVAL, -ENOENT, -ENOENT,
 						-EOPNOTSUPP, 0, 0 };
-		uint32_t word = (uint32_t)d.b.words[(uint32_t)d.ids[i]];
+		uint32_t word = (uint32_t)d.b.words[d.ids[i] % BELAY_WORDS_MAX];
 
 		bk_batch_expect(&d, BELAY_CTL_RECALL, i, expected[i % 8]);
 		CHECK_EQ(word, expected[i % 8] ? 0 : BELAY_WORD_RECALLED);
