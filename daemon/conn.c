@@ -294,23 +294,29 @@ bool bl_conn_has_room(const struct bl_conn *c)
 	return !c->dead && c->out_bytes < OUT_MAX;
 }
 
+/*
+ * After a long turn of the loop the time of a client may be over, and it has done what
+ * was waited for: so that is looked at first. libevent says only that it is over.
+ */
 static void on_writable(int fd, short what, void *arg)
 {
 	struct bl_conn *c = arg;
 	struct bl_out *o;
+	bool moves = false;
 	int err = 0;
 
-	if (what & EV_TIMEOUT) {
-		bl_conn_drop(c, "it has not read for %d s", STALL_SEC);
-		return;
-	}
 	while (!err && (o = STAILQ_FIRST(&c->out))) {
 		err = send_one(c, o->bytes, o->len, o->fd);
 		if (!err)
 			free_out(c);
+		moves |= !err;
 	}
 	if (err && err != -EAGAIN) {
 		bl_conn_drop(c, NULL);
+		return;
+	}
+	if (err && !moves && what & EV_TIMEOUT) {
+		bl_conn_drop(c, "it has not read for %d s", STALL_SEC);
 		return;
 	}
 	rearm(c);
@@ -447,13 +453,11 @@ static void on_readable(int fd, short what, void *arg)
 	struct bl_conn *c = arg;
 	int i;
 
-	if (what & EV_TIMEOUT) {
-		bl_conn_drop(c, "nothing came for %d s", HELLO_SEC);
-		return;
-	}
 	for (i = 0; i < TURN_PACKETS && receive(c); i++)
 		if (c->busy || c->out_bytes >= OUT_MAX)
 			break;
+	if (what & EV_TIMEOUT && !c->version)
+		bl_conn_drop(c, "nothing came for %d s", HELLO_SEC);
 	rearm(c);
 }
 

@@ -42,6 +42,8 @@ static void on_connection(int fd, short what, void *arg)
 	struct bl_manager *m = arg;
 	int i, client;
 
+	/* The time that a client has begins now, and not when this turn began. */
+	event_base_update_cache_time(m->base);
 	for (i = 0; i < TURN_ACCEPTS; i++) {
 		client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (client >= 0) {

@@ -500,6 +500,31 @@ TEST(few_files, "a client for whom belayd has one file descriptor only is not to
 	stop();
 }
 
+static void on_pause(int fd, short what, void *arg)
+{
+	usleep(6000000);
+}
+
+TEST_TIMEOUT(long_turn, "a client that said hello in time is heard, however long belayd was busy meanwhile", 30)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	struct bl_hello h = { .oldest = 1, .newest = 1 };
+	struct event pause;
+	int fd;
+
+	start();
+	fd = CHECK_SYS(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+	strcpy(sa.sun_path, path);
+	CHECK_SYS(connect(fd, (struct sockaddr *)&sa, sizeof(sa)));
+	PUT(fd, h, BL_HELLO);
+	/* The connection is accepted, and something else takes 6 s in the same turn. */
+	evtimer_assign(&pause, m->base, on_pause, NULL);
+	evtimer_add(&pause, &(struct timeval){ 0 });
+	CHECK_EQ(get_soon(fd), BL_HELLO);
+	event_del(&pause);
+	stop();
+}
+
 TEST(silent, "a client that connects and says nothing is dropped after 5 s, an idle one is not")
 {
 	struct bl_msg s = { 0 };
