@@ -89,12 +89,12 @@ check_output "status names version, module and how much is held" \
 	"^belayd [0-9.]+, pid $(systemctl show -P MainPID belayd.service), " belayctl
 check_output "status says how much is pinned" "3 MiB pinned by belay" belayctl
 check_output "list names the holder: user, process, command, label, size" \
-	"^ *[0-9]+ alice +$alice ctl_hold +storage +3 MiB +unlimited +3 MiB +0 B +3 user/alice +1/1 " \
+	"^ *[0-9]+ alice +$alice ctl_hold +storage +3 MiB +unlimited +3 MiB +0 B +[^ ]+ [KMG]iB +3 user/alice +1/1 " \
 	belayctl list
 check_output "list accounts has the user below the system" \
 	"^user/alice +3 MiB +64 MiB +4% +3 +unlimited +1 +0$" belayctl list accounts
 check_output "list regions has a line for each region" \
-	"^ *[0-9]+:[0-9]+\.[0-9]+ +[0-9]+ alice +$alice ctl_hold +pinned +write +1 MiB +1 MiB +0x[0-9a-f]+ +[0-9,-]+ - +valid " \
+	"^ *[0-9]+ +[0-9]+ alice +$alice ctl_hold +pinned +write +1 MiB +1 MiB +0x[0-9a-f]+ +[0-9,-]+ - +valid " \
 	belayctl list regions
 check "list regions has all of them" [ "$(regions_of "$alice" | wc -l)" = 3 ]
 check_output "--json has the same" "\"usage_bytes\": $((3 << 20))," belayctl list --json --user alice
