@@ -33,7 +33,7 @@ exported()
 	local tree
 	tree=$(scripts/fetch-source)
 	(cd "$tree" && grep -rhoE 'EXPORT_(TRACEPOINT_)?SYMBOL(_GPL|_NS|_NS_GPL)?\(\w+' \
-		"arch/${words[0]#ARCH=}" kernel mm lib fs drivers/base drivers/char block \
+		"arch/${words[0]#ARCH=}" init kernel mm lib fs drivers/base drivers/char block \
 		security net/core) |
 		sed -E 's/^EXPORT_TRACEPOINT.*\(/__tracepoint_/; s/.*\(//'
 	printf 'bpf_trace_run%d\n' {1..12}
