@@ -461,7 +461,7 @@ static void inherit(void *arg)
 		pause();
 }
 
-static void expect_inherited(bool restart)
+TEST(inherited, "a child that was forked while the limit was raised ends with what its parent came with")
 {
 	struct bl_grant_row row;
 	pid_t parent, child;
@@ -470,8 +470,6 @@ static void expect_inherited(bool restart)
 	parent = tap_spawn(inherit, NULL);
 	child = hear();
 	CHECK_EQ(memlock_of(child), 64 * MIB);
-	if (restart)
-		run("systemctl kill -s KILL belayd.service; systemctl start belayd.service");
 	/* Either of them may read it: so only the parent is awake. */
 	CHECK_SYS(kill(child, SIGSTOP));
 	let_go_on();
@@ -488,16 +486,6 @@ static void expect_inherited(bool restart)
 	kill(child, SIGKILL);
 	kill(parent, SIGKILL);
 	end();
-}
-
-TEST(inherited, "a child that was forked while the limit was raised ends with what its parent came with")
-{
-	expect_inherited(false);
-}
-
-TEST(inherited_restart, "and also where belayd was killed in between")
-{
-	expect_inherited(true);
 }
 
 TAP_MAIN()
