@@ -461,6 +461,19 @@ static void inherit(void *arg)
 		pause();
 }
 
+/* A signal to stop is obeyed a moment later. */
+static bool is_stopped(pid_t pid)
+{
+	char path[40], text[200] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	fd = CHECK_SYS(open(path, O_RDONLY | O_CLOEXEC));
+	CHECK_SYS(read(fd, text, sizeof(text) - 1));
+	close(fd);
+	return strstr(text, ") T ");
+}
+
 TEST(inherited, "a child that was forked while the limit was raised ends with what its parent came with")
 {
 	struct bl_grant_row row;
@@ -472,6 +485,7 @@ TEST(inherited, "a child that was forked while the limit was raised ends with wh
 	CHECK_EQ(memlock_of(child), 64 * MIB);
 	/* Either of them may read it: so only the parent is awake. */
 	CHECK_SYS(kill(child, SIGSTOP));
+	CHECK_SOON(is_stopped(child), 2);
 	let_go_on();
 	CHECK_SOON(!list(UID_A, 0, NULL), 2);
 	CHECK_EQ(memlock_of(parent), 8 * MIB);
