@@ -139,6 +139,7 @@ kill -9 "$held"
 reap "$held"
 check "and nothing of them is left" wait_until 10 pins_are "$before"
 rm -f "$conf"
+rmdir "${conf%/*}" 2> /dev/null
 
 # The limit that was set lasts until the daemon ends; the socket starts another.
 systemctl stop --quiet belayd.service 2> /dev/null
