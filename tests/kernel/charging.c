@@ -136,8 +136,8 @@ TEST(second_process, "memory shared by two processes is charged to each of them"
 
 TEST_TIMEOUT(room, "what fits is not refused because the worker has yet to drop what is lost", 60)
 {
-	size_t len = PAGES(8192), small = PAGES(512);
-	unsigned int i, refused = 0, rounds = bk_rounds(60);
+	size_t len = PAGES(4096), small = PAGES(512);
+	unsigned int i, refused = 0, rounds = bk_rounds(40);
 	struct bk_region r, q;
 	struct bk b;
 	char *p, *p2;
