@@ -97,6 +97,15 @@ static bool applies(const struct step *s, enum memory m)
 {
 	unsigned int is = memory_is(m);
 
+	/*
+	 * 6.12: a truncation that begins inside a folio of shmem which is swapped out whole
+	 * never ends (shmem_undo_range()).
+	 */
+	if (s->flags & SWAPS && (is & (IS_WIDE | IS_SHMEM)) == (IS_WIDE | IS_SHMEM))
+		return false;
+	/* 6.1 gives a poisoned page of a large folio out again, to the next file. */
+	if (s->flags & SPOILS && m == M_XFS && is_6_1())
+		return false;
 	return (s->needs & is) == s->needs && !(s->without & is) &&
 	       !(s->flags & NEWER && is_6_1());
 }

@@ -157,8 +157,10 @@ enum class { TAKES, REPLACES, BRINGS, CLASSES };
 #define CUTS		(1U << 1)	/* the file ended before the region for a moment */
 #define NEWER		(1U << 2)	/* not on 6.1 */
 #define DROPS		(1U << 3)	/* MADV_DONTNEED */
-#define POISONS		(1U << 5)	/* the access was a signal, if only for a moment */
 #define HIDES		(1U << 4)	/* what is mapped cannot be accessed any more */
+#define POISONS		(1U << 5)	/* the access was a signal, if only for a moment */
+#define SWAPS		(1U << 6)	/* pages are written to swap */
+#define SPOILS		(1U << 7)	/* pages become unusable */
 
 struct step {
 	const char *name;
