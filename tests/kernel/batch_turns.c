@@ -296,7 +296,7 @@ static unsigned int kill_owner(struct owner *o, uint32_t *seed)
 	/* The next owner finds it free. */
 	o->d.b.ctl = bk_open_control();
 	for (i = 0; i < N; i++) {
-		word = (uint32_t)o->d.b.words[(uint32_t)o->d.ids[i]];
+		word = (uint32_t)o->d.b.words[o->d.ids[i] % BELAY_WORDS_MAX];
 		if (word != (i < o->d.x->arg.done ? BELAY_WORD_RECALLED : 0))
 			FAIL("killed after %u entries, but the word of entry %u is %#x",
 			     o->d.x->arg.done, i, word);

@@ -84,7 +84,7 @@ static void bed_end(struct bed *d)
 	bk_end(&d->b);
 }
 
-TEST(steps, "listing in steps of any size gives what one call gives, in the order of ids")
+TEST(steps, "listing in steps of any size gives what one call gives, in the order of their places")
 {
 	static struct belay_region_row all[2 * MANY], some[2 * MANY];
 	static const unsigned int steps[] = { 1, 7, 99, 100 };
@@ -96,7 +96,7 @@ TEST(steps, "listing in steps of any size gives what one call gives, in the orde
 	for (i = 1; i < MANY; i++)
 		CHECK(all[i].session > all[i - 1].session ||
 		      (all[i].session == all[i - 1].session &&
-		       (uint32_t)all[i].region > (uint32_t)all[i - 1].region));
+		       all[i].region % BELAY_WORDS_MAX > all[i - 1].region % BELAY_WORDS_MAX));
 	for (i = 0; i < 4; i++) {
 		memset(some, 0, sizeof(some));
 		CHECK_EQ(list_regions(d.b.ctl, some, 2 * MANY, steps[i], 0, 0), MANY);
