@@ -434,9 +434,14 @@ int belay_settle(struct belay_region *r);
 int belay_settle_now(struct belay_region *r);
 int belay_become_live(struct belay_region *r);
 
-/* region.c */
+/* register.c */
 int belay_region_register(struct belay_session *s,
 			  struct belay_register_entry *e);
+
+/* region.c */
+struct belay_region *belay_region_new(struct belay_session *s, unsigned long start,
+				      unsigned long last);
+void belay_region_count(struct belay_region *r, bool up);
 void belay_region_let_go(struct belay_region *r);
 int belay_region_order_release(struct belay_region *r);
 struct belay_region *belay_region_find(struct belay_session *s, u64 id);

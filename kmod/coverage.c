@@ -36,7 +36,7 @@
  * Whether a region is healthy is read without its lock. That is enough: the
  * registering thread has seen, with its own region watched, that no invalidation of
  * its range is going on; one that ended before has set the other region's bits,
- * and one that comes later makes this registration look again (region.c). A
+ * and one that comes later makes this registration look again (register.c). A
  * region that is being built is suspect, too, from the first event on.
  */
 #include <linux/interval_tree.h>

@@ -8,7 +8,7 @@
  * pinning; if a mapping is replaced in between, the region's notifier tells
  * and the caller starts again.
  *
- * While it is pinned the region can be found, and an order may end it (region.c):
+ * While it is pinned the region can be found, and an order may end it (register.c):
  * every batch is remembered under the settle mutex, which is not held while pages are
  * faulted in. Only the batch in hand is the pinning thread's alone.
  *

@@ -1,23 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // SPDX-FileCopyrightText: the belay authors
 /*
- * region.c - the life of a region
- *
- * Registering:	reserve (memory, a place among the session's, a validity word)
- *		-> watch -> publish -> charge -> pin -> live; or let go.
- * Pinning may take as long as the client likes, who answers its own page faults
- * (userfaultfd, FUSE). So the region is published before: it is listed, waited for
- * and recalled like any other, only that where its pages lie is not yet known, and
- * an order to release ends it. Whoever gives that order lets go of what is pinned
- * so far, under the settle mutex, which the pinning thread takes for each batch of
- * pages, not while it faults. That thread finds the region dead after its batch,
- * gives up (-ECANCELED) and does the rest. What it may have in hand until then,
- * one batch, is waited for and stays charged.
- * Watching comes first, so that nothing that happens after is missed. What is
- * announced while the region is being built (pinning itself announces: it
- * breaks copy-on-write, and moves pages out of ZONE_MOVABLE) does not turn a
- * word that nobody has: the pages are compared with what is mapped, and only
- * if one has been replaced already does pinning start again.
+ * region.c - a region's place, what it holds, and its end; how it begins: register.c
  *
  * Letting go:	dead, with the word -> unpin -> refund, under the settle mutex
  *		-> unwatch -> unpublish -> put, once.
@@ -28,9 +12,6 @@
  * left. As long as the registering thread is at it, it is that thread that takes the
  * region off the list. The last reference frees the structure;
  * until then a worker, a listing or an undealt event may hold one.
- *
- * A tracked region is held, too, from being prepared until it is committed
- * (commit.c). A watched one never is.
  */
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -40,11 +21,6 @@
 
 #include "belay.h"
 #include "trace.h"
-
-/* Times to pin again because a page was replaced meanwhile. */
-#define BUILD_TRIES	10
-/* How long a charge waits for what others are about to let go. */
-#define ROOM_WAIT	HZ
 
 static struct kmem_cache *region_cache;
 static atomic64_t last_number = ATOMIC64_INIT(0);
@@ -67,18 +43,6 @@ void belay_region_free(struct kref *ref)
 	belay_extents_free(&r->extents);
 	belay_session_put(r->session);
 	kmem_cache_free(region_cache, r);
-}
-
-static int check_entry(const struct belay_register_entry *e, unsigned long *ret_start,
-		       unsigned long *ret_last)
-{
-	if (e->reserved || e->flags & ~(BELAY_REGION_WRITE | BELAY_REGION_TRANSIENT))
-		return -EOPNOTSUPP;
-	if (e->kind != BELAY_PINNED && e->kind != BELAY_TRACKED &&
-	    e->kind != BELAY_WATCHED)
-		return -EOPNOTSUPP;
-	return belay_range_read(e->addr, e->len, 0, (TASK_SIZE >> PAGE_SHIFT) - 1,
-				ret_start, ret_last);
 }
 
 static struct belay_region *region_alloc(struct belay_session *s, unsigned long start,
@@ -133,6 +97,22 @@ err_count:
 	return ret;
 }
 
+/* With a place and a word, and nothing else. */
+struct belay_region *belay_region_new(struct belay_session *s, unsigned long start,
+				      unsigned long last)
+{
+	struct belay_region *r = region_alloc(s, start, last);
+	int ret;
+
+	if (!r)
+		return ERR_PTR(-ENOMEM);
+	ret = reserve(r);
+	if (!ret)
+		return r;
+	belay_region_put(r);
+	return ERR_PTR(ret);
+}
+
 static void unreserve(struct belay_region *r)
 {
 	xa_erase(&r->session->regions, r->slot);
@@ -160,7 +140,8 @@ static unsigned long dropped_pages(const struct belay_region *r)
 		belay_range_pages(r->dropped_start, r->dropped_last) : 0;
 }
 
-static void count(struct belay_region *r, bool up)
+/* In the gauges and in the process's VmPin, or no more. Under the settle mutex. */
+void belay_region_count(struct belay_region *r, bool up)
 {
 	long pages = belay_region_pages(r) - dropped_pages(r);
 
@@ -207,170 +188,15 @@ void belay_region_drop_pins(struct belay_region *r)
 	belay_unpin(r, may_be_dirty(r));
 	belay_wait_wake(r);
 	if (r->kind == BELAY_PINNED)
-		count(r, false);
+		belay_region_count(r, false);
 }
 
 /* All of it is lost, and held by nobody: only its place stays, until it is let go. */
 void belay_region_uncharge(struct belay_region *r)
 {
-	count(r, false);
+	belay_region_count(r, false);
 	belay_coverage_drop(r);
 	belay_wait_wake(r);
-}
-
-/*
- * Neighbours that may be lost are settled first: either they turn out healthy
- * and share, or they go and make room. So is, if there is no room, all else
- * that is about to be let go; and what others, the worker most of all, have in
- * hand is waited for, since it would fit an instant later.
- */
-static int charge_by(int (*try)(struct belay_region *r, bool settled,
-				struct belay_refusal *why),
-		     struct belay_region *r, struct belay_refusal *why)
-{
-	struct belay_grant *g = r->session->grant;
-	long left = ROOM_WAIT;
-	unsigned long seen;
-	bool in_hand;
-	int ret;
-
-	ret = try(r, false, why);
-	if (ret != -EAGAIN && ret != -EDQUOT)
-		return ret;
-	belay_settle_grant(g);
-	do {
-		in_hand = belay_has_in_hand(g, &seen);
-		ret = try(r, true, why);
-	} while (ret == -EDQUOT && in_hand && belay_wait_for_room(g, seen, &left));
-	return ret;
-}
-
-/* The charge was shared with what turned out unhealthy: charge anew. */
-static int recharge(struct belay_region *r, struct belay_refusal *why)
-{
-	return charge_by(belay_coverage_recharge, r, why);
-}
-
-/* All pinned: 0 once @r is live. -ESTALE: pin again; else it fails. */
-static int become_live(struct belay_region *r, struct belay_refusal *why)
-{
-	int ret, err, tries = 0;
-
-	for (;;) {
-		ret = belay_become_live(r);
-		if ((ret != 1 && ret != -EAGAIN) || tries++ == BUILD_TRIES)
-			return ret == 1 ? -EAGAIN : ret;
-		if (ret == 1)
-			err = recharge(r, why);
-		else
-			err = belay_fetch(r) ?: belay_await_rest(r);
-		if (err)
-			return err;
-	}
-}
-
-/* From here on what it holds is to be seen: pinning may take long. */
-static int begin_pinning(struct belay_region *r)
-{
-	int ret = -ECANCELED;
-
-	mutex_lock(&r->settle);
-	if (READ_ONCE(r->state) == BELAY_BUILDING) {
-		count(r, true);
-		WRITE_ONCE(r->nr_held, 0);
-		WRITE_ONCE(r->held, r->kind != BELAY_WATCHED);
-		WRITE_ONCE(r->pinning, r->held);
-		ret = 0;
-	}
-	mutex_unlock(&r->settle);
-	return ret;
-}
-
-/* What was pinned in vain goes, unless somebody has let it go already. */
-static void give_up(struct belay_region *r)
-{
-	mutex_lock(&r->settle);
-	belay_unpin(r, false);
-	count(r, false);
-	belay_coverage_refund(r);
-	mutex_unlock(&r->settle);
-	belay_wait_wake(r);
-}
-
-static int pin(struct belay_region *r)
-{
-	int ret;
-
-	ret = begin_pinning(r);
-	if (ret)
-		return ret;
-	if (r->kind == BELAY_WATCHED)
-		return belay_check_mappings(r);
-	ret = belay_pin(r);
-	smp_store_release(&r->pinning, false);
-	if (ret)
-		belay_wait_wake(r);
-	return ret;
-}
-
-static int build_once(struct belay_region *r, struct belay_refusal *why)
-{
-	int ret;
-
-	spin_lock(&r->lock);
-	r->dirty_start = r->lost_start = ULONG_MAX;
-	r->dirty_last = r->lost_last = 0;
-	if (r->state == BELAY_BUILDING)
-		WRITE_ONCE(r->bits, 0);
-	spin_unlock(&r->lock);
-	/* What began before, and was not told or has just been forgotten, is over now. */
-	ret = belay_await_rest(r);
-	if (!ret)
-		ret = charge_by(belay_coverage_charge, r, why);
-	if (ret)
-		return ret;
-	ret = pin(r);
-	if (!ret)
-		ret = become_live(r, why);
-	if (ret)
-		give_up(r);
-	return ret;
-}
-
-static int build(struct belay_region *r, struct belay_refusal *why)
-{
-	int ret, tries;
-
-	for (tries = 0; tries < BUILD_TRIES; tries++) {
-		ret = build_once(r, why);
-		if (READ_ONCE(r->aborted))
-			return -ECANCELED;
-		if (ret != -ESTALE && ret != -EAGAIN)
-			break;
-		if (fatal_signal_pending(current)) {
-			ret = -EINTR;
-			break;
-		}
-		cond_resched();
-	}
-	return ret == -ESTALE ? -EAGAIN : ret;
-}
-
-/* Here, not where it was tried: a charge may be tried several times. */
-void belay_refused(const struct belay_refusal *why)
-{
-	atomic64_inc(&why->node->refusals);
-	belay_stat_inc(refused);
-}
-
-static void tell_refusal(struct belay_register_entry *e, const struct belay_refusal *why)
-{
-	e->refused_account = why->account;
-	e->refused_resource = why->resource;
-	e->refused_usage = why->usage;
-	e->refused_limit = why->limit;
-	e->refused_needed = why->needed;
-	belay_refused(why);
 }
 
 /*
@@ -422,86 +248,6 @@ static int make_dead(struct belay_region *r, bool by_order)
 	return ret;
 }
 
-static void tell_registered(struct belay_region *r, struct belay_register_entry *e)
-{
-	e->word = r->slot;
-	e->expected = belay_region_expected(r);
-	e->region = r->id;
-	belay_stat_inc(registered);
-	trace_belay_register(r);
-	/* Now it is known where its pages are: perhaps not where somebody waits. */
-	belay_wait_wake(r);
-	belay_wait_registered(r);
-}
-
-/* The registering thread is done. Somebody may have let go of @r meanwhile. */
-static void end_registering(struct belay_region *r)
-{
-	bool dead;
-
-	mutex_lock(&r->settle);
-	r->registering = false;
-	dead = READ_ONCE(r->state) == BELAY_DEAD;
-	mutex_unlock(&r->settle);
-	if (dead)
-		belay_region_let_go(r);
-}
-
-static int region_make(struct belay_session *s, const struct belay_register_entry *e,
-		       struct belay_region **ret_region)
-{
-	unsigned long start, last;
-	struct belay_region *r;
-	int ret;
-
-	ret = check_entry(e, &start, &last);
-	if (ret)
-		return ret;
-	r = region_alloc(s, start, last);
-	if (!r)
-		return -ENOMEM;
-	r->kind = e->kind;
-	r->flags = e->flags;
-	r->cookie = e->cookie;
-	r->prepared = e->kind != BELAY_PINNED;
-	r->registering = true;
-	ret = reserve(r);
-	if (ret) {
-		belay_region_put(r);
-		return ret;
-	}
-	belay_watch(r);
-	*ret_region = r;
-	return 0;
-}
-
-int belay_region_register(struct belay_session *s, struct belay_register_entry *e)
-{
-	struct belay_refusal why = {};
-	struct belay_region *r;
-	int ret;
-
-	ret = region_make(s, e, &r);
-	if (ret)
-		goto refuse;
-	/* The other reference goes with the region. */
-	kref_get(&r->ref);
-	belay_region_publish(r);
-	ret = build(r, &why);
-	if (!ret)
-		tell_registered(r, e);
-	else
-		make_dead(r, false);
-	end_registering(r);
-	belay_region_put(r);
-	if (ret == -EDQUOT)
-		tell_refusal(e, &why);
-refuse:
-	if (ret)
-		trace_belay_refuse(s, e->addr, e->len, e->kind, ret, &why);
-	return ret;
-}
-
 /*
  * A region of its own for the pages @start to @last of @r: with a place and a
  * word, and what @r was registered with; not yet watched, charged or live.
@@ -509,24 +255,20 @@ refuse:
 struct belay_region *belay_region_new_part(struct belay_region *r,
 					   unsigned long start, unsigned long last)
 {
-	struct belay_region *p = region_alloc(r->session, start, last);
+	struct belay_region *p = belay_region_new(r->session, start, last);
 	int ret;
 
-	if (!p)
-		return ERR_PTR(-ENOMEM);
+	if (IS_ERR(p))
+		return p;
 	p->kind = r->kind;
 	p->flags = r->flags;
 	p->cookie = r->cookie;
 	p->made_at = r->made_at;
 	p->prepared = READ_ONCE(r->prepared);	/* until it is live */
-	ret = reserve(p);
-	if (!ret) {
-		ret = belay_note_file(p);
-		if (ret)
-			unreserve(p);
-	}
+	ret = belay_note_file(p);
 	if (!ret)
 		return p;
+	unreserve(p);
 	belay_region_put(p);
 	return ERR_PTR(ret);
 }
@@ -543,7 +285,7 @@ void belay_region_undo(struct belay_region *r)
 void belay_region_take_pins(struct belay_region *part, struct belay_region *r)
 {
 	WRITE_ONCE(part->held, r->held);
-	count(part, true);
+	belay_region_count(part, true);
 }
 
 /* Others have taken all of @r's pins but those of @start to @last, which go. */
@@ -555,7 +297,7 @@ void belay_region_give_pins(struct belay_region *r, unsigned long start,
 	/* The charge has gone to the parts (belay_coverage_hand_over()). */
 	smp_store_release(&r->charged, false);
 	belay_wait_wake(r);
-	count(r, false);
+	belay_region_count(r, false);
 }
 
 /* Nothing lists it again: it is dead, and no callback runs any more. */
@@ -600,7 +342,7 @@ static void let_go_of_pages(struct belay_region *r, bool by_order)
 			shrink_to_batch(r);
 		return;
 	}
-	count(r, false);
+	belay_region_count(r, false);
 	if (!by_order)
 		belay_coverage_refund(r);
 	else if (!belay_coverage_try_refund(r))
