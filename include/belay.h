@@ -310,9 +310,11 @@ int belay_check(const struct belay_region *r);
  * belay_lost - which part of a region is lost
  *
  * As belay_check(), and sets *addr and *len to the smallest range around all
- * that is lost; NULL and 0: nothing. Of a pinned region the kernel has let that
- * part go, and holds and charges the rest until it is trimmed, unregistered or
- * released; until then a hole in its middle is charged, too.
+ * that is lost; NULL and 0: nothing. What lies between two lost parts counts as
+ * lost, too: to keep it, trim each part when you are told of it, or register it
+ * anew. Of a pinned region the kernel has let the range go, and holds and charges
+ * the rest until it is trimmed, unregistered or released; until then a hole in
+ * its middle is charged, too.
  */
 int belay_lost(const struct belay_region *r, void **addr, size_t *len);
 
