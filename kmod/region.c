@@ -316,15 +316,20 @@ static void unlist(struct belay_region *r)
 
 /*
  * The batch that its own thread may be pinning just now stays charged; what comes
- * before is let go, and what comes after will not be pinned.
+ * before is let go, and what comes after will not be pinned. Where that thread is not
+ * pinning, it will not begin to.
  */
 static void shrink_to_batch(struct belay_region *r)
 {
 	unsigned long batch = r->start + r->nr_held;
 
+	if (!smp_load_acquire(&r->pinning)) {
+		belay_coverage_drop(r);
+		return;
+	}
 	if (batch > r->start)
 		belay_coverage_shrink(r, r->start, batch - 1);
-	if (r->last - batch >= BELAY_PIN_BATCH)
+	if (batch <= r->last && r->last - batch >= BELAY_PIN_BATCH)
 		belay_coverage_shrink(r, batch + BELAY_PIN_BATCH, r->last);
 }
 

@@ -9,14 +9,12 @@
  */
 #include <fcntl.h>
 #include <inttypes.h>
-#include <linux/fuse.h>
+#include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 
-#include "tests/kernel/lib/bk.h"
+#include "tests/kernel/lib/bk_fuse.h"
 #include "tests/lib/tap.h"
 
 #define W	BELAY_REGION_WRITE
@@ -27,117 +25,23 @@
 
 static struct bk b;
 
-/* ---- a file whose second page is read when the test says so ------------------------------ */
-
-struct server {
-	int dev;
-	struct bk_steps *s;	/* 1: somebody reads that page; 2: he may have it */
-};
-
-static void reply(int dev, uint64_t unique, int error, const void *data, size_t len)
-{
-	static char buf[sizeof(struct fuse_out_header) + BK_PAGE];
-	struct fuse_out_header head = {
-		.len = (uint32_t)(sizeof(head) + len),
-		.error = error,
-		.unique = unique,
-	};
-
-	memcpy(buf, &head, sizeof(head));
-	memcpy(buf + sizeof(head), data, len);
-	if (write(dev, buf, head.len) < 0 && errno != ENOENT)
-		_exit(1);
-}
-
-static void serve_read(const struct server *server, const struct fuse_in_header *ask)
-{
-	static const char page[BK_PAGE] = { 1 };
-	const struct fuse_read_in *in = (const void *)(ask + 1);
-
-	if (in->offset) {
-		bk_step(server->s, 1);
-		while (__atomic_load_n(&server->s->now, __ATOMIC_ACQUIRE) != 2)
-			usleep(1000);
-	}
-	reply(server->dev, ask->unique, 0, page, BK_PAGE);
-}
-
-static void serve(void *arg)
-{
-	static char buf[1 << 17] __attribute__((aligned(8)));
-	struct fuse_init_out init = { .major = 7, .minor = 31, .max_write = 4096,
-				      .max_background = 16 };
-	struct fuse_attr_out attr = { .attr = { .ino = 1, .mode = S_IFREG | 0666, .nlink = 1,
-						.size = BATCH }, .attr_valid = 1000 };
-	const struct fuse_in_header *ask = (const void *)buf;
-	struct fuse_open_out open = { .fh = 1 };
-	const struct server *s = arg;
-	ssize_t n;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	while ((n = read(s->dev, buf, sizeof(buf))) > 0 || errno == EINTR || errno == ENOENT) {
-		if (n <= 0)
-			continue;
-		switch (ask->opcode) {
-		case FUSE_INIT:
-			reply(s->dev, ask->unique, 0, &init, sizeof(init));
-			break;
-		case FUSE_GETATTR:
-			reply(s->dev, ask->unique, 0, &attr, sizeof(attr));
-			break;
-		case FUSE_OPEN:
-			reply(s->dev, ask->unique, 0, &open, sizeof(open));
-			break;
-		case FUSE_READ:
-			serve_read(s, ask);
-			break;
-		case FUSE_FORGET:
-		case FUSE_BATCH_FORGET:
-		case FUSE_INTERRUPT:
-			break;
-		default:
-			reply(s->dev, ask->unique,
-			      ask->opcode == FUSE_RELEASE || ask->opcode == FUSE_FLUSH ? 0 : -ENOSYS,
-			      "", 0);
-		}
-	}
-	_exit(0);
-}
-
 /* A registration of LEN bytes, of which the last page is missing. */
 struct stalled {
 	pthread_t thread;
 	char *addr;
-	struct server server;
-	pid_t pid;
-	char path[64];
+	struct bk_fuse file;
 	uint32_t kind;
 	struct bk_region r;
 	int status;
 	struct belay_region_row row;
 };
 
-/* The file, mounted and mapped at the end of the memory, its first page read. */
+/* The file, mapped at the end of the memory, its first page read. */
 static void map_slow_file(struct stalled *s)
 {
 	char *at = s->addr + LEN - BATCH;
-	char options[128];
-	struct stat st;
-	int fd;
+	int fd = bk_fuse_open(&s->file, FUSE_READ, BATCH);
 
-	CHECK_EQ(system("modprobe fuse"), 0);
-	s->server = (struct server) { CHECK_SYS(open("/dev/fuse", O_RDWR | O_CLOEXEC)), bk_steps() };
-	snprintf(s->path, sizeof(s->path), "/tmp/slow.%d", getpid());
-	close(CHECK_SYS(open(s->path, O_CREAT | O_RDWR | O_CLOEXEC, 0666)));
-	snprintf(options, sizeof(options), "fd=%d,rootmode=100666,user_id=0,group_id=0",
-		 s->server.dev);
-	CHECK_SYS(mount("slow", s->path, "fuse", 0, options));
-	s->pid = tap_spawn(serve, &s->server);
-	close(s->server.dev);
-	fd = CHECK_SYS(open(s->path, O_RDWR | O_CLOEXEC));
-	/* Before, it has no length. */
-	CHECK_SYS(fstat(fd, &st));
-	CHECK_EQ(st.st_size, BATCH);
 	CHECK(mmap(at, BATCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_FIXED, fd, 0) == at);
 	close(fd);
 	CHECK_SYS(madvise(at, BATCH, MADV_RANDOM));
@@ -147,10 +51,7 @@ static void map_slow_file(struct stalled *s)
 static void unmap_slow_file(struct stalled *s)
 {
 	munmap(s->addr, LEN);
-	umount2(s->path, MNT_DETACH);
-	unlink(s->path);
-	kill(s->pid, SIGKILL);
-	waitpid(s->pid, NULL, 0);
+	bk_fuse_end(&s->file);
 }
 
 static void *register_run(void *arg)
@@ -182,8 +83,7 @@ static int wait_by(struct belay_select sel, struct belay_ctl_wait *ret)
 	return bk_ioctl(b.ctl, BELAY_CTL_WAIT, ret);
 }
 
-/* Until all but the last batch is pinned. */
-static void stall(struct stalled *s, uint32_t kind)
+static void map_memory(struct stalled *s, uint32_t kind)
 {
 	*s = (struct stalled) { .kind = kind, .status = 1 };
 	s->addr = CHECK_SYS(mmap(NULL, LEN, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
@@ -191,17 +91,28 @@ static void stall(struct stalled *s, uint32_t kind)
 	CHECK_SYS(madvise(s->addr, LEN, MADV_NOHUGEPAGE));
 	memset(s->addr, 1, LEN - BATCH);
 	map_slow_file(s);
+}
+
+/* Until all but the last batch is pinned. */
+static void begin_registering(struct stalled *s)
+{
 	CHECK_EQ(bk_sysfs("held_bytes"), 0);
 	CHECK_EQ(pthread_create(&s->thread, NULL, register_run, s), 0);
-	bk_await(s->server.s, 1);
+	bk_await(s->file.s, 1);
 	CHECK(find_row(&s->row));
 	CHECK_EQ(s->row.held_bytes, LEN - BATCH);
+}
+
+static void stall(struct stalled *s, uint32_t kind)
+{
+	map_memory(s, kind);
+	begin_registering(s);
 }
 
 static void answer(struct stalled *s)
 {
 	CHECK_EQ(s->status, 1);
-	bk_step(s->server.s, 2);
+	bk_step(s->file.s, 2);
 	CHECK_EQ(pthread_join(s->thread, NULL), 0);
 }
 
@@ -309,6 +220,42 @@ TEST_TIMEOUT(ended, "released by order, what is pinned so far goes at once; the 
 {
 	released(BELAY_PINNED);
 	released(BELAY_TRACKED);
+}
+
+/*
+ * All pages are pinned, and one of a shared mapping has left the page table: the call
+ * waits in its own fault for a monitor that does not come.
+ */
+TEST_TIMEOUT(waits, "released by order while it waits for a page that is pinned already, a registration holds and is charged nothing", 60)
+{
+	char *first;
+	struct stalled s;
+	int fd, u;
+
+	bk_begin(&b);
+	map_memory(&s, BELAY_PINNED);
+	first = s.addr;
+	fd = bk_file(BK_MEMFD, BK_PAGE);
+	CHECK(mmap(first, BK_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == first);
+	*first = 1;
+	u = bk_userfault(first, BK_PAGE, UFFD_FEATURE_MINOR_SHMEM, UFFDIO_REGISTER_MODE_MINOR);
+	CHECK(u >= 0);
+	begin_registering(&s);
+	CHECK_SYS(madvise(first, BK_PAGE, MADV_DONTNEED));
+	bk_step(s.file.s, 2);
+	/* The monitor is asked. */
+	CHECK_SOON(bk_is_readable(u), 10);
+	CHECK_EQ(s.status, 1);
+	CHECK_EQ(bk_usage_bytes(b.fd), LEN);
+	CHECK_OK(bk_recall(b.ctl, BELAY_CTL_RELEASE, b.session, s.row.region, 0));
+	CHECK_SOON(bk_sysfs("held_bytes") == 0, 5);
+	CHECK_SOON(bk_usage_bytes(b.fd) == 0, 5);
+	close(u);
+	CHECK_EQ(pthread_join(s.thread, NULL), 0);
+	CHECK_EQ(s.status, -ECANCELED);
+	close(fd);
+	unmap_slow_file(&s);
+	bk_end(&b);
 }
 
 static void killed_run(void *arg)

@@ -13,7 +13,6 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "tests/kernel/lib/bk.h"
 #include "tests/lib/tap.h"
@@ -191,20 +190,6 @@ TEST(huge_punch, "a huge page that is punched out beside a fault in the same map
 	bk_end(&b);
 }
 
-static int userfault(char *p, size_t len, uint64_t features, uint64_t mode)
-{
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	struct uffdio_register reg = { .range = { (uintptr_t)p, len }, .mode = mode };
-	int u = CHECK_SYS(syscall(SYS_userfaultfd, O_CLOEXEC));
-
-	if (ioctl(u, UFFDIO_API, &api)) {
-		close(u);
-		return -1;
-	}
-	CHECK_SYS(ioctl(u, UFFDIO_REGISTER, &reg));
-	return u;
-}
-
 static void poison(enum bk_kind kind)
 {
 	struct poison arg = {};
@@ -216,7 +201,7 @@ static void poison(enum bk_kind kind)
 	bk_begin(&b);
 	bk_map(&m, kind, bk_kind_unit(kind));
 	r = bk_hold(&b, m.addr, m.len, BELAY_PINNED, W);
-	u = userfault(m.addr, m.len, 1 << 14, UFFDIO_REGISTER_MODE_MISSING);
+	u = bk_userfault(m.addr, m.len, 1 << 14, UFFDIO_REGISTER_MODE_MISSING);
 	if (u < 0) {
 		tap_diag("this kernel has no UFFDIO_POISON");
 	} else {
@@ -390,7 +375,7 @@ TEST(minor, "a page that a userfaultfd monitor has yet to map stays suspect, and
 	bk_begin(&b);
 	bk_map(&m, BK_MEMFD, PAGES(1));
 	r = bk_hold(&b, m.addr, m.len, BELAY_PINNED, W);
-	u = userfault(m.addr, m.len, UFFD_FEATURE_MINOR_SHMEM, UFFDIO_REGISTER_MODE_MINOR);
+	u = bk_userfault(m.addr, m.len, UFFD_FEATURE_MINOR_SHMEM, UFFDIO_REGISTER_MODE_MINOR);
 	CHECK(u >= 0);
 	CHECK_SYS(madvise(m.addr, m.len, MADV_DONTNEED));
 	usleep(300000);
@@ -444,8 +429,8 @@ TEST(monitored, "memory that a userfaultfd monitor has yet to fill is filled by 
 	for (how = 0; how < 3; how++) {
 		p = CHECK_SYS(mmap(NULL, PAGES(8), PROT_READ | PROT_WRITE,
 				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
-		m.u = userfault(p, PAGES(8), 0, UFFDIO_REGISTER_MODE_MISSING);
-		CHECK(m.u >= 0);
+		m.u = bk_userfault(p, PAGES(8), 0, UFFDIO_REGISTER_MODE_MISSING);
+		CHECK_SYS(fcntl(m.u, F_SETFL, 0));
 		CHECK_EQ(pthread_create(&t, NULL, fill, &m), 0);
 		CHECK_OK(bk_register(b.fd, p, PAGES(8), hows[how], W, &r));
 		if (hows[how] != BELAY_PINNED)

@@ -113,31 +113,37 @@ static uint32_t euid_of(pid_t pid)
 	return euid;
 }
 
+int bk_ask_grant(int ctl, uint64_t account, pid_t pid, uint64_t bytes,
+		 uint64_t regions, struct belay_ctl_grant *ret)
+{
+	int err;
+
+	*ret = (struct belay_ctl_grant) {
+		.size = sizeof(*ret),
+		.account = account,
+		.pid = pid,
+		.uid = euid_of(pid),
+		.start_time = bk_start_time(pid),
+		.limit_bytes = bytes,
+		.limit_regions = regions,
+	};
+	err = bk_ioctl(ctl, BELAY_CTL_GRANT, ret);
+	return err ? err : ret->fd;
+}
+
 int bk_try_grant(int ctl, uint64_t account, pid_t pid, uint64_t bytes,
 		 uint64_t regions, struct belay_ctl_grant *ret)
 {
 	struct belay_ctl_grant g;
 	double end = tap_now() + BK_SOON;
-	int err;
+	int fd;
 
-	do {
-		memset(&g, 0, sizeof(g));
-		g.size = sizeof(g);
-		g.account = account;
-		g.pid = pid;
-		g.uid = euid_of(pid);
-		g.start_time = bk_start_time(pid);
-		g.limit_bytes = bytes;
-		g.limit_regions = regions;
-		err = bk_ioctl(ctl, BELAY_CTL_GRANT, &g);
-		if (err == -EAGAIN)
-			usleep(500);
-	} while (err == -EAGAIN && tap_now() < end);
-	if (err)
-		return err;
-	if (ret)
+	while ((fd = bk_ask_grant(ctl, account, pid, bytes, regions, &g)) == -EAGAIN &&
+	       tap_now() < end)
+		usleep(500);
+	if (fd >= 0 && ret)
 		*ret = g;
-	return g.fd;
+	return fd;
 }
 
 int bk_grant(int ctl, uint64_t account, pid_t pid, uint64_t bytes,

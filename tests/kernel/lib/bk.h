@@ -67,7 +67,10 @@ uint64_t bk_account(int ctl, uint64_t parent, uint64_t bytes, uint64_t regions);
 /* Waits for grants that are ending. */
 void bk_remove_account(int ctl, uint64_t account);
 uint64_t bk_start_time(pid_t pid);
-/* EAGAIN (the address space is busy) is tried again. Has the fd, or -errno. */
+/* Has the fd, or -errno. */
+int bk_ask_grant(int ctl, uint64_t account, pid_t pid, uint64_t bytes,
+		 uint64_t regions, struct belay_ctl_grant *ret);
+/* The same, but EAGAIN (the address space is busy) is tried again. */
 int bk_try_grant(int ctl, uint64_t account, pid_t pid, uint64_t bytes,
 		 uint64_t regions, struct belay_ctl_grant *ret);
 int bk_grant(int ctl, uint64_t account, pid_t pid, uint64_t bytes,
@@ -187,6 +190,9 @@ char *bk_thp(size_t len);
 /* Page frame of a mapped page, 0: not present. */
 uint64_t bk_pfn(const void *addr);
 void bk_pfns(const void *addr, size_t pages, uint64_t *ret_pfns);
+/* A userfaultfd for that memory, which does not block; -1: this kernel has not the features. */
+int bk_userfault(char *p, size_t len, uint64_t features, uint64_t mode);
+bool bk_is_readable(int fd);
 /* A line of /proc/self/smaps ("AnonHugePages:") of the VMA at addr, in bytes. */
 uint64_t bk_smaps(const void *addr, const char *field);
 /*

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: the belay authors
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
+#include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 
 #include "tests/kernel/lib/bk.h"
 #include "tests/lib/tap.h"
@@ -291,6 +295,27 @@ uint64_t bk_pfn(const void *addr)
 
 	bk_pfns(addr, 1, &pfn);
 	return pfn;
+}
+
+int bk_userfault(char *p, size_t len, uint64_t features, uint64_t mode)
+{
+	struct uffdio_api api = { .api = UFFD_API, .features = features };
+	struct uffdio_register reg = { .range = { (uintptr_t)p, len }, .mode = mode };
+	int u = CHECK_SYS(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK));
+
+	if (ioctl(u, UFFDIO_API, &api)) {
+		close(u);
+		return -1;
+	}
+	CHECK_SYS(ioctl(u, UFFDIO_REGISTER, &reg));
+	return u;
+}
+
+bool bk_is_readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) == 1 && p.revents & POLLIN;
 }
 
 uint64_t bk_smaps(const void *addr, const char *field)
