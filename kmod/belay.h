@@ -213,6 +213,7 @@ enum belay_state {
 /*
  * @session, @id, @slot, @generation, @word, @start, @last, @kind, @flags, @cookie, @made_at,
  * @device, @inode, @shared: immutable once LIVE
+ * @unshares: only ever becomes true, before any page of such a mapping counts
  * @lock: @state, @bits (and with it the validity word), @dirty_*, @lost_*,
  *	@exited, @announced, @request to @policy
  * @aborted: stored before @state becomes DEAD
@@ -241,6 +242,7 @@ struct belay_region {
 	u16 kind;
 	u16 flags;
 	bool shared;		/* begins in a shared mapping of a file */
+	bool unshares;		/* mprotect() may take pages out of the page table (pin.c) */
 	bool charged;		/* in the grant's tree */
 	bool placed;		/* counts as a region */
 	bool registering;	/* its own thread is at it, and will finish it */

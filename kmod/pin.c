@@ -96,6 +96,17 @@ static int classify(struct vm_area_struct *vma, const struct belay_region *r,
 	return 0;
 }
 
+/*
+ * Processes that map the same gigabyte of a hugetlb file share the page table for it.
+ * mprotect() takes that away from its own process, and announces a change of protection,
+ * which takes nothing away from any other memory.
+ */
+static bool may_share_page_table(const struct vm_area_struct *vma)
+{
+	return is_vm_hugetlb_page((struct vm_area_struct *)vma) && is_shared(vma) &&
+	       ALIGN(vma->vm_start, PUD_SIZE) + PUD_SIZE <= vma->vm_end;
+}
+
 /* Of the first page, once. */
 static void note_file(struct belay_region *r, const struct vm_area_struct *vma)
 {
@@ -135,6 +146,8 @@ static int look_up(struct belay_region *r, unsigned long addr,
 	vma = find_vma(mm, addr);
 	if (vma && vma->vm_start <= addr) {
 		ret = classify(vma, r, ret_gup_flags);
+		if (may_share_page_table(vma))
+			WRITE_ONCE(r->unshares, true);
 		*ret_end = vma->vm_end;
 		if (addr >> PAGE_SHIFT == r->start)
 			note_file(r, vma);

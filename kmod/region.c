@@ -263,6 +263,7 @@ struct belay_region *belay_region_new_part(struct belay_region *r,
 	p->kind = r->kind;
 	p->flags = r->flags;
 	p->cookie = r->cookie;
+	p->unshares = r->unshares;
 	p->made_at = r->made_at;
 	p->prepared = READ_ONCE(r->prepared);	/* until it is live */
 	ret = belay_note_file(p);

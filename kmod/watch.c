@@ -8,7 +8,8 @@
  * before the page table changes, and puts the region on its grant's list:
  *
  *   UNMAP, RELEASE		certain: lost, that part (but see may_come_back())
- *   PROTECTION_*, SOFT_DIRTY, EXCLUSIVE	nothing: the page stays
+ *   PROTECTION_*, SOFT_DIRTY, EXCLUSIVE	nothing: the page stays (but PROTECTION_VMA
+ *				where page tables are shared, see pin.c: suspect)
  *   all others (CLEAR, ...)	suspect: perhaps replaced, perhaps not. Nothing
  *				in the event tells; verify.c looks afterwards
  *
@@ -205,10 +206,11 @@ static enum belay_fate mark(struct belay_region *r,
 	return meaning == MEANS_LOSS ? BELAY_FATE_LOST : BELAY_FATE_SUSPECT;
 }
 
-/* Can it change which pages are mapped? */
+/* Can it change which pages are mapped, if only of some region? */
 bool belay_event_counts(const struct mmu_notifier_range *range)
 {
-	return meaning_of(range->event) != MEANS_NOTHING;
+	return meaning_of(range->event) != MEANS_NOTHING ||
+	       range->event == MMU_NOTIFY_PROTECTION_VMA;
 }
 
 /* In the notifier's callback, for a region that has pages of @range. */
@@ -218,6 +220,8 @@ void belay_tell(struct belay_region *r, const struct mmu_notifier_range *range)
 	enum belay_fate fate = BELAY_FATE_FILTERED;
 
 	count_event(range->event);
+	if (range->event == MMU_NOTIFY_PROTECTION_VMA && READ_ONCE(r->unshares))
+		meaning = MEANS_PERHAPS;
 	if (meaning != MEANS_NOTHING) {
 		spin_lock(&r->lock);
 		fate = mark(r, range, meaning);
