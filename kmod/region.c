@@ -7,8 +7,8 @@
  *		-> unwatch -> unpublish -> put, once.
  * It cannot fail, and waits for nobody but who is looking at the pages. A callback on
  * a dead region does nothing. An order from the policy owner must
- * not wait at all: it makes the region dead, lets the pins go if the settle mutex is
- * free, and takes the charge back if grant->lock is; the grant's worker does what is
+ * not wait at all: it makes the region dead, lets the pins go if they are not many and
+ * the settle mutex is free, and takes the charge back if grant->lock is; the grant's worker does what is
  * left. As long as the registering thread is at it, it is that thread that takes the
  * region off the list. The last reference frees the structure;
  * until then a worker, a listing or an undealt event may hold one.
@@ -21,6 +21,9 @@
 
 #include "belay.h"
 #include "trace.h"
+
+/* Pages that an order lets go of itself: some milliseconds. More are for the worker. */
+#define RELEASE_AT_ONCE	(1UL << 15)
 
 static struct kmem_cache *region_cache;
 static atomic64_t last_number = ATOMIC64_INIT(0);
@@ -398,7 +401,7 @@ int belay_region_order_release(struct belay_region *r)
 	if (ret)
 		return ret;
 	trace_belay_release(r);
-	if (mutex_trylock(&r->settle)) {
+	if (belay_region_pages(r) <= RELEASE_AT_ONCE && mutex_trylock(&r->settle)) {
 		let_go_of_pages(r, true);
 		mutex_unlock(&r->settle);
 	}
