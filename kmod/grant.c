@@ -32,6 +32,39 @@
 
 /* Times to try the address space's lock before saying EAGAIN, 1 ms apart. */
 #define BIND_TRIES	4
+/* Times to try a mapping's lock, 0.1 ms apart, in all of them together. */
+#define FAULT_TRIES	50
+
+/*
+ * Page faults are kept out of every mapping. A client sees to it that one takes for ever
+ * (a FUSE server that never answers), and mm_take_all_locks() waits for it, with a mutex
+ * that everybody needs who adds a notifier: so these locks are tried before. An ordinary
+ * fault is soon over.
+ */
+static bool keep_faults_out(struct mm_struct *mm)
+{
+	VMA_ITERATOR(i, mm, 0);
+	struct vm_area_struct *vma;
+	int tries = 0;
+
+	for_each_vma(i, vma)
+		while (!belay_vma_try_start_write(vma)) {
+			if (tries++ == FAULT_TRIES)
+				return false;
+			usleep_range(50, 100);
+		}
+	return true;
+}
+
+static bool lock_mm(struct mm_struct *mm)
+{
+	if (!belay_mmap_write_trylock(mm))
+		return false;
+	if (keep_faults_out(mm))
+		return true;
+	mmap_write_unlock(mm);
+	return false;
+}
 
 /*
  * The mm's lock is its owner's to hold for as long as it likes (a page fault
@@ -41,7 +74,7 @@ static int bind_mm(struct belay_grant *g, struct mm_struct *mm)
 {
 	int tries, ret;
 
-	for (tries = 0; !belay_mmap_write_trylock(mm); tries++) {
+	for (tries = 0; !lock_mm(mm); tries++) {
 		if (tries == BIND_TRIES)
 			return -EAGAIN;
 		usleep_range(500, 1000);

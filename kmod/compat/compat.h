@@ -38,6 +38,40 @@ static inline bool belay_mmap_write_trylock(struct mm_struct *mm)
 #endif
 }
 
+/*
+ * Keeps page faults out of @vma until the mmap lock, which the caller has for writing, is
+ * let go, as vma_start_write() does. That waits for a fault which is under way with the
+ * mapping's own lock; here it is false instead.
+ */
+#if defined(BELAY_VMA_LOCK_SEMAPHORE)
+static inline bool belay_vma_try_start_write(struct vm_area_struct *vma)
+{
+	if (!down_write_trylock(&vma->vm_lock->lock))
+		return false;
+	WRITE_ONCE(vma->vm_lock_seq, vma->vm_mm->mm_lock_seq.sequence);
+	up_write(&vma->vm_lock->lock);
+	return true;
+}
+#elif defined(BELAY_VMA_LOCK_COUNT)
+static inline bool belay_vma_try_start_write(struct vm_area_struct *vma)
+{
+	int others;
+
+	/* The flag keeps readers out; one reference is that of the tree. */
+	if (!__refcount_add_not_zero(VM_REFCNT_EXCLUDE_READERS_FLAG, &vma->vm_refcnt, &others))
+		return false;
+	if (others == 1)
+		WRITE_ONCE(vma->vm_lock_seq, vma->vm_mm->mm_lock_seq.sequence);
+	WARN_ON_ONCE(refcount_sub_and_test(VM_REFCNT_EXCLUDE_READERS_FLAG, &vma->vm_refcnt));
+	return others == 1;
+}
+#else
+static inline bool belay_vma_try_start_write(struct vm_area_struct *vma)
+{
+	return true;
+}
+#endif
+
 /* What is mapped at @addr, whatever its protection; @flags say whether to fault it in. */
 static inline long belay_get_page_remote(struct mm_struct *mm, unsigned long addr,
 					 unsigned int flags, struct page **page)
