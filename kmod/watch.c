@@ -25,6 +25,7 @@
  */
 #include <linux/mmu_notifier.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 
 #include "belay.h"
 #include "trace.h"
@@ -295,8 +296,20 @@ static void look_later(struct belay_region *r)
 	spin_unlock(&r->lock);
 }
 
-/* Returns whether some region could be told. */
-static bool settle_list(struct belay_grant *g, struct list_head *list)
+/* Others come first: what is left of @list, which the caller took off @from. */
+static void give_back(struct belay_grant *g, struct list_head *list, struct list_head *from)
+{
+	spin_lock(&g->dirty_lock);
+	list_splice_init(list, from);
+	spin_unlock(&g->dirty_lock);
+	queue_delayed_work(belay_wq, &g->work, 0);
+}
+
+/*
+ * Returns whether some region could be told. @list is the caller's own, taken off @from:
+ * what an event lists meanwhile is for the next time, or a storm of them would never end.
+ */
+static bool settle_list(struct belay_grant *g, struct list_head *list, struct list_head *from)
 {
 	struct belay_region *r;
 	bool told = false;
@@ -311,6 +324,10 @@ static bool settle_list(struct belay_grant *g, struct list_head *list)
 		seen_to(g);
 		belay_region_put(r);
 		cond_resched();
+		if (fatal_signal_pending(current)) {
+			give_back(g, list, from);
+			break;
+		}
 	}
 	return told;
 }
@@ -338,21 +355,26 @@ static void wait_for_later(struct belay_grant *g, bool told, bool was_due)
 
 /*
  * Look at all that is listed now. Called by the worker, and by a registration that
- * would otherwise be refused for room that is about to become free.
+ * would otherwise be refused for room that is about to become free, which a fatal signal
+ * ends.
  */
 void belay_settle_grant(struct belay_grant *g)
 {
+	LIST_HEAD(lost);
 	LIST_HEAD(now);
 	bool told, is_due;
 
-	settle_list(g, &g->losses);
+	spin_lock(&g->dirty_lock);
+	list_splice_init(&g->losses, &lost);
+	spin_unlock(&g->dirty_lock);
+	settle_list(g, &lost, &g->losses);
 	spin_lock(&g->dirty_lock);
 	list_splice_init(&g->suspects, &now);
 	is_due = time_after_eq(jiffies, g->later_at);
 	if (is_due)
 		list_splice_tail_init(&g->later, &now);
 	spin_unlock(&g->dirty_lock);
-	told = settle_list(g, &now);
+	told = settle_list(g, &now, &g->suspects);
 	wait_for_later(g, told, is_due);
 }
 
