@@ -20,8 +20,9 @@
  *				for as long as walking over very many regions takes; so
  *				an order from the policy owner only tries it
  *       region->lock
- *   the mm's lock, write	only tried; in it all that mm_take_all_locks() takes
- *				(grant.c, binding). Nothing else is held
+ *   the mm's lock, write	only tried, and so are the locks of its mappings; in them
+ *				all that mm_take_all_locks() takes (grant.c, binding).
+ *				Nothing else is held
  *   region->settle (mutex)	looking at a region's pages, or letting go
  *     settle of its parts	(trim.c) known to nobody else
  *     grant->lock
