@@ -65,6 +65,7 @@
 # races (also on the KCSAN kernel, where all others are left out);
 # minutes (goes on for $MINUTES, which is added twice to its time limit);
 # once (says nothing about the kernel: on MAIN_KERNEL only, unless KERNEL= asks);
+# fewer=N (an Nth of its rounds on the other kernels, unless KERNEL= asks);
 # ci (on the debug kernel in every run of .ci/run, where of the others a third is);
 # leaky (holds pins or regions on purpose at its end: the leak check is left out).
 #

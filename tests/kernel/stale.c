@@ -224,12 +224,12 @@ static void unmap_race(uint32_t kind, unsigned int rounds, double parallel_secon
 	bk_end(&r.b);
 }
 
-TEST_TIMEOUT(unmap_race, "munmap and mmap at the same address from two threads, 100,000 rounds: never valid for a page that changed", 300)
+TEST_TIMEOUT(unmap_race, "munmap and mmap at the same address from two threads: never valid for a page that changed", 300)
 {
 	unmap_race(BELAY_PINNED, bk_rounds(ROUNDS), 20);
 }
 
-TEST_TIMEOUT(unmap_race_tracked, "the same with tracked regions, 20,000 rounds", 150)
+TEST_TIMEOUT(unmap_race_tracked, "the same with tracked regions", 150)
 {
 	unmap_race(BELAY_TRACKED, bk_rounds(ROUNDS / 5), 10);
 }
@@ -387,11 +387,11 @@ static void file_race(enum bk_kind kind, enum operation operation)
 }
 
 #define FILE_TESTS(name, kind, words)							\
-	TEST_TIMEOUT(name##_punch, "a hole punched into " words " by another process, 200 times: never settled as valid", 300)	\
+	TEST_TIMEOUT(name##_punch, "a hole punched into " words " by another process: never settled as valid", 300)	\
 	{ file_race(kind, PUNCH); }							\
-	TEST_TIMEOUT(name##_remove, "MADV_REMOVE of " words " by another process, 200 times: never settled as valid", 300)	\
+	TEST_TIMEOUT(name##_remove, "MADV_REMOVE of " words " by another process: never settled as valid", 300)	\
 	{ file_race(kind, REMOVE); }							\
-	TEST_TIMEOUT(name##_truncate, "truncation of " words " by another process, 200 times: never settled as valid", 300)	\
+	TEST_TIMEOUT(name##_truncate, "truncation of " words " by another process: never settled as valid", 300)	\
 	{ file_race(kind, TRUNCATE); }
 
 FILE_TESTS(memfd, BK_MEMFD, "a memfd")

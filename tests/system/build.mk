@@ -13,9 +13,9 @@ $(call vm_script,system,tests/system/ctl_admin.sh,once timeout=300)
 $(call vm_script,system,tests/system/ctl_places.sh,timeout=180)
 
 # libclient and the examples
-$(call vm_test,system,client_api,tests/system/client_api.c,shared:belay -pthread,timeout=300)
+$(call vm_test,system,client_api,tests/system/client_api.c,shared:belay -pthread,once timeout=300)
 $(call vm_test,system,client_dead,tests/system/client_dead.c,shared:belay)
-$(call vm_test,system,client_trim,tests/system/client_trim.c,shared:belay static:belay-common -pthread,timeout=400)
+$(call vm_test,system,client_trim,tests/system/client_trim.c,shared:belay static:belay-common -pthread,once timeout=400)
 $(call vm_helper,system,rdma_rails,tests/system/rdma_rails.c,shared:belay pkg:libibverbs)
 $(call vm_script,system,tests/system/rdma_lifecycle.sh,timeout=180)
 $(call vm_script,system,tests/system/client_examples.sh,once)
