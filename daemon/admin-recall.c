@@ -243,7 +243,7 @@ static void finish(struct bl_manager *m, struct recalling *rc)
 	}
 }
 
-/* Also by whoever uses it beside, or under another name than, the one that asked. */
+/* Also by another process of its address space, or by the user that its process is now. */
 static bool selects(struct bl_manager *m, const struct bl_recall *ask,
 		    struct bl_grant_record *g)
 {

@@ -420,7 +420,7 @@ void bl_client_ack(struct bl_conn *c, const struct bl_msg *msg)
 			      "BL_ACK without a session");
 		return;
 	}
-	/* What is not open any more, or is the news of a loss, needs nothing. */
+	/* None: the request is over, or it only told of a loss. Nothing is to be done. */
 	r = bl_revoke_find_id(rv, c->session, ack->request);
 	if (r && bl_revoke_ack(rv, r) == BL_DO_RELEASE)
 		bl_enforce_release(c->m, r);

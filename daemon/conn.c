@@ -295,8 +295,8 @@ bool bl_conn_has_room(const struct bl_conn *c)
 }
 
 /*
- * After a long turn of the loop the time of a client may be over, and it has done what
- * was waited for: so that is looked at first. libevent says only that it is over.
+ * The client's time may have run out only because this turn of the loop was long. So it is
+ * tried first to send; libevent says only that the time is over.
  */
 static void on_writable(int fd, short what, void *arg)
 {

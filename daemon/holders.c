@@ -60,7 +60,7 @@ static int kill_one(struct bl_grant_record *g, const struct belay_holder_row *h,
 	int err = -EPERM;
 
 	bl_proc_command(h->pid, command, sizeof(command));
-	/* 1 would take the machine with it. */
+	/* Never process 1: the machine would stop. */
 	if (h->pid > 1 && h->pid != getpid())
 		err = bl_process_kill(h->pid, h->start_time);
 	if (!err)

@@ -304,7 +304,7 @@ static int listen_all(struct bl_manager *m, const char *path, bool *ret_own)
 	return bl_server_listen(m, fd);
 }
 
-/* The last process has been forked, which would have no such thread. */
+/* After the last fork(): a forked process would not have the log's thread. */
 static int start_log(void)
 {
 	int err = bl_log_start();

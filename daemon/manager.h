@@ -192,7 +192,10 @@ void bl_memlock_sweep(struct bl_manager *m);
 
 /* ---- holders.c: all processes that use a grant ---- */
 
-/* Those that there are now; sees who has changed its user. None: the grant is over. */
+/*
+ * Lists the processes that use the grant now, and notices a change of user. None: the
+ * grant is over.
+ */
 void bl_holders_look(struct bl_manager *m, struct bl_grant_record *g,
 		     struct bl_holders *ret);
 bool bl_holders_have_pid(const struct bl_holders *h, pid_t pid);

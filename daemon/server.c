@@ -157,7 +157,10 @@ int bl_server_listen(struct bl_manager *m, int fd)
 	return 0;
 }
 
-/* Connections that nobody has accepted are in these; the keeper has them as well. */
+/*
+ * A listening socket holds connections that were not accepted yet. The keeper has the same
+ * socket, so that closing it here frees none of them.
+ */
 void bl_server_stop(struct bl_manager *m)
 {
 	while (m->n_listeners) {

@@ -6,9 +6,7 @@
  * What is charged against them is in charge.c.
  */
 #include <linux/mm.h>
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
 
 #include "belay.h"
 #include "ioctl.h"

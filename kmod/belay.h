@@ -40,7 +40,8 @@
  *   mmap lock, read		(pin.c, commit.c, fetch.c: a client's own BELAY_CHECK)
  *				with nothing else held
  *
- * Nothing that a client or the daemon does is ever waited for.
+ * The worker, the policy owner's calls and closing never wait for what a client or the
+ * daemon does. A client's own call may.
  */
 #ifndef BELAY_KMOD_H
 #define BELAY_KMOD_H
@@ -174,9 +175,9 @@ struct belay_grant {
 	unsigned long later_at;	/* jiffies */
 	unsigned long backoff;	/* jiffies */
 	bool waiting;		/* the worker's timer is for @later */
-	unsigned int in_hand;	/* off the lists, and somebody is at them */
-	unsigned long seen_to;	/* how many that was the end of */
-	struct wait_queue_head room;	/* who waits for that */
+	unsigned int in_hand;	/* regions off the lists, being looked at now */
+	unsigned long seen_to;	/* counts the regions whose look has ended */
+	struct wait_queue_head room;	/* registrations that wait for that to change */
 	struct delayed_work work;
 
 	unsigned int sessions;
@@ -246,8 +247,8 @@ struct belay_region {
 	bool unshares;		/* mprotect() may take pages out of the page table (pin.c) */
 	bool charged;		/* in the grant's tree */
 	bool placed;		/* counts as a region */
-	bool registering;	/* its own thread is at it, and will finish it */
-	bool pinning;		/* and may hold a batch of pages that is not remembered */
+	bool registering;	/* its own thread has not finished, and ends the region */
+	bool pinning;		/* that thread may hold a batch that is not in @extents yet */
 	bool aborted;		/* dead before it was ever live */
 	bool held;		/* the module holds the pages */
 	bool watched;		/* in the tree of those that are told */
@@ -256,19 +257,19 @@ struct belay_region {
 	bool exited;		/* the address space has ended */
 	bool told;		/* the owner has dealt with a loss; belay_event_lock */
 	bool empty;		/* dead, and nothing is held or charged any more */
-	bool finished;		/* and somebody does, or did, the rest */
+	bool finished;		/* one thread has begun to take it out of all lists */
 	u64 layer;
 	unsigned long nr_held;	/* while it is pinned: pages remembered so far */
 
 	spinlock_t lock;
 	u32 lost_reason;
-	unsigned long announced;	/* how often something was: counts up */
+	unsigned long announced;	/* counts what may have changed a page */
 	/* Suspect and lost pages. None: ULONG_MAX and 0. */
 	unsigned long dirty_start, dirty_last;
 	unsigned long lost_start, lost_last;
 	/* The lost pages that were let go and told. */
 	unsigned long dropped_start, dropped_last;
-	struct list_head dirty_link;	/* in grant->losses or ->suspects */
+	struct list_head dirty_link;	/* in ->losses, ->suspects, ->later, or settle_list()'s */
 
 	struct mutex settle;
 	struct belay_extents extents;
@@ -284,7 +285,7 @@ struct belay_region {
 	struct belay_event_source event;
 };
 
-/* What a refusal is to tell. */
+/* Which limit refused a charge, and by how much. */
 struct belay_refusal {
 	struct belay_node *node;
 	u64 account;
@@ -440,6 +441,7 @@ int belay_become_live(struct belay_region *r);
 /* register.c */
 int belay_region_register(struct belay_session *s,
 			  struct belay_register_entry *e);
+void belay_refused(const struct belay_refusal *why);
 
 /* region.c */
 struct belay_region *belay_region_new(struct belay_session *s, unsigned long start,
@@ -469,7 +471,6 @@ void belay_region_publish(struct belay_region *r);
 void belay_region_take_pins(struct belay_region *part, struct belay_region *r);
 void belay_region_give_pins(struct belay_region *r, unsigned long start,
 			    unsigned long last);
-void belay_refused(const struct belay_refusal *why);
 
 /* trim.c */
 int belay_region_trim(struct belay_region *r, struct belay_trim_entry *e);

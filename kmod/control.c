@@ -13,7 +13,6 @@
 #include <linux/fs.h>
 #include <linux/poll.h>
 #include <linux/sched.h>
-#include <linux/slab.h>
 #include <linux/user_namespace.h>
 
 #include "belay.h"

@@ -40,7 +40,6 @@
  * region that is being built is suspect, too, from the first event on.
  */
 #include <linux/interval_tree.h>
-#include <linux/sched.h>
 
 #include "belay.h"
 
@@ -324,7 +323,7 @@ void belay_coverage_refund(struct belay_region *r)
 	mutex_unlock(&g->lock);
 }
 
-/* The same, but false, and nothing, if somebody has the lock. */
+/* As belay_coverage_refund(), but does nothing and is false if grant->lock is taken. */
 bool belay_coverage_try_refund(struct belay_region *r)
 {
 	struct belay_grant *g = r->session->grant;
@@ -339,8 +338,8 @@ bool belay_coverage_try_refund(struct belay_region *r)
 /*
  * The charge of @r goes to one or two regions that are parts of it, what they do
  * not cover is taken back. The second one has been charged as a region before.
- * Under the settle mutexes, so nobody else asks for @r's charge any more; that it
- * has none, belay_region_give_pins() says, after those who wait have been told.
+ * Under the settle mutexes, so nobody else asks for @r's charge any more. @r->charged
+ * stays true until belay_region_give_pins(), so that a waiter sees @r or its parts.
  */
 void belay_coverage_hand_over(struct belay_region *r, struct belay_region *part,
 			      struct belay_region *other)

@@ -17,8 +17,8 @@
  *
  * References to a grant: one for the time it has a place in belay_grants, one
  * for each session, one while its end is an undealt event. The worker needs
- * none: nothing queues it once all regions are gone, and the last close
- * cancels it.
+ * none: once the notifier is unregistered no callback queues it, and then the
+ * last close cancels it.
  */
 #include <linux/mmu_notifier.h>
 #include <linux/sched/mm.h>

@@ -5,19 +5,16 @@
  *
  * Letting go:	dead, with the word -> unpin -> refund, under the settle mutex
  *		-> unwatch -> unpublish -> put, once.
- * It cannot fail, and waits for nobody but who is looking at the pages. A callback on
- * a dead region does nothing. An order from the policy owner must
- * not wait at all: it makes the region dead, lets the pins go if they are not many and
- * the settle mutex is free, and takes the charge back if grant->lock is; the grant's worker does what is
- * left. As long as the registering thread is at it, it is that thread that takes the
- * region off the list. The last reference frees the structure;
- * until then a worker, a listing or an undealt event may hold one.
+ * Letting go cannot fail. It waits only for a thread that looks at the region's pages.
+ * A callback does nothing to a dead region. An order from the policy owner does not wait
+ * at all: it makes the region dead, unpins if the region is small and the settle mutex is
+ * free, and refunds if grant->lock is free; the grant's worker does the rest. While the
+ * registering thread has not finished, that thread takes the region off the list. The last
+ * reference frees the structure; until then a worker, a listing or an undealt event may
+ * hold one.
  */
-#include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/timekeeping.h>
-#include <linux/uaccess.h>
 
 #include "belay.h"
 #include "trace.h"
@@ -169,7 +166,7 @@ void belay_region_drop_part(struct belay_region *r, unsigned long start,
 {
 	unsigned long before = dropped_pages(r);
 
-	/* Nobody can use what is left of one that was not complete. */
+	/* Only a pinned region keeps the rest of its pages after a loss. */
 	if (r->kind != BELAY_PINNED)
 		belay_unpin(r, false);
 	belay_unpin_part(r, start, last, may_be_dirty(r));

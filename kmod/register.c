@@ -206,7 +206,7 @@ static void tell_registered(struct belay_region *r, struct belay_register_entry 
 	e->region = r->id;
 	belay_stat_inc(registered);
 	trace_belay_register(r);
-	/* Now it is known where its pages are: perhaps not where somebody waits. */
+	/* The places of the pages are known now: whoever waits for another place need not. */
 	belay_wait_wake(r);
 	belay_wait_registered(r);
 }

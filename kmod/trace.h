@@ -176,7 +176,7 @@ TRACE_EVENT(belay_account_removed,
 	TP_printk("account=%llu", __entry->account)
 );
 
-/* Of an account, or with @is_grant of a grant. */
+/* The limit of an account; or of a grant, where the entry's flags say so. */
 TRACE_EVENT(belay_limit,
 	TP_PROTO(const struct belay_limit_entry *e),
 	TP_ARGS(e),

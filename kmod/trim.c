@@ -25,7 +25,6 @@
  *  5. the region is let go, of which nothing is left.
  */
 #include <linux/mm.h>
-#include <linux/sched/signal.h>
 
 #include "belay.h"
 #include "trace.h"

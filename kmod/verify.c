@@ -181,7 +181,7 @@ int belay_become_live(struct belay_region *r)
 	return l.lost_start <= l.lost_last ? -ESTALE : 1;
 }
 
-/* Of which nothing is left that could be lost. */
+/* All pages of @r are lost, and no other driver holds them. */
 static bool is_over(const struct belay_region *r)
 {
 	return belay_is_all_lost(r) && (r->kind != BELAY_TRACKED || READ_ONCE(r->exited));

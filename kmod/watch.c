@@ -103,9 +103,10 @@ static void count_fate(enum belay_fate fate)
 }
 
 /*
- * Under r->lock, by what its bits say. On its way to the losses a region leaves the other lists. The
- * timer is not put off if it is running, or a storm would do so for ever; only
- * if it was waiting for what could not be told it is moved up, once.
+ * Under r->lock. A region that is lost or dead goes to the losses, from whatever list it
+ * is on; else it goes to the suspects if it is on no list. The timer is not put off if it
+ * is running, or a storm would do so for ever; only if it was waiting for what could not
+ * be told it is moved up, once.
  */
 void belay_queue(struct belay_region *r)
 {
@@ -270,7 +271,7 @@ bool belay_has_in_hand(struct belay_grant *g, unsigned long *ret_seen)
 }
 
 /*
- * Until one more than *@seen has been seen to: false if that takes longer than *@left
+ * Waits until @g->seen_to is no longer @seen: false if that takes longer than *@left
  * (jiffies), from which the time is taken off, or after a fatal signal.
  */
 bool belay_wait_for_room(struct belay_grant *g, unsigned long seen, long *left)
@@ -296,7 +297,7 @@ static void look_later(struct belay_region *r)
 	spin_unlock(&r->lock);
 }
 
-/* Others come first: what is left of @list, which the caller took off @from. */
+/* The caller is being killed: the worker does what is left of @list, taken off @from. */
 static void give_back(struct belay_grant *g, struct list_head *list, struct list_head *from)
 {
 	spin_lock(&g->dirty_lock);

@@ -215,7 +215,7 @@ int bl_session_check(struct belay *b);
 int bl_session_use(struct belay *b);
 int bl_descriptors_check(struct belay *b);
 int bl_set_dead(struct belay *b);
-/* Whatever of it is still the handle's. */
+/* These act only on descriptors that are still the handle's. */
 void bl_socket_shutdown(struct belay *b);
 void bl_socket_end(struct belay *b);
 void bl_descriptors_close(struct belay *b);

@@ -23,7 +23,7 @@
 #define SLOTS_AT_FIRST		64
 #define BUCKETS_AT_FIRST	64	/* a power of 2, as it stays */
 
-/* In the lower half of an id is the region's place in its session. */
+/* The lowest bits of an id are the region's place in its session. */
 static struct bl_region **bucket_of(const struct belay *b, uint64_t id)
 {
 	return &b->buckets[(uint32_t)id & (b->bucket_count - 1)];

@@ -7,7 +7,8 @@
  *
  *   control   /dev/belay. Opening needs CAP_IPC_LOCK. Opened for reading and
  *             writing it is the policy owner, of which there is one at a time
- *             (EBUSY); opened read-only it may only ask (INFO, LIST, WAIT).
+ *             (EBUSY); opened read-only it may only ask (INFO, LIST,
+ *             HOLDERS, WAIT).
  *             Closing it drops nothing: accounts and grants belong to the
  *             module, and the next owner lists and adopts them.
  *   session   the fd that BELAY_CTL_GRANT returns: one asker's share of a
@@ -677,7 +678,7 @@ struct belay_ctl_events {
 #define BELAY_CTL_EVENTS	_IO(BELAY_IOC_TYPE, 0x27)
 /*
  * BELAY_CTL_EVENTS_DONE: the same struct, with the events that have been
- * dealt with (session, region, grant and seq are looked at). One whose seq is
+ * dealt with (only seq is looked at). One whose seq is
  * no longer the latest stays pending; that and a thing that is gone are no
  * errors. @count: out: events that were cleared.
  */
@@ -795,8 +796,9 @@ struct belay_ctl_list {
  * @select: which regions
  *
  * A region holds something as long as the module or, for a tracked one,
- * another driver has pages of it (for selections by place: pages there, or pages of
- * which it is not yet known where they are); a watched one never does. The wait ends early only for a fatal signal (EINTR).
+ * another driver has pages of it (for selections by place: pages there, or pages
+ * whose place is not known yet); a watched one never does. The wait ends early
+ * only for a fatal signal (EINTR).
  * It asks nobody to let go: recall first. Regions registered meanwhile are
  * waited for, too, so whoever wants a place to stay free must see to that.
  */
