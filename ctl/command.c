@@ -36,7 +36,7 @@ static const struct ctl_command commands[] = {
 	{ "recall", ctl_recall, "ask holders to let go",
 	  " --region REGION | --grant GRANT | --user USER | --pid PID\n"
 	  "                       [OPTION]...\n\n"
-	  "  --region S:R      one region, as belayctl list regions shows it\n"
+	  "  --region REGION   one region, by its number in belayctl list regions\n"
 	  "  --grant GRANT     all regions of a grant\n"
 	  "  --user USER       all regions of a user (name or uid)\n"
 	  "  --pid PID         all regions of a process\n"
