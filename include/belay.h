@@ -291,7 +291,10 @@ int belay_trim(struct belay_region *r, void *addr, size_t len,
 	       struct belay_region **before, struct belay_region **after,
 	       struct belay_refusal *why);
 
-/* What belay_check() says: 0, or some of these. */
+/*
+ * What belay_check() says: 0, or some of these, or a negative errno. Test for a negative
+ * value first: a negative errno has some of these bits set, too.
+ */
 #define BELAY_LOST	(1 << 1)	/* the address maps other memory now, or none */
 #define BELAY_RECALLED	(1 << 2)	/* still the same memory, but wanted back */
 #define BELAY_RELEASED	(1 << 3)	/* nothing is held any more */
