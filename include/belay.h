@@ -36,11 +36,15 @@
  *
  * Descriptors: a handle has four, close-on-exec and never 0, 1 or 2. They are
  * not the program's to close. If it has closed or replaced one all the same
- * (daemons close all that they do not know), the handle is dead: every call
- * returns -EBADF, but for what can still be let go, and belay_close() lets go
- * of the rest. No file that the program has put there is touched. What was
- * registered stays held, charged and valid until then, and nobody asks for it.
- * A program that has such habits opens its handles afterwards.
+ * (daemons close all that they do not know), the handle is dead: every call that
+ * needs a descriptor returns -EBADF, but for what can still be let go, and
+ * belay_close() lets go of the rest. belay_valid() and belay_check() still read the
+ * validity word; belay_check() returns -EBADF only if the word is suspect, and
+ * belay_lost() only if the region is not valid and there is something left of it. No
+ * file that the program has put in the place of a descriptor is touched. What was
+ * registered stays held, charged and valid until belay_close(). No revoke request
+ * arrives for it. A program that closes descriptors which it has not opened must do
+ * so before belay_open().
  *
  * Threads: every call may be made from any thread at any time, except that
  * nothing may be running on a handle or a region that is being closed or
