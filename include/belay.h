@@ -79,7 +79,8 @@ struct belay_request;	/* a revoke request */
 
 /*
  * Why something was refused. Filled on failure only, by the call that it was
- * given to; the program owns it.
+ * given to (belay_explain_memlock() fills it on success: it explains the failure of
+ * another call); the program owns it.
  */
 #define BELAY_REFUSAL_TEXT	512
 struct belay_refusal {
@@ -193,8 +194,11 @@ struct belay_region {
  * that access), -EMEDIUMTYPE (a kind of memory that cannot be held),
  * -EDQUOT (a limit: see @why), -EMFILE (too many regions), -EMLINK (too many
  * over one page), -EXDEV (forked child), -ESHUTDOWN (the address space ended),
- * -EAGAIN (the mapping kept changing), -ENOMEM, -EINTR (a signal that ends the
- * process), -EBADF (the program has closed a descriptor of the handle).
+ * -EAGAIN (the mapping kept changing), -ECANCELED (ended by order of the
+ * administrator's policy while it was under way; nothing is registered), -ENOMEM,
+ * -EINTR (a signal that ends the process), -EBADF (the program has closed a
+ * descriptor of the handle), -EPROTO (the kernel module's answer makes no sense:
+ * library and module are not of one release, or belay is at fault).
  */
 int belay_register(struct belay *b, void *addr, size_t len, uint32_t flags,
 		   void *user, struct belay_region **ret,
@@ -440,8 +444,9 @@ int belay_get_limits(struct belay *b, struct belay_limit *limits, int n);
  * driver was to pin, still registered. Drivers count memory once for each
  * registration, the grant counts each page once: the same buffer on five rails is
  * five times its size there. Returns 0, with that sum, the limit and what would help
- * in *why; -ENOENT: all that is tracked fits, so it was something else; -EINVAL (no
- * tracked region), -EXDEV, -ESHUTDOWN, ...
+ * in *why; -ENOENT: all that is tracked fits, so it was something else. Other errors:
+ * -EINVAL (no tracked region; size of @why), -EXDEV, -ESHUTDOWN, -EBADF. On an error
+ * *why is left as it is.
  */
 int belay_explain_memlock(const struct belay_region *r, struct belay_refusal *why);
 
