@@ -196,6 +196,31 @@ static int find_target(struct bl_manager *m, const char *name, struct target *re
 	return ret->account || ret->grant ? 0 : err;
 }
 
+/* What was named is not there: what was meant, or where to look. */
+static void no_target(struct bl_conn *c, uint64_t serial, const char *name)
+{
+	uid_t uid;
+	uint64_t id;
+
+	if (!strncmp(name, "user/", 5))
+		bl_conn_error(c, serial, ENOENT, NULL,
+			      "there is no user %s; a user is a name or a number, as in user/alice or user/1000",
+			      name + 5);
+	else if (!strncmp(name, "grant/", 6) && bl_count_parse(name + 6, &id))
+		bl_conn_error(c, serial, ENOENT, NULL,
+			      "\"%s\" is not the number of a grant; see: belayctl list", name + 6);
+	else if (!strncmp(name, "grant/", 6))
+		bl_conn_error(c, serial, ENOENT, NULL,
+			      "there is no grant %s; see: belayctl list", name + 6);
+	else if (!bl_user_id(name, &uid))
+		bl_conn_error(c, serial, ENOENT, NULL,
+			      "there is no account \"%s\"; did you mean user/%s?", name, name);
+	else
+		bl_conn_error(c, serial, ENOENT, NULL,
+			      "there is no account \"%s\"; there are system, user/NAME, user/UID and grant/ID",
+			      name);
+}
+
 static void set(struct bl_limits *limits, uint32_t *mask, const struct bl_limit *l)
 {
 	*mask |= l->set;
@@ -244,9 +269,7 @@ void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg)
 	if (!err)
 		err = set_limit(c->m, &t, l);
 	if (err == -ENOENT) {
-		bl_conn_error(c, msg->serial, ENOENT, NULL,
-			      "no account \"%s\"; there are system, user/NAME, user/UID and grant/ID",
-			      name);
+		no_target(c, msg->serial, name);
 		return;
 	}
 	if (err) {
