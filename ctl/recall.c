@@ -117,7 +117,8 @@ static void print_text(struct ctl *c, const struct bl_recalled *r, bool wait)
 			ctl_plural(r->regions, "region", "regions"),
 			ctl_bytes(c, r->bytes, bytes));
 	else if (!r->refused)
-		fputs("Nothing to recall: no memory is registered there.\n", c->out);
+		fprintf(c->out, "Nothing to recall: %s.\n",
+			r->text[0] ? r->text : "no memory is held there");
 	if (wait)
 		print_fates(c, r);
 	if (r->refused)

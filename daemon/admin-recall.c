@@ -9,6 +9,7 @@
  * after the last step, or, with BL_RECALL_WAIT, when all is decided.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "common/units.h"
 #include "daemon/log.h"
 #include "daemon/manager.h"
+#include "daemon/users.h"
 
 #define STEP_ROWS	128
 
@@ -33,6 +35,7 @@ struct recalling {
 	uint32_t at;
 	bool chosen;		/* grants[at] is meant; to be asked once for each */
 	bool found;		/* one of them was */
+	bool watched;		/* a region that is not held, because it is only watched */
 	int err;
 };
 
@@ -40,7 +43,8 @@ struct recalling {
 struct waiter {
 	struct bl_manager *m;
 	uint64_t conn;
-	uint64_t serial;
+	struct bl_recall ask;
+	bool watched;
 };
 
 static uint64_t new_request_id(struct bl_manager *m)
@@ -52,8 +56,31 @@ static uint64_t new_request_id(struct bl_manager *m)
 	return m->last_request;
 }
 
-static void answer(struct bl_conn *c, uint64_t serial, const struct bl_job *job,
-		   bool decided)
+/* "region 5 is only watched, and holds no memory" */
+static void say_nothing_held(char *text, size_t len, const struct bl_recall *ask, bool watched)
+{
+	char user[BL_NAME_MAX];
+
+	switch (ask->what) {
+	case BL_RECALL_REGION:
+		snprintf(text, len, "region %llu %s", (unsigned long long)ask->region,
+			 watched ? "is only watched, and holds no memory" :
+				   "holds no memory any more");
+		break;
+	case BL_RECALL_GRANT:
+		snprintf(text, len, "grant %llu holds no memory", (unsigned long long)ask->grant);
+		break;
+	case BL_RECALL_USER:
+		bl_user_name(ask->uid, user, sizeof(user));
+		snprintf(text, len, "user %s holds no memory", user);
+		break;
+	default:
+		snprintf(text, len, "process %d holds no memory", ask->pid);
+	}
+}
+
+static void answer(struct bl_conn *c, const struct bl_recall *ask, bool watched,
+		   const struct bl_job *job, bool decided)
 {
 	struct bl_recalled a = {
 		.regions = job->regions,
@@ -61,7 +88,7 @@ static void answer(struct bl_conn *c, uint64_t serial, const struct bl_job *job,
 		.refused = job->refused,
 	};
 
-	bl_msg_init(&a.msg, sizeof(a), BL_RECALL, serial);
+	bl_msg_init(&a.msg, sizeof(a), BL_RECALL, ask->msg.serial);
 	if (decided) {
 		a.let_go = job->let_go;
 		a.released = job->released;
@@ -72,7 +99,7 @@ static void answer(struct bl_conn *c, uint64_t serial, const struct bl_job *job,
 		snprintf(a.text, sizeof(a.text), "%llu tracked regions were not recalled: another driver holds their memory, so nothing can be released by order; ask with keep or kill",
 			 (unsigned long long)job->refused);
 	else if (!job->regions)
-		snprintf(a.text, sizeof(a.text), "there is nothing to recall");
+		say_nothing_held(a.text, sizeof(a.text), ask, watched);
 	bl_conn_send(c, &a.msg, -1);
 }
 
@@ -82,7 +109,7 @@ static void on_decided(struct bl_job *job, void *arg)
 	struct bl_conn *c = bl_conn_find(w->m, w->conn);
 
 	if (c)
-		answer(c, w->serial, job, true);
+		answer(c, &w->ask, w->watched, job, true);
 	free(w);
 }
 
@@ -142,8 +169,10 @@ static bool enter(struct bl_manager *m, struct recalling *rc,
 	};
 
 	/* What is only watched has nothing that anybody could get back. */
-	if (!bl_region_is_held(row))
+	if (!bl_region_is_held(row)) {
+		rc->watched = row->kind == BELAY_WATCHED;
 		return false;
+	}
 	ask.escalation = bl_policy_escalation(m->policy, rc->ask.escalation, row->kind);
 	if (!ask.escalation) {
 		rc->job->refused++;
@@ -196,16 +225,23 @@ static void not_found(struct bl_conn *c, const struct bl_recall *ask)
 
 	switch (ask->what) {
 	case BL_RECALL_REGION:
-		bl_conn_error(c, serial, ENOENT, NULL, "no region %llu",
+		bl_conn_error(c, serial, ENOENT, NULL,
+			      "there is no region %llu; see: belayctl list regions",
 			      (unsigned long long)ask->region);
 		break;
 	case BL_RECALL_GRANT:
-		bl_conn_error(c, serial, ENOENT, NULL, "no grant %llu",
+		bl_conn_error(c, serial, ENOENT, NULL,
+			      "there is no grant %llu; see: belayctl list",
 			      (unsigned long long)ask->grant);
 		break;
 	default:
-		bl_conn_error(c, serial, ENOENT, NULL, "process %d has no grant",
-			      ask->pid);
+		if (ask->pid <= 0 || (kill(ask->pid, 0) && errno == ESRCH))
+			bl_conn_error(c, serial, ENOENT, NULL, "there is no process %d",
+				      ask->pid);
+		else
+			bl_conn_error(c, serial, ENOENT, NULL,
+				      "process %d has no grant, and so holds no memory; see: belayctl list",
+				      ask->pid);
 	}
 }
 
@@ -230,13 +266,13 @@ static void finish(struct bl_manager *m, struct recalling *rc)
 			      "not all of %llu regions could be recalled: %s",
 			      (unsigned long long)job->regions, strerror(-rc->err));
 	else if (c && !w)
-		answer(c, rc->ask.msg.serial, job, false);
+		answer(c, &rc->ask, rc->watched, job, false);
 	bl_notice("recall: %llu regions asked for, %llu refused",
 		  (unsigned long long)job->regions,
 		  (unsigned long long)job->refused);
 	rc->job = NULL;
 	if (w) {
-		*w = (struct waiter){ m, rc->conn, rc->ask.msg.serial };
+		*w = (struct waiter){ m, rc->conn, rc->ask, rc->watched };
 		bl_job_start(job, on_decided, w);
 	} else {
 		bl_job_abandon(job);

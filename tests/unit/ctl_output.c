@@ -798,10 +798,10 @@ TEST(recall_no_wait, "recall --no-wait asks and returns; nothing to recall is no
 	r = run_against(recall_daemon, "recall --pid 77 --no-wait");
 	CHECK_EQ(r->status, CTL_OK);
 	CHECK_OUTPUT(r, "3 regions (12 KiB) recalled\n");
-	recalled = (struct bl_recalled){ .regions = 0 };
+	recalled = (struct bl_recalled){ .text = "process 77 holds no memory" };
 	r = run_against(recall_daemon, "recall --pid 77 --no-wait");
 	CHECK_EQ(r->status, CTL_OK);
-	CHECK(strstr(r->out, "Nothing to recall"));
+	CHECK_OUTPUT(r, "Nothing to recall: process 77 holds no memory.\n");
 }
 
 static void reload_daemon(int fd)

@@ -182,6 +182,40 @@ TEST(recall_refused, "release is refused for tracked regions, and it is said why
 	stop();
 }
 
+TEST(recall_nothing, "a recall of what holds nothing says why there is nothing, also one that waits")
+{
+	uint64_t session, region, grant;
+	struct bl_recall r = { .what = BL_RECALL_GRANT };
+	char text[100];
+	int admin, wait;
+
+	start();
+	client(1000, &session, NULL);
+	grant = in.grant.grant;
+	admin = hello();
+	region = fake_register(&fake, session, BELAY_WATCHED, 65536);
+	for (wait = 0; wait < 2; wait++) {
+		CHECK_EQ(recall_region(admin, region, BL_KEEP, wait), BL_RECALL);
+		CHECK_EQ(in.recalled.regions, 0);
+		snprintf(text, sizeof(text), "region %llu is only watched, and holds no memory",
+			 (unsigned long long)region);
+		CHECK_STR(in.recalled.text, text);
+	}
+	r.grant = grant;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	snprintf(text, sizeof(text), "grant %llu holds no memory", (unsigned long long)grant);
+	CHECK_STR(in.recalled.text, text);
+	r = (struct bl_recall){ .what = BL_RECALL_PROCESS, .pid = getpid() };
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	snprintf(text, sizeof(text), "process %d holds no memory", getpid());
+	CHECK_STR(in.recalled.text, text);
+	fake_region(&fake, session, region)->kind = BELAY_PINNED;
+	fake_region(&fake, session, region)->lost_len = 65536;
+	CHECK_EQ(recall_region(admin, region, BL_KEEP, false), BL_RECALL);
+	CHECK(strstr(in.recalled.text, "holds no memory any more"));
+	stop();
+}
+
 TEST(recall_many, "a user's regions are recalled together: by user, grant and process")
 {
 	struct bl_recall r = { .what = BL_RECALL_USER, .uid = 1000 };
@@ -216,18 +250,26 @@ TEST(recall_many, "a user's regions are recalled together: by user, grant and pr
 	r.pid = 1;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, ENOENT);
+	CHECK_STR(in.error.text, "process 1 has no grant, and so holds no memory; see: belayctl list");
+	/* More than a process's number can be. */
+	r.pid = INT32_MAX;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOENT);
+	CHECK_STR(in.error.text, "there is no process 2147483647");
 	r.what = BL_RECALL_REGION;
 	r.region = 17825809;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
-	CHECK_STR(in.error.text, "no region 17825809");
+	CHECK_STR(in.error.text, "there is no region 17825809; see: belayctl list regions");
 	r.what = BL_RECALL_GRANT;
 	r.grant = 9999;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, ENOENT);
+	CHECK_STR(in.error.text, "there is no grant 9999; see: belayctl list");
 	r.what = BL_RECALL_USER;
 	r.uid = 4711;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 0);
+	CHECK_STR(in.recalled.text, "user 4711 holds no memory");
 	r.what = 99;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, EINVAL);
@@ -569,6 +611,33 @@ TEST(limits, "a limit is set at run time, also before the user comes, and surviv
 	l.limit_regions = 17;
 	CHECK_EQ(ASK(admin, l, BL_LIMIT), BL_OK);
 	CHECK_EQ(fake_account(&fake, m->ledger.system->id)->limit_regions, 17);
+	stop();
+}
+
+TEST(limit_nothing, "a limit of what there is not is refused with what was meant, or where to look")
+{
+	static const struct {
+		const char *name, *text;
+	} wrong[] = {
+		{ "user/nobodyhere", "there is no user nobodyhere; a user is a name or a number" },
+		{ "grant/99", "there is no grant 99; see: belayctl list" },
+		{ "grant/x", "\"x\" is not the number of a grant; see: belayctl list" },
+		{ "root", "there is no account \"root\"; did you mean user/root?" },
+		{ "nobodyhere", "there are system, user/NAME, user/UID and grant/ID" },
+	};
+	struct bl_limit l;
+	int admin;
+	size_t i;
+
+	start();
+	admin = hello();
+	for (i = 0; i < sizeof(wrong) / sizeof(*wrong); i++) {
+		l = (struct bl_limit){ .set = BL_LIMIT_SET_BYTES, .limit_bytes = 1 << 20 };
+		strcpy(l.account, wrong[i].name);
+		CHECK_EQ(ASK(admin, l, BL_LIMIT), BL_ERROR);
+		CHECK_EQ(in.error.error, ENOENT);
+		CHECK(strstr(in.error.text, wrong[i].text));
+	}
 	stop();
 }
 
