@@ -107,23 +107,33 @@ static bool wants_too_much(struct bl_conn *c, const struct bl_opening *o,
 	char want[BL_SIZE_TEXT], limit[BL_SIZE_TEXT], usage[BL_SIZE_TEXT];
 	const struct bl_account *level;
 	struct bl_refusal r = { .resource = BELAY_RESOURCE_BYTES };
-	const char *cure = "process_max";
+	const char *slash;
 
 	r.limit = bl_ledger_allowed_bytes(&c->m->ledger, a, grant, &level);
 	r.needed = o->want_bytes;
 	if (r.needed <= r.limit)
 		return false;
 	copy_name(r.account, level ? level->name : "grant");
-	if (level) {
-		r.usage = usage_of(c->m, level->id);
-		cure = "max";
+	bl_size_format(limit, sizeof(limit), r.limit);
+	bl_size_format(want, sizeof(want), r.needed);
+	if (!level) {
+		/* The grant is not there, so neither is anything in use, nor its limit to be set. */
+		bl_conn_error(c, o->serial, EDQUOT, &r,
+			      "this process may hold %s, and %s were asked for; ask for less, "
+			      "or ask the administrator to raise process_max (where that is not set, max; "
+			      "where neither is set, the process's RLIMIT_MEMLOCK) in /etc/belay/belayd.conf",
+			      limit, want);
+		return true;
 	}
+	r.usage = usage_of(c->m, level->id);
+	slash = strchr(r.account, '/');
 	bl_conn_error(c, o->serial, EDQUOT, &r,
-		      "%s may hold %s (%s in use), and %s were asked for; "
-		      "ask for less, or have an administrator raise it (%s in belayd.conf, or belayctl limit set)",
-		      r.account, bl_size_format(limit, sizeof(limit), r.limit),
-		      bl_size_format(usage, sizeof(usage), r.usage),
-		      bl_size_format(want, sizeof(want), r.needed), cure);
+		      "%s may hold %s (%s in use), and %s were asked for; ask for less, "
+		      "or ask the administrator to raise the limit of %s (max in [%.*s%s%s] of "
+		      "/etc/belay/belayd.conf; until belayd ends: belayctl limit set %s SIZE)",
+		      r.account, limit, bl_size_format(usage, sizeof(usage), r.usage), want,
+		      r.account, slash ? (int)(slash - r.account) : BL_NAME_MAX, r.account,
+		      slash ? " " : "", slash ? slash + 1 : "", r.account);
 	return true;
 }
 

@@ -11,6 +11,7 @@
 
 #include "common/units.h"
 #include "internal.h"
+#include "kernel.h"
 
 static void reset(struct belay_refusal *why, int error)
 {
@@ -203,11 +204,13 @@ void bl_account_name(const struct belay *b, uint64_t account, char *ret,
 		snprintf(ret, room, "grant");
 }
 
-static const char *amount(char *buf, uint32_t resource, uint64_t n)
+#define AMOUNT_TEXT	32	/* a size, or a number of regions */
+
+static const char *amount(char buf[AMOUNT_TEXT], uint32_t resource, uint64_t n)
 {
 	if (resource == BELAY_RESOURCE_BYTES)
-		return bl_size_format(buf, BL_SIZE_TEXT, n);
-	snprintf(buf, BL_SIZE_TEXT, "%" PRIu64 " region%s", n, n == 1 ? "" : "s");
+		return bl_size_format(buf, AMOUNT_TEXT, n);
+	snprintf(buf, AMOUNT_TEXT, "%" PRIu64 " region%s", n, n == 1 ? "" : "s");
 	return buf;
 }
 
@@ -249,7 +252,7 @@ static void command(char *buf, size_t room, const struct belay_refusal *why,
 static void advise(const struct belay *b, struct belay_refusal *why, const char *who,
 		   uint64_t account)
 {
-	char excess[BL_SIZE_TEXT], key[128], line[128], grant[32];
+	char excess[AMOUNT_TEXT], key[128], line[128], grant[32];
 	size_t n = strlen(why->text), room = sizeof(why->text) - n;
 
 	snprintf(grant, sizeof(grant), "grant/%" PRIu64, b->grant);
@@ -267,10 +270,37 @@ static void advise(const struct belay *b, struct belay_refusal *why, const char 
 		 account ? " (in any process charged to it)" : "");
 }
 
+/* Raising that one limit would not be enough: which others have too little room, too. */
+static void warn_of_others(const struct belay *b, struct belay_refusal *why, uint64_t account)
+{
+	char usage[AMOUNT_TEXT], limit[AMOUNT_TEXT], name[sizeof(why->account)];
+	bool bytes = why->resource == BELAY_RESOURCE_BYTES;
+	struct belay_level levels[BL_LEVELS_MAX] = { 0 };
+	uint32_t count = BL_LEVELS_MAX, i;
+	uint64_t used, most;
+	size_t n;
+
+	if (bl_kernel_usage(b->session_fd.fd, levels, &count))
+		return;
+	for (i = 0; i < count && i < BL_LEVELS_MAX; i++) {
+		used = bytes ? levels[i].usage_bytes : levels[i].usage_regions;
+		most = bytes ? levels[i].limit_bytes : levels[i].limit_regions;
+		if (levels[i].account == account || most == BELAY_UNLIMITED ||
+		    (used <= most && most - used >= why->needed))
+			continue;
+		bl_account_name(b, levels[i].account, name, sizeof(name));
+		n = strlen(why->text);
+		snprintf(why->text + n, sizeof(why->text) - n,
+			 "; %s has too little room, too (%s of %s in use)",
+			 levels[i].account ? name : "this process",
+			 amount(usage, why->resource, used), amount(limit, why->resource, most));
+	}
+}
+
 int bl_refuse_limit(const struct belay *b, struct belay_refusal *why,
 		    const struct belay_register_entry *e)
 {
-	char usage[BL_SIZE_TEXT], limit[BL_SIZE_TEXT], needed[BL_SIZE_TEXT];
+	char usage[AMOUNT_TEXT], limit[AMOUNT_TEXT], needed[AMOUNT_TEXT];
 	uint32_t res = e->refused_resource;
 	const char *who;
 
@@ -287,6 +317,7 @@ int bl_refuse_limit(const struct belay *b, struct belay_refusal *why,
 		 who, amount(usage, res, why->usage), amount(limit, res, why->limit),
 		 amount(needed, res, why->needed));
 	advise(b, why, who, e->refused_account);
+	warn_of_others(b, why, e->refused_account);
 	return -EDQUOT;
 }
 

@@ -307,6 +307,9 @@ TEST(register_limit, "a limit's refusal names account, usage, limit, need and wh
 	CHECK(strstr(why.text, "unregister 12 MiB"));
 	CHECK(strstr(why.text, "(max in [user alice] of /etc/belay/belayd.conf; "
 			       "until belayd ends: belayctl limit set user/alice 76M)"));
+	/* Raising that one limit would not do. */
+	CHECK(strstr(why.text, "; this process has too little room, too (4 KiB of 1 MiB in use)"));
+	CHECK(!strstr(why.text, "system"));
 	fake_kernel.fail_at = 1;
 	fake_kernel.fail_grant = true;
 	CHECK_EQ(belay_register(b, buffer, 4096, BELAY_PIN, NULL, &r, &why), -EDQUOT);
@@ -314,6 +317,7 @@ TEST(register_limit, "a limit's refusal names account, usage, limit, need and wh
 	CHECK_STR(why.account, "grant");
 	CHECK(strstr(why.text, "(process_regions in [user alice] of /etc/belay/belayd.conf; "
 			       "until belayd ends: belayctl limit set grant/5 --regions 9)"));
+	CHECK(strstr(why.text, "; user/alice has too little room, too (0 regions of 0 regions in use)"));
 	belay_close(b);
 	fake_stop(d);
 }

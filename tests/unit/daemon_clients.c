@@ -60,7 +60,17 @@ TEST(open_refused, "a wish that can never be granted is refused with account, us
 	CHECK_EQ(in.error.refusal.limit, 64 << 20);
 	CHECK_EQ(in.error.refusal.needed, 1ULL << 40);
 	CHECK(strstr(in.error.text, "may hold 64 MiB (0 B in use), and 1 TiB were asked for"));
-	o.want_bytes = 64 << 20;
+	CHECK(strstr(in.error.text, "(max in [user "));
+	CHECK(strstr(in.error.text, "belayctl limit set user/"));
+	/* What no account refuses is the process's own limit; its grant is not there yet. */
+	bl_policy_user(m->policy, 1000)->has_process_bytes = true;
+	bl_policy_user(m->policy, 1000)->process.bytes = 8 << 20;
+	CHECK_EQ(ASK(fd, o, BL_OPEN), BL_ERROR);
+	CHECK_STR(in.error.refusal.account, "grant");
+	CHECK(strstr(in.error.text, "this process may hold 8 MiB, and 1 TiB were asked for"));
+	CHECK(strstr(in.error.text, "process_max"));
+	CHECK(!strstr(in.error.text, "in use") && !strstr(in.error.text, "limit set"));
+	o.want_bytes = 8 << 20;
 	CHECK_EQ(ASK(fd, o, BL_OPEN), BL_GRANT);
 	stop();
 }
