@@ -28,7 +28,7 @@ static const struct ctl_command commands[] = {
 	  "  --lasting         only what its owner did not declare transient\n"
 	  "  --transient       only what it did\n\n" },
 	{ "limit", ctl_limit, "show limits, or set one until belayd ends",
-	  " show [ACCOUNT]\n"
+	  " [show [ACCOUNT]]\n"
 	  "   or: belayctl limit set ACCOUNT [SIZE|unlimited] [--regions N|unlimited]\n\n"
 	  "ACCOUNT is system or user/NAME, for set also grant/ID; SIZE is bytes, or 64K,\n"
 	  "1.5GiB, ...\n\n"

@@ -56,7 +56,16 @@ static int take_target(struct ctl *c, int opt, struct bl_recall *r)
 	}
 }
 
-static int take_option(struct ctl *c, int opt, struct bl_recall *r, bool *wait)
+/* Which of the two was given; 0: neither. */
+static int take_wait(struct ctl *c, int opt, int *wait)
+{
+	if (*wait && *wait != opt)
+		return ctl_usage(c, "--wait and --no-wait exclude each other");
+	*wait = opt;
+	return CTL_OK;
+}
+
+static int take_option(struct ctl *c, int opt, struct bl_recall *r, int *wait)
 {
 	switch (opt) {
 	case OPT_DEADLINE:
@@ -64,11 +73,8 @@ static int take_option(struct ctl *c, int opt, struct bl_recall *r, bool *wait)
 	case OPT_ESCALATE:
 		return ctl_parse_escalation(c, optarg, &r->escalation);
 	case OPT_WAIT:
-		*wait = true;
-		return CTL_OK;
 	case OPT_NO_WAIT:
-		*wait = false;
-		return CTL_OK;
+		return take_wait(c, opt, wait);
 	default:
 		return take_target(c, opt, r);
 	}
@@ -155,8 +161,7 @@ static int recall(struct ctl *c, struct bl_recall *r, bool wait)
 int ctl_recall(struct ctl *c, int argc, char **argv)
 {
 	struct bl_recall r = { 0 };
-	bool wait = true;
-	int opt, status;
+	int opt, status, wait = 0;
 
 	while ((opt = ctl_getopt(c, argc, argv, options)) > 0) {
 		status = take_option(c, opt, &r, &wait);
@@ -170,5 +175,5 @@ int ctl_recall(struct ctl *c, int argc, char **argv)
 	if (!r.what)
 		return ctl_usage(c, "recall what? give --region, --grant, --user or --pid");
 	status = ctl_connect(c);
-	return status ? status : recall(c, &r, wait);
+	return status ? status : recall(c, &r, wait != OPT_NO_WAIT);
 }

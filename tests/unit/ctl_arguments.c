@@ -97,6 +97,8 @@ TEST(recall_arguments, "recall wants exactly one thing to recall, well-formed")
 	USAGE("recall --grant 3 --deadline 10ns", "longer than nothing");
 	USAGE("recall --grant 3 --deadline 721h", "at most 720h");
 	USAGE("recall --grant 3 --escalate nuke", "keep, release or kill");
+	USAGE("recall --grant 3 --wait --no-wait", "--wait and --no-wait exclude each other");
+	USAGE("recall --grant 3 --no-wait --wait", "--wait and --no-wait exclude each other");
 }
 
 TEST(unknown_user, "a user that does not exist is \"no such thing\"")
