@@ -7,8 +7,8 @@
  *
  *   control   /dev/belay. Opening needs CAP_IPC_LOCK. Opened for reading and
  *             writing it is the policy owner, of which there is one at a time
- *             (EBUSY); opened read-only it may only ask (INFO, LIST,
- *             HOLDERS, WAIT).
+ *             (EBUSY); opened read-only it may only ask (INFO, LIST, HOLDERS,
+ *             WAIT).
  *             Closing it drops nothing: accounts and grants belong to the
  *             module, and the next owner lists and adopts them.
  *   session   the fd that BELAY_CTL_GRANT returns: one asker's share of a
@@ -58,12 +58,15 @@
  *  EXDEV         the caller is not in the address space that the grant is
  *                bound to (a forked child, an exec'd image, another process)
  *  ESHUTDOWN     the grant's address space has ended
- *  EAGAIN        the mapping changed during the call; try again
- *  ESTALE        the region is lost, or this handle's use is over
+ *  EAGAIN        the mapping changed during the call; BELAY_CTL_GRANT: the
+ *                address space is busy; BELAY_CHECK, BELAY_TRIM: it cannot be
+ *                told yet what is lost; try again
+ *  ESTALE        the region is lost, or more of it than is to be trimmed
  *  ENOENT        no such account, grant, session or region
  *  ESRCH         no such process, or pid and start time do not belong together
  *  EBUSY         in use (account with children or grants, control file with
- *                an owner); or: the memory is held by another driver and
+ *                an owner); or: the memory is held by another driver, or may be
+ *                (a tracked region, also before its commit; a watched one), and
  *                cannot be released by order; or: a recalled region, which
  *                cannot be trimmed
  *  EPERM         no CAP_IPC_LOCK, or not the policy owner; or: a read-only
@@ -573,9 +576,11 @@ enum belay_reason {
  *   request, deadline and reason with the region; nothing is let go. A second
  *   recall replaces them.
  * BELAY_CTL_RELEASE lets go by order: the word first (BELAY_WORD_RELEASED),
- *   then the pins and the charge. EBUSY for a tracked region, whose pages
- *   another driver holds. Only @session and @region are looked at. The charge may
- *   follow a moment later: this waits for nobody.
+ *   then the pins and the charge. EBUSY for a tracked region, whose pages another
+ *   driver holds, or may hold already before BELAY_COMMIT: only the end of the
+ *   process ends it; and for a watched one, of which nothing is held. Only @session
+ *   and @region are looked at. The charge may follow a moment later: this waits for
+ *   nobody.
  *
  * Both are for regions that are being registered, too (BELAY_STATE_BUILDING, also
  * tracked ones then). Recalled, the word has the bit when registering returns;
@@ -764,9 +769,9 @@ struct belay_select {
  *	session
  * @select: which ones
  *
- * Rows come in the order of their ids (regions: by session, and within it by
- * the index of their word). What is made or goes meanwhile may or may not
- * be listed; everything that was there throughout is, once.
+ * Rows come in the order of their ids; regions by session, and within it in the
+ * order of the place of their word (its index). What is made or goes meanwhile may
+ * or may not be listed; everything that was there throughout is, once.
  */
 struct belay_ctl_list {
 	__u32 size;
