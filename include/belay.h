@@ -22,6 +22,11 @@
  *	if (belay_valid(r))
  *		post(buf);
  *
+ * In C++, where the initializer above needs C++20 and names no other field:
+ *
+ *	struct belay_refusal why = {};
+ *	why.size = sizeof(why);
+ *
  * Units: lengths in bytes, times in nanoseconds of CLOCK_BOOTTIME.
  *
  * Errors: 0 or a negative errno; errno itself is not touched. Functions that
@@ -51,8 +56,9 @@
  * unregistered (trimming is no exception: who uses the old region sees that it
  * is over). Callbacks run without any lock of the library and may make
  * every call but belay_close(). No call is safe in a signal handler, and a
- * thread inside a call must not be cancelled. Only belay_open() waits for
- * another process (belayd).
+ * thread inside a call must not be cancelled. Only belay_open() waits for belayd;
+ * registering, committing, checking and trimming may wait for a page fault, and so
+ * for whoever answers it (a disk, a userfaultfd monitor).
  *
  * Fork: the grant stays with the process (the address space) that opened it.
  * In a forked child every call on an inherited handle returns -EXDEV,

@@ -2,7 +2,7 @@
 # SPDX-FileCopyrightText: the belay authors
 #
 # awk -f man/example.awk PAGE: the first program that a page prints, for a compiler.
-/^#include/ { on = 1 }
+/^#(define|include)/ { on = 1 }
 /^\.Ed/ { if (on) exit }
 on {
 	sub(/^\\&/, "")
