@@ -285,7 +285,7 @@ void bl_admin_limit(struct bl_conn *c, const struct bl_msg *msg)
 			 (unsigned long long)now->regions);
 	bl_notice("uid %u set the limit of %s: %s, %s regions", c->peer.uid, name,
 		  bl_size_format(bytes, sizeof(bytes), now->bytes), regions);
-	bl_conn_ok(c, msg->serial, "%s may hold %s until belayd ends; for ever: belayd.conf",
+	bl_conn_ok(c, msg->serial, "%s may hold %s until belayd ends; to keep that, write it into belayd.conf",
 		   name, bl_size_format(bytes, sizeof(bytes), now->bytes));
 }
 
