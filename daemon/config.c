@@ -27,6 +27,8 @@
 #define DEADLINE_MIN	(10 * MSEC)		/* time for a message and its answer */
 #define DEADLINE_MAX	(24 * 3600 * 1000 * MSEC)
 #define CLIENTS_MAX	60000			/* below LimitNOFILE= of the unit */
+#define SECTION_MAX	64			/* more than libinih takes */
+#define NOTHING		"neither a [section], nor key = value, nor a comment"
 
 struct reader {
 	struct bl_policy *policy;
@@ -36,7 +38,7 @@ struct reader {
 	FILE *stream;
 	int line;
 	int errors;
-	char section[64];	/* last one seen, to resolve and to warn once */
+	char section[SECTION_MAX];	/* last one seen, to resolve and to warn once */
 	struct bl_rule *rule;	/* that [default] or [user] sets; NULL: ignored */
 	bool known;
 };
@@ -44,14 +46,15 @@ struct reader {
 __attribute__((format(printf, 3, 4)))
 static void tell(struct reader *r, int level, const char *fmt, ...)
 {
+	const char *kind = level == LOG_ERR ? "error" : "warning";
 	char text[512];
 	va_list ap;
 	int n = 0;
 
 	if (r->line)
-		n = snprintf(text, sizeof(text), "%s:%d: ", r->file, r->line);
+		n = snprintf(text, sizeof(text), "%s:%d: %s: ", r->file, r->line, kind);
 	else
-		n = snprintf(text, sizeof(text), "%s: ", r->file);
+		n = snprintf(text, sizeof(text), "%s: %s: ", r->file, kind);
 	if (n < (int)sizeof(text)) {
 		va_start(ap, fmt);
 		vsnprintf(text + n, sizeof(text) - (size_t)n, fmt, ap);
@@ -218,6 +221,19 @@ static bool section_exists(const char *section)
 	return false;
 }
 
+/* What stands between the brackets, without blanks at its ends. */
+static const char *section_name(const char *section, char *buf, size_t len)
+{
+	size_t n;
+
+	section += strspn(section, " \t");
+	n = strlen(section);
+	while (n && (section[n - 1] == ' ' || section[n - 1] == '\t'))
+		n--;
+	snprintf(buf, len, "%.*s", (int)n, section);
+	return buf;
+}
+
 /* Returns the section's name in the table of keys; NULL: to be ignored. */
 static const char *enter_section(struct reader *r, const char *section)
 {
@@ -237,7 +253,7 @@ static const char *enter_section(struct reader *r, const char *section)
 		if (!*section)
 			tell(r, LOG_WARNING, "keys before the first [section] are ignored");
 		else if (!r->known)
-			tell(r, LOG_WARNING, "unknown section [%s]; there are [system], [default], [user NAME], [revoke] and [daemon]",
+			tell(r, LOG_WARNING, "unknown section [%s] is ignored; there are [system], [default], [user NAME], [revoke] and [daemon]",
 			     section);
 	}
 	if (is_user || !strcmp(section, "default"))
@@ -258,13 +274,16 @@ static const char *keys_of(const char *section, char *buf, size_t len)
 	return buf;
 }
 
-static int on_value(void *arg, const char *section, const char *name,
+static int on_value(void *arg, const char *brackets, const char *name,
 		    const char *value)
 {
+	char names[256], section[SECTION_MAX];
 	struct reader *r = arg;
-	const char *table = enter_section(r, section);
-	char names[256];
+	const char *table;
 	size_t i;
+
+	section_name(brackets, section, sizeof(section));
+	table = enter_section(r, section);
 
 	if (!table)
 		return 1;
@@ -276,13 +295,27 @@ static int on_value(void *arg, const char *section, const char *name,
 			     value, keys[i].allowed);
 		return 1;
 	}
-	tell(r, LOG_WARNING, "unknown key %s in [%s]; there are %s", name, section,
+	tell(r, LOG_WARNING, "unknown key %s in [%s] is ignored; there are %s", name, section,
 	     keys_of(table, names, sizeof(names)));
 	return 1;
 }
 
 /* ------------------------------------------------------------------------ */
 /* Files                                                                     */
+
+/*
+ * libinih says of one line only that it is nothing, and when it is through: so that
+ * messages come in the order of the lines, what is surely nothing is found here.
+ */
+static bool is_nothing(const char *line)
+{
+	if (!strncmp(line, "\xef\xbb\xbf", 3))	/* a byte order mark, which it skips */
+		line += 3;
+	line += strspn(line, " \t\r\n\v\f");
+	if (!*line || *line == '#' || *line == ';')
+		return false;
+	return !strpbrk(line, *line == '[' ? "]" : "=:");
+}
 
 /* One line for libinih. Leading blanks go: there are no continued lines. */
 static char *read_line(char *buf, int len, void *arg)
@@ -305,6 +338,10 @@ static char *read_line(char *buf, int len, void *arg)
 	}
 	blanks = strspn(buf, " \t");
 	memmove(buf, buf + blanks, n - blanks + 1);
+	if (is_nothing(buf)) {
+		tell(r, LOG_ERR, NOTHING);
+		buf[0] = '\0';
+	}
 	return buf;
 }
 
@@ -325,7 +362,7 @@ static void read_file(struct reader *r, const char *file)
 	bad = ini_parse_stream(read_line, r, on_value, r);
 	if (bad > 0) {
 		r->line = bad;
-		tell(r, LOG_ERR, "neither a [section], nor key = value, nor a comment");
+		tell(r, LOG_ERR, NOTHING);
 	} else if (bad < 0) {
 		tell(r, LOG_ERR, "out of memory");
 	} else if (ferror(r->stream)) {

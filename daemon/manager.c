@@ -270,13 +270,16 @@ struct answer {
 	bool full;
 };
 
+static const char in_force[] = "\nThe configuration before stays in force.";
+
 /*
  * The log gets every message; whoever asked gets the errors, or if there are none
- * the warnings, whole ones, as many as there is room for.
+ * the warnings, one a line, whole ones, as many as there is room for.
  */
 static void say(void *arg, int level, const char *text)
 {
-	static const char more[] = "; and more, see: belayd --check-config";
+	static const char more[] = "\nand more, see: belayd --check-config";
+	const size_t room = BL_TEXT_MAX - strlen(in_force);
 	struct answer *a = arg;
 	size_t n;
 
@@ -288,11 +291,11 @@ static void say(void *arg, int level, const char *text)
 	if (a->full || (a->errors && level > LOG_ERR))
 		return;
 	n = strlen(a->text);
-	a->full = n && n + strlen(text) + sizeof("; ") + sizeof(more) > BL_TEXT_MAX;
+	a->full = n && n + strlen(text) + sizeof("\n") + sizeof(more) > room;
 	if (a->full)
-		snprintf(a->text + n, BL_TEXT_MAX - n, "%s", more);
+		snprintf(a->text + n, room - n, "%s", more);
 	else
-		snprintf(a->text + n, BL_TEXT_MAX - n, "%s%s", n ? "; " : "", text);
+		snprintf(a->text + n, room - n, "%s%s", n ? "\n" : "", text);
 }
 
 int bl_manager_reload(struct bl_manager *m, char *text)
@@ -305,6 +308,7 @@ int bl_manager_reload(struct bl_manager *m, char *text)
 	policy = bl_config_load(m->config_path, say, &answer);
 	if (!policy) {
 		bl_error("the configuration has errors; the one before stays in force");
+		strcat(text, in_force);
 		return -EINVAL;
 	}
 	m->policy = policy;

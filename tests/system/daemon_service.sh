@@ -51,12 +51,14 @@ check_output "the sandbox is tight by systemd's own measure" 'OK|MEDIUM' \
 printf '[system]\nmax = 3G\nsurprise = 1\n' > "$conf"
 check "a reload succeeds" systemctl reload belayd
 check "and has an effect" limit_is 3221225472
-check "an unknown key is warned about, with its place" journal_says "$conf:3: unknown key surprise in [system]"
+check "an unknown key is warned about, with its place" \
+	journal_says "$conf:3: warning: unknown key surprise in [system] is ignored"
 before=$(pid)
 printf '[system]\nmax = 2Q\n' > "$conf"
 check_status "a reload with errors fails" 1 systemctl reload belayd
 check "and is not put into force" limit_is 3221225472
-check "the error is said with its place" wait_until 5 journal_says "$conf:2: [system] max = 2Q: not a size"
+check "the error is said with its place" \
+	wait_until 5 journal_says "$conf:2: error: [system] max = 2Q: not a size"
 check "and that the one before stays" journal_says "the one before stays in force"
 check "the daemon has not even restarted" test "$(pid)" = "$before"
 check_status "belayctl reload fails" 1 belayctl reload

@@ -132,11 +132,11 @@ TEST(bad_values, "a value that is none is an error with file, line, key and what
 		    "[daemon]\nmax_clients = 0\n[user 1]\nregions = 1.5\n"));
 	CHECK_EQ(errors, 5);
 	CHECK_STR(messages,
-		  "/belayd.conf:2: [system] max = 64Q: not a size such as 4096, 64M, 8GiB, or unlimited\n"
-		  "/belayd.conf:5: [revoke] deadline = 0: not a time from 10ms to 24h, such as 10s or 2min\n"
-		  "/belayd.conf:6: [revoke] escalation = explode: not keep, release or kill\n"
-		  "/belayd.conf:8: [daemon] max_clients = 0: not a whole number from 1 to 60000\n"
-		  "/belayd.conf:10: [user 1] regions = 1.5: not a whole number, or unlimited\n");
+		  "/belayd.conf:2: error: [system] max = 64Q: not a size such as 4096, 64M, 8GiB, or unlimited\n"
+		  "/belayd.conf:5: error: [revoke] deadline = 0: not a time from 10ms to 24h, such as 10s or 2min\n"
+		  "/belayd.conf:6: error: [revoke] escalation = explode: not keep, release or kill\n"
+		  "/belayd.conf:8: error: [daemon] max_clients = 0: not a whole number from 1 to 60000\n"
+		  "/belayd.conf:10: error: [user 1] regions = 1.5: not a whole number, or unlimited\n");
 }
 
 TEST(unknown, "unknown sections, keys and users are warnings, and the rest is used")
@@ -149,18 +149,36 @@ TEST(unknown, "unknown sections, keys and users are warnings, and the rest is us
 	CHECK_EQ(p->n_users, 0);
 	CHECK_EQ(warnings, 3);
 	CHECK_STR(messages,
-		  "/belayd.conf:2: unknown key maximum in [system]; there are max, regions\n"
-		  "/belayd.conf:5: unknown section [lease]; there are [system], [default], [user NAME], [revoke] and [daemon]\n"
-		  "/belayd.conf:8: [user no-such-user-here]: there is no such user; the section is ignored\n");
+		  "/belayd.conf:2: warning: unknown key maximum in [system] is ignored; there are max, regions\n"
+		  "/belayd.conf:5: warning: unknown section [lease] is ignored; there are [system], [default], [user NAME], [revoke] and [daemon]\n"
+		  "/belayd.conf:8: warning: [user no-such-user-here]: there is no such user; the section is ignored\n");
+	bl_policy_free(p);
+}
+
+TEST(blanks, "blanks at the ends of a section's name are none of it")
+{
+	struct bl_policy *p = load("[ system ]\nmax = 5M\n[ user\troot \t]\nmax = 7M\n"
+				   "[default ]\nmax = 9M\n");
+
+	CHECK_STR(messages, "");
+	CHECK(p);
+	CHECK_EQ(p->system.bytes, 5 << 20);
+	CHECK_EQ(p->n_users, 1);
+	CHECK_EQ(p->users[0].uid, 0);
+	CHECK_EQ(p->users[0].rule.user.bytes, 7 << 20);
+	CHECK_EQ(p->fallback.user.bytes, 9 << 20);
 	bl_policy_free(p);
 }
 
 TEST(malformed, "a line that is nothing is an error with its number; keys before a section are a warning")
 {
-	CHECK(!load("max = 1\n[system]\nhello\n"));
+	CHECK(!load("max = 1\n[system]\nhello\nmax = much\n  [user\n# here\n; here\nmax : 5M\n\n"));
+	CHECK_EQ(errors, 3);
 	CHECK_STR(messages,
-		  "/belayd.conf:1: keys before the first [section] are ignored\n"
-		  "/belayd.conf:3: neither a [section], nor key = value, nor a comment\n");
+		  "/belayd.conf:1: warning: keys before the first [section] are ignored\n"
+		  "/belayd.conf:3: error: neither a [section], nor key = value, nor a comment\n"
+		  "/belayd.conf:4: error: [system] max = much: not a size such as 4096, 64M, 8GiB, or unlimited\n"
+		  "/belayd.conf:5: error: neither a [section], nor key = value, nor a comment\n");
 }
 
 TEST(long_line, "a line that is too long is an error, and the next is read as its own")
@@ -171,8 +189,8 @@ TEST(long_line, "a line that is too long is an error, and the next is read as it
 	strcat(text, "\nregions = x\n");
 	CHECK(!load(text));
 	CHECK_EQ(errors, 2);
-	CHECK(strstr(messages, "/belayd.conf:2: the line is longer than"));
-	CHECK(strstr(messages, "/belayd.conf:3: [system] regions = x"));
+	CHECK(strstr(messages, "/belayd.conf:2: error: the line is longer than"));
+	CHECK(strstr(messages, "/belayd.conf:3: error: [system] regions = x"));
 }
 
 TEST(drop_ins, "drop-ins override key by key, in the order of their names")
@@ -194,7 +212,7 @@ TEST(drop_ins, "drop-ins override key by key, in the order of their names")
 	bl_policy_free(p);
 	drop_in("50-e.conf", "\n[system]\nmax = many\n");
 	CHECK(!bl_config_load(path, say, NULL));
-	CHECK(strstr(messages, "/belayd.conf.d/50-e.conf:3: [system] max = many"));
+	CHECK(strstr(messages, "/belayd.conf.d/50-e.conf:3: error: [system] max = many"));
 	cleanup();
 }
 
