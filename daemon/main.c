@@ -55,6 +55,8 @@ static const char usage[] =
 "Exit status: 0 stopped on request; 1 failed; 2 wrong command line; 78 the\n"
 "configuration has errors.\n";
 
+static const char try[] = "Try: belayd --help\n";
+
 static void parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
@@ -97,38 +99,51 @@ static void parse_options(int argc, char **argv, struct options *o)
 			puts("belayd " BELAY_VERSION);
 			exit(0);
 		default:
+			fputs(try, stderr);
 			exit(2);
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "belayd: unexpected argument \"%s\"\n", argv[optind]);
+		fprintf(stderr, "belayd: unexpected argument \"%s\"\n%s", argv[optind], try);
 		exit(2);
 	}
 }
 
+struct findings {
+	unsigned int errors, warnings;
+};
+
 static void say(void *arg, int level, const char *text)
 {
-	unsigned int *warnings = arg;
+	struct findings *f = arg;
 
 	if (level == LOG_WARNING)
-		(*warnings)++;
+		f->warnings++;
+	else if (level <= LOG_ERR)
+		f->errors++;
 	bl_log(level, "%s", text);
 }
 
 static int check_config(const struct options *o)
 {
-	unsigned int warnings = 0;
+	struct findings f = { 0 };
 	struct bl_policy *p;
 
-	if (access(o->config, R_OK)) {
-		bl_error("%s: %s", o->config, strerror(errno));
-		return EXIT_CONFIG;
+	/* It may be missing, but a name that somebody has typed is rather a wrong one. */
+	if (access(o->config, F_OK) && errno == ENOENT) {
+		if (strcmp(o->config, CONFIG_PATH)) {
+			bl_error("%s: there is no such file", o->config);
+			return EXIT_CONFIG;
+		}
+		bl_info("%s is not there: only the drop-ins in %s.d are read", o->config,
+			o->config);
 	}
-	p = bl_config_load(o->config, say, &warnings);
+	p = bl_config_load(o->config, say, &f);
+	printf("%s and drop-ins: %u error%s, %u warning%s\n", o->config,
+	       f.errors, f.errors == 1 ? "" : "s", f.warnings, f.warnings == 1 ? "" : "s");
 	if (!p)
 		return EXIT_CONFIG;
 	bl_policy_free(p);
-	printf("%s: no errors, %u warnings\n", o->config, warnings);
 	return 0;
 }
 
@@ -251,6 +266,9 @@ static int open_device(struct bl_device *dev, const char *path)
 	case -EPERM:
 		bl_error("%s: belayd needs CAP_IPC_LOCK", path);
 		break;
+	case -ENOTTY:
+		bl_error("%s is not belay's device, which is %s", path, BL_DEVICE_PATH);
+		break;
 	default:
 		bl_error("%s: %s", path, strerror(-err));
 	}
@@ -357,14 +375,14 @@ int main(int argc, char **argv)
 	};
 	struct bl_device dev = { .fd = -1 };
 	struct bl_policy *policy;
-	unsigned int warnings = 0;
+	struct findings findings = { 0 };
 	int status;
 
 	parse_options(argc, argv, &o);
 	if (o.check)
 		return check_config(&o);
 	signal(SIGPIPE, SIG_IGN);
-	policy = bl_config_load(o.config, say, &warnings);
+	policy = bl_config_load(o.config, say, &findings);
 	if (!policy) {
 		bl_error("not started: the configuration has errors");
 		return EXIT_CONFIG;

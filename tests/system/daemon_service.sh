@@ -70,7 +70,7 @@ check "and does not try for ever" is ExecMainStatus 78
 printf '[system]\nmax = 4G\n' > "$conf"
 systemctl reset-failed belayd
 check "it starts when the error is gone" systemctl start belayd
-check_output "--check-config finds nothing" 'no errors, 0 warnings' belayd --check-config
+check_output "--check-config finds nothing" '0 errors, 0 warnings' belayd --check-config
 
 printf '[system]\nmax = 5G\n' > "$conf"
 kill -HUP "$(pid)"

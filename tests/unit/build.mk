@@ -37,6 +37,7 @@ $(call unit_test,daemon_clients,tests/unit/daemon_clients.c tests/unit/fake_modu
 $(call unit_test,daemon_memlock,tests/unit/daemon_memlock.c tests/unit/fake_module.c,$(DAEMON_LIBS))
 $(call unit_test,daemon_hostile,tests/unit/daemon_hostile.c tests/unit/fake_module.c,$(DAEMON_LIBS))
 $(call unit_test,daemon_admin,tests/unit/daemon_admin.c tests/unit/fake_module.c,$(DAEMON_LIBS))
+$(call host_script,unit,tests/unit/daemon_command.sh)
 $(call unit_test,daemon_log,tests/unit/daemon_log.c,static:belayd static:belayd-core static:belay-common -pthread)
 DAEMON_WRAPS := $(addprefix -Xlinker --wrap=,malloc calloc realloc)
 $(call unit_test,daemon_nomem,tests/unit/daemon_nomem.c tests/unit/fake_module.c,$(DAEMON_LIBS) $(DAEMON_WRAPS))
