@@ -121,7 +121,7 @@ examples_compile()
 		! grep -q 'infiniband/' <<< "$program" || [ -e /usr/include/infiniband/verbs.h ] ||
 			continue
 		for std in gnu17 c11; do
-			gcc -std=$std -Wall -Wextra -Werror -Iinclude -Iinclude/uapi \
+			gcc -std="$std" -Wall -Wextra -Werror -Iinclude -Iinclude/uapi \
 				-fsyntax-only -x c - <<< "$program" ||
 				{ echo "in $page, as $std"; return 1; }
 		done
