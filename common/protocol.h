@@ -41,6 +41,7 @@
 #define BL_PROTOCOL_OLDEST	1
 #define BL_PROTOCOL_NEWEST	1
 #define BL_MSG_MAX		16384	/* fits every default socket buffer a dozen times */
+#define BL_ADMIN_GROUP		"belay-admin"	/* root's helpers: see all, change all */
 #define BL_NAME_MAX		64	/* an account's or label's name, with its NUL */
 #define BL_TEXT_MAX		512	/* a sentence for a person, with its NUL */
 #define BL_LEVELS_MAX		9	/* BELAY_MAX_DEPTH accounts and the grant */

@@ -50,6 +50,7 @@ struct ctl {
 	bool json;
 	bool bytes;		/* exact numbers instead of human sizes */
 	bool headings;
+	bool own_only;		/* no administrator: lists have what is one's own */
 	int status;		/* why ctl_getopt() ended the command */
 	const struct ctl_command *command;
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: the belay authors
 /* command.c - the table of subcommands, options that all of them take, help */
+#include <grp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "ctl/belayctl.h"
 
@@ -55,12 +57,21 @@ static const struct option global_options[] = {
 	{ NULL, 0, NULL, 0 },
 };
 
+/* As belayd finds it out of whoever connects. */
+static bool is_admin(void)
+{
+	const struct group *admins = getgrnam(BL_ADMIN_GROUP);
+
+	return !geteuid() || (admins && group_member(admins->gr_gid));
+}
+
 void ctl_init(struct ctl *c, FILE *out, FILE *err)
 {
 	memset(c, 0, sizeof(*c));
 	c->out = out;
 	c->err = err;
 	c->headings = true;
+	c->own_only = !is_admin();
 	c->fd = -1;
 	c->timeout_msec = CTL_TIMEOUT_MSEC;
 	c->progress_msec = CTL_PROGRESS_MSEC;
@@ -128,19 +139,51 @@ int ctl_fail(struct ctl *c, int status, const char *fmt, ...)
 	return status;
 }
 
+static bool is_long(const struct option *options, int val)
+{
+	for (; options->name; options++)
+		if (options->val == val)
+			return true;
+	return false;
+}
+
+/* "--deadline, --delay": all that begin so; returns how many. */
+static int begin_so(const struct option *options, const char *word, char *buf, size_t len)
+{
+	size_t n = 0, given = strcspn(word, "=");
+	int count = 0;
+
+	buf[0] = '\0';
+	for (; options->name && given > 2; options++) {
+		if (strncmp(options->name, word + 2, given - 2))
+			continue;
+		if (n < len)
+			n += (size_t)snprintf(buf + n, len - n, "%s--%s", count ? ", " : "",
+					      options->name);
+		count++;
+	}
+	return count;
+}
+
 /* getopt_long() says ':' and '?' without saying which of the words it was. */
-static int bad_option(struct ctl *c, int opt, char **argv)
+static int bad_option(struct ctl *c, int opt, char **argv, const struct option *options)
 {
 	const char *word = argv[optind - 1];
+	char names[256];
 
 	if (opt == ':')
 		return ctl_usage(c, "%s needs a value", word);
-	if (optopt > 0 && optopt < 256 && optopt != 'h' && optopt != 'V')
-		return ctl_usage(c, "there is no option -%c", optopt);
-	if (optopt)
+	/* One that is known, but as a long option, was given a value. */
+	if (optopt && is_long(options, optopt))
 		return ctl_usage(c, "%s takes no value", word);
-	return ctl_usage(c, "there is no option %s, or it is not the only one that begins so",
-			 word);
+	if (optopt == 'V')
+		return ctl_usage(c, "there is no option -V after a command; "
+				 "for the version: belayctl -V");
+	if (optopt)
+		return ctl_usage(c, "there is no option -%c", optopt);
+	if (begin_so(options, word, names, sizeof(names)) > 1)
+		return ctl_usage(c, "%s is ambiguous: %s", word, names);
+	return ctl_usage(c, "there is no option %s", word);
 }
 
 /*
@@ -173,7 +216,7 @@ int ctl_getopt(struct ctl *c, int argc, char **argv, const struct option *option
 			return 0;
 		case ':':
 		case '?':
-			c->status = bad_option(c, opt, argv);
+			c->status = bad_option(c, opt, argv, options);
 			return 0;
 		default:
 			return opt;

@@ -76,8 +76,10 @@ static int cannot_connect(struct ctl *c, int err)
 	case ENOENT:
 	case ECONNREFUSED:
 		return ctl_fail(c, CTL_NOT_RUNNING,
-				"belayd is not running: nothing answers at %s. "
-				"Start it with: systemctl start belayd.socket", c->socket);
+				"belayd is not running: nothing answers at %s. %s", c->socket,
+				strcmp(c->socket, BL_SOCKET_PATH) ?
+				"Is that its socket? Check --socket, or BELAY_SOCKET" :
+				"Start it with: systemctl start belayd.socket");
 	case EACCES:
 	case EPERM:
 		return ctl_fail(c, CTL_DENIED,

@@ -134,9 +134,10 @@ static void print_set(struct ctl *c, const struct bl_limit *l)
 		fprintf(c->out, "%s%s", l->limit_bytes == BELAY_UNLIMITED ? "" : "at most ",
 			bl_size_format(buf, sizeof(buf), l->limit_bytes));
 	if (l->set & BL_LIMIT_SET_REGIONS)
-		fprintf(c->out, "%s%s%s regions", l->set & BL_LIMIT_SET_BYTES ? ", " : "",
+		fprintf(c->out, "%s%s%s %s", l->set & BL_LIMIT_SET_BYTES ? ", " : "",
 			l->limit_regions == BELAY_UNLIMITED ? "" : "at most ",
-			ctl_count(l->limit_regions, count));
+			ctl_count(l->limit_regions, count),
+			ctl_plural(l->limit_regions, "region", "regions"));
 	fputs(", until belayd ends; to keep it, write it into belayd.conf\n", c->out);
 }
 

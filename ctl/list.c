@@ -20,6 +20,7 @@ struct kind {
 	const char *name;
 	enum bl_list_what what;
 	const char *nothing;	/* for a person, when the list is empty */
+	const char *nothing_own;	/* the same, for who sees only what is his own */
 	const struct ctl_column *columns;
 	void (*line)(struct ctl *c, struct ctl_table *t, const void *row);
 	json_t *(*json)(struct ctl *c, const void *row);
@@ -337,11 +338,11 @@ static json_t *region_json(struct ctl *c, const void *row)
 }
 
 static const struct kind kinds[] = {
-	{ "grants", BL_LIST_GRANTS, "No process has a grant.",
+	{ "grants", BL_LIST_GRANTS, "No process has a grant.", "No process of yours has a grant.",
 	  grant_columns, grant_line, grant_json },
-	{ "accounts", BL_LIST_ACCOUNTS, "There is no account.",
+	{ "accounts", BL_LIST_ACCOUNTS, "There is no account.", "You have no account.",
 	  account_columns, account_line, account_json },
-	{ "regions", BL_LIST_REGIONS, "No memory is registered.",
+	{ "regions", BL_LIST_REGIONS, "No memory is registered.", "You hold no memory.",
 	  region_columns, region_line, region_json },
 };
 
@@ -369,6 +370,14 @@ static int each(struct ctl *c, const void *row, void *arg)
 	return CTL_OK;
 }
 
+static const char *why_empty(const struct ctl *c, const struct kind *kind,
+			     const struct bl_list *request)
+{
+	if (request->pid || request->has_uid || request->grant || request->select)
+		return "Nothing matches this selection.";
+	return c->own_only ? kind->nothing_own : kind->nothing;
+}
+
 static int print_list(struct ctl *c, const struct kind *kind, struct bl_list *request)
 {
 	struct printer p = { .kind = kind };
@@ -390,9 +399,7 @@ static int print_list(struct ctl *c, const struct kind *kind, struct bl_list *re
 	if (c->json)
 		return ctl_json_print(c, ctl_json_object(kind->name, p.array, NULL));
 	if (!p.rows && c->headings)
-		fprintf(c->err, "%s%s\n", kind->nothing,
-			request->pid || request->has_uid || request->grant || request->select ?
-			" (Of those that were asked for.)" : "");
+		fprintf(c->err, "%s\n", why_empty(c, kind, request));
 	return ctl_table_print(c, p.table);
 }
 

@@ -136,10 +136,10 @@ static void print_text(struct ctl *c, const struct bl_status *s, const struct ot
 		s->overdue_requests);
 	fprintf(c->out, "Refusals  %" PRIu64 " since the module was loaded\n", o->refusals);
 	if (o->events_known)
-		fprintf(c->out, "Changes   %" PRIu64 " announced to regions since then: %" PRIu64
-			" of no matter, %" PRIu64 " verified unchanged; %" PRIu64 " %s lost\n",
-			o->events.seen, o->events.filtered, o->events.same, o->events.lost,
-			ctl_plural(o->events.lost, "region", "regions"));
+		fprintf(c->out, "Changes   %" PRIu64 " announced by the kernel since then: %" PRIu64
+			" could not change a page, %" PRIu64 " left the same pages; %" PRIu64
+			" %s lost\n", o->events.seen, o->events.filtered, o->events.same,
+			o->events.lost, ctl_plural(o->events.lost, "region", "regions"));
 }
 
 int ctl_status(struct ctl *c, int argc, char **argv)

@@ -31,7 +31,6 @@
 #define BL_LISTENERS_MAX	4
 #define BL_STATUS_BURST		20	/* new answers to BL_STATUS, for all who ask */
 #define BL_STATUS_PER_SEC	20
-#define BL_ADMIN_GROUP		"belay-admin"
 #define BL_SWEEP_PROCESSES	1024	/* looked at in one sweep, with two reads each */
 
 /* The id of the request for a loss: the region's, and this bit. */

@@ -50,6 +50,13 @@ TEST(unknown, "an unknown command or option is named, and the way to the help")
 	USAGE("list -x", "no option -x");
 	USAGE("list --user", "--user needs a value");
 	USAGE("list --json=1", "--json=1 takes no value");
+	USAGE("list --help=1", "--help=1 takes no value");
+	USAGE("--version=1", "--version=1 takes no value");
+	USAGE("list -V", "there is no option -V after a command; for the version: belayctl -V");
+	USAGE("list --version", "there is no option --version\n");
+	USAGE("list --frobnicate", "there is no option --frobnicate\n");
+	USAGE("recall --re 3 --no", "--no is ambiguous: --no-headings, --no-wait\n");
+	USAGE("list --no-h=3", "--no-h=3 takes no value");
 }
 
 TEST(too_much, "an argument that has no place is named")
@@ -117,7 +124,7 @@ TEST(not_running, "without a daemon: one plain sentence, and a status of its own
 	r = run("");
 	CHECK_EQ(r->status, CTL_NOT_RUNNING);
 	snprintf(want, sizeof(want), "belayctl: belayd is not running: nothing answers at %s. "
-		 "Start it with: systemctl start belayd.socket\n", fake.path);
+		 "Is that its socket? Check --socket, or BELAY_SOCKET\n", fake.path);
 	CHECK_STR(r->err, want);
 	CHECK_STR(r->out, "");
 	CHECK_RUN(run("list --json"), CTL_NOT_RUNNING, "is not running");

@@ -48,6 +48,7 @@ union fake_msg {
 static TAP_UNUSED struct fake fake;
 static TAP_UNUSED const char *fake_vmstat = "/nonexistent";
 static TAP_UNUSED const char *fake_sysfs = "/nonexistent";
+static TAP_UNUSED bool fake_own_only;
 
 /* Receives a request, which must be well-formed. */
 static TAP_UNUSED void fake_recv(int fd, union fake_msg *m, uint16_t type)
@@ -160,6 +161,7 @@ static TAP_UNUSED struct run *run(const char *line)
 	c.fixed_now = NOW_NS;
 	c.vmstat = fake_vmstat;
 	c.sysfs = fake_sysfs;
+	c.own_only = fake_own_only;
 	c.timeout_msec = 300;
 	return run_with(&c, line);
 }

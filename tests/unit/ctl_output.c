@@ -100,8 +100,8 @@ TEST(status_module, "status: what the module holds and has seen comes from the m
 	write_sysfs();
 	r = run_against(status_daemon, "");
 	CHECK(strstr(r->out, "Unknown   about 128 MiB pinned by others"));
-	CHECK(strstr(r->out, "Changes   42 announced to regions since then: 12 of no matter, "
-			     "18 verified unchanged; 1 region lost\n"));
+	CHECK(strstr(r->out, "Changes   42 announced by the kernel since then: 12 could not change "
+			     "a page, 18 left the same pages; 1 region lost\n"));
 	/* belayd knows of 5: the others were refused to processes that are gone. */
 	CHECK(strstr(r->out, "Refusals  9 since the module was loaded\n"));
 	r = run_against(status_daemon, "status --json");
@@ -504,6 +504,9 @@ TEST(empty, "an empty list says so to people, and is empty to programs")
 	CHECK_EQ(r->status, CTL_OK);
 	CHECK_STR(r->out, "");
 	CHECK_STR(r->err, "No process has a grant.\n");
+	fake_own_only = true;
+	CHECK_STR(run_against(empty_daemon, "list")->err, "No process of yours has a grant.\n");
+	fake_own_only = false;
 	r = run_against(empty_daemon, "list --no-headings");
 	CHECK_STR(r->out, "");
 	CHECK_STR(r->err, "");
@@ -564,7 +567,7 @@ TEST(filters, "--user, --pid and --grant go to the daemon; uid 0 is a user")
 	snprintf(line, sizeof(line), "list regions --user root --pid %d --grant 5", getpid());
 	has_grant = true;
 	CHECK_RUN(run_against(filter_daemon, line),
-		  CTL_OK, "No memory is registered. (Of those that were asked for.)");
+		  CTL_OK, "Nothing matches this selection.\n");
 	has_grant = false;
 	CHECK_RUN(run_against(filter_daemon, line), CTL_NOT_FOUND, "there is no grant 5");
 }
@@ -582,7 +585,7 @@ TEST(no_such, "a process or a grant that there is not has the status of one, an 
 	CHECK_RUN(run_against(empty_daemon, line), CTL_NOT_FOUND, "there is no process");
 	r = run_against(empty_daemon, "list --pid 1");
 	CHECK_EQ(r->status, CTL_OK);
-	CHECK(strstr(r->err, "No process has a grant. (Of those"));
+	CHECK_STR(r->err, "Nothing matches this selection.\n");
 }
 
 static struct bl_list wanted;
@@ -609,16 +612,16 @@ TEST(selections, "a place, a file, an age or a duration chooses regions, and lis
 
 	wanted = (struct bl_list){ .select = BL_SELECT_NODE | BL_SELECT_TRANSIENT };
 	CHECK_RUN(run_against(select_daemon, "list --node 0 --transient"), CTL_OK,
-		  "(Of those that were asked for.)");
+		  "Nothing matches this selection.");
 	wanted = (struct bl_list){ .select = BL_SELECT_BLOCK | BL_SELECT_LASTING, .block = 32 };
 	CHECK_RUN(run_against(select_daemon, "list regions --block 32 --lasting"), CTL_OK,
-		  "(Of those that were asked for.)");
+		  "Nothing matches this selection.");
 	CHECK_EQ(stat("/proc/self/exe", &st), 0);
 	wanted = (struct bl_list){ .select = BL_SELECT_FILE | BL_SELECT_MADE_BEFORE,
 				   .device = st.st_dev, .inode = st.st_ino,
 				   .made_before = NOW_NS - 2 * SEC };
 	CHECK_RUN(run_against(select_daemon, "list --file /proc/self/exe --older 2s"), CTL_OK,
-		  "(Of those that were asked for.)");
+		  "Nothing matches this selection.");
 	CHECK_RUN(run("list grants --node 0"), CTL_USAGE, "choose among regions, not grants");
 	CHECK_RUN(run("list --lasting --transient"), CTL_USAGE, "exclude each other");
 	CHECK_RUN(run("list --node x"), CTL_USAGE, "not the number of a NUMA node");
@@ -695,6 +698,11 @@ TEST(limit_set, "limit set: bytes, regions or both, and for how long")
 					.limit_regions = 7 };
 	r = run_against(limit_set_daemon, "limit set grant/3 unlimited --regions 7");
 	CHECK_OUTPUT(r, "grant/3: unlimited, at most 7 regions, until belayd ends; "
+		     "to keep it, write it into belayd.conf\n");
+	want_limit = (struct bl_limit){ .account = "system", .set = BL_LIMIT_SET_REGIONS,
+					.limit_regions = 1 };
+	r = run_against(limit_set_daemon, "limit set system --regions 1");
+	CHECK_OUTPUT(r, "system: at most 1 region, until belayd ends; "
 		     "to keep it, write it into belayd.conf\n");
 	want_limit = (struct bl_limit){ .account = "system", .set = BL_LIMIT_SET_REGIONS,
 					.limit_regions = BELAY_UNLIMITED };
