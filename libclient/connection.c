@@ -279,6 +279,9 @@ static int receive(int fd, struct packet *p)
 	p->fd = take_descriptors(&h);
 	if (!n)
 		return -ECONNRESET;
+	/* A descriptor for which there was no room. */
+	if (h.msg_flags & MSG_CTRUNC && p->fd < 0)
+		return -EMFILE;
 	return h.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EPROTO : 0;
 }
 
@@ -427,6 +430,8 @@ static void input(struct belay *b, uint32_t *requests)
 		b->open_error = bl_refuse(b->open_why, err,
 					  "%s: what answers is not belayd, or of another release",
 					  b->socket);
+	if (err == -EMFILE && !b->opened)
+		b->open_error = bl_refuse_descriptors(b->open_why, err);
 	if (err < 0 && err != -EAGAIN)
 		drop(b);
 }

@@ -291,6 +291,7 @@ int bl_refuse(struct belay_refusal *why, int error, const char *fmt, ...)
 int bl_refuse_commit(struct belay_refusal *why, int error,
 		     const struct belay_region *r);
 int bl_refuse_handle(struct belay_refusal *why, int error);
+int bl_refuse_descriptors(struct belay_refusal *why, int error);
 int bl_refuse_range(struct belay_refusal *why, int error, const void *addr,
 		    size_t len, uint32_t flags);
 int bl_refuse_trim(struct belay_refusal *why, int error, const void *addr,

@@ -55,6 +55,14 @@ int bl_refuse(struct belay_refusal *why, int error, const char *fmt, ...)
 	return error;
 }
 
+/* For a handle that is being made. */
+int bl_refuse_descriptors(struct belay_refusal *why, int error)
+{
+	return bl_refuse(why, error, "%s: a handle needs four descriptors; close some, or raise %s",
+			 strerror(-error), error == -EMFILE ? "RLIMIT_NOFILE (ulimit -n)" :
+							      "fs.file-max (sysctl)");
+}
+
 /* What is wrong with the handle, whatever was asked of it. */
 static const char *handle_meaning(int error)
 {

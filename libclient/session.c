@@ -191,6 +191,9 @@ static int no_daemon(struct belay *b, int err, struct belay_refusal *why)
 		return bl_refuse(why, err,
 				 "%s: belayd is not running (%s); is belayd.socket started?",
 				 b->socket, strerror(-err));
+	case EMFILE:
+	case ENFILE:
+		return bl_refuse_descriptors(why, err);
 	default:
 		return bl_refuse(why, err, "%s: cannot connect to belayd: %s",
 				 b->socket, strerror(-err));
@@ -222,7 +225,9 @@ static int await_session(struct belay *b, struct belay_refusal *why)
 		return bl_refuse_as(why, &said);
 	if (b->open_error)
 		return no_daemon(b, err, why);
-	return bl_refuse(why, err, "%s: belayd did not answer within 10 s", b->socket);
+	return bl_refuse(why, err,
+			 "%s: belayd did not answer within 10 s; ask the administrator to look at: systemctl status belayd",
+			 b->socket);
 }
 
 static int open_session(struct belay *b, struct belay_refusal *why)
@@ -255,6 +260,8 @@ int belay_open(struct belay **ret, const struct belay_options *opt,
 	if (err)
 		return err;
 	err = new_handle(&b);
+	if (err == -EMFILE || err == -ENFILE)
+		return bl_refuse_descriptors(why, err);
 	if (err)
 		return bl_refuse(why, err, "cannot make a handle: %s", strerror(-err));
 	apply_options(b, &o);

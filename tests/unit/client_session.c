@@ -245,6 +245,38 @@ TEST(no_session, "a grant without a session, or with something else, is refused"
 	fake_stop(d);
 }
 
+/* In a child, which has room for so many descriptors; what it says is its status. */
+static void open_with_room_for(void *arg)
+{
+	struct belay_refusal why = { .size = sizeof(why) };
+	struct rlimit rl = { .rlim_max = 1024 };
+	int err, room = *(int *)arg;
+	struct belay *b;
+
+	for (rl.rlim_cur = 0; rl.rlim_cur < 1024 && room >= 0; rl.rlim_cur++)
+		if (fcntl((int)rl.rlim_cur, F_GETFD) < 0 && !room--)
+			break;
+	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &rl));
+	err = belay_open(&b, NULL, &why);
+	if (*(int *)arg < 4) {
+		CHECK_EQ(err, -EMFILE);
+		CHECK(strstr(why.text, "a handle needs four descriptors"));
+	} else {
+		CHECK_OK(err);
+		belay_close(b);
+	}
+}
+
+TEST(few_descriptors, "with room for less than four descriptors, it is said how many are needed")
+{
+	struct fake_daemon *d = fake_start();
+	int room;
+
+	for (room = 0; room <= 4; room++)
+		tap_join(tap_spawn(open_with_room_for, &room));
+	fake_stop(d);
+}
+
 TEST(register_fields, "a region says what it was registered with")
 {
 	struct fake_daemon *d = fake_start();
