@@ -50,7 +50,8 @@ static int no_answer(struct ctl *c)
 	return ctl_fail(c, CTL_FAILED,
 			"belayd does not answer: nothing came for %d s at %s. %s",
 			c->timeout_msec / 1000, c->socket,
-			what_to_do(c, "Look at it with: systemctl status belayd.service"));
+			what_to_do(c, "Look at it with: systemctl status belayd.service; "
+				      "and at its configuration with: belayd --check-config"));
 }
 
 static int hung_up(struct ctl *c)

@@ -22,6 +22,7 @@
 
 #define CONFIG_PATH	"/etc/belay/belayd.conf"
 #define EXIT_CONFIG	78	/* EX_CONFIG of sysexits.h: trying again is no use */
+#define CONFIG_WAIT_SEC	5	/* then systemd may start us again, for who waits at its socket */
 #define DEVICE_TRIES	50	/* 5 s, for an earlier daemon to end, or for udev */
 #define BIND_TRIES	10	/* 1 s */
 #define STATUS_SEC	10
@@ -366,6 +367,21 @@ static int serve(struct bl_device *dev, struct bl_policy *policy,
 	return err ? 1 : 0;
 }
 
+/*
+ * Whoever waits at systemd's socket has us started again at once, whatever our exit
+ * status: so take our time. What waits is not lost, and is served when the error is gone.
+ */
+static int bad_config(const struct options *o)
+{
+	bl_error("not started: the configuration has errors; see: belayd --check-config=%s",
+		 o->config);
+	if (sd_listen_fds(0) > 0) {
+		sd_notify(0, "STATUS=Not started: the configuration has errors, see belayd --check-config");
+		sleep(CONFIG_WAIT_SEC);
+	}
+	return EXIT_CONFIG;
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = {
@@ -383,10 +399,8 @@ int main(int argc, char **argv)
 		return check_config(&o);
 	signal(SIGPIPE, SIG_IGN);
 	policy = bl_config_load(o.config, say, &findings);
-	if (!policy) {
-		bl_error("not started: the configuration has errors");
-		return EXIT_CONFIG;
-	}
+	if (!policy)
+		return bad_config(&o);
 	if (open_device(&dev, o.device)) {
 		bl_policy_free(policy);
 		return 1;

@@ -39,6 +39,10 @@ static void says_nothing_later(int fd)
 
 TEST(hangs, "a daemon that hangs is waited for so long and no longer")
 {
+	fake_sysfs = "/";
+	CHECK_RUN(run_against(says_nothing, "status"), CTL_FAILED,
+		  "and at its configuration with: belayd --check-config");
+	fake_sysfs = "/nonexistent";
 	CHECK_RUN(run_against(says_nothing, "status"), CTL_FAILED, "does not answer");
 	CHECK_RUN(run_against(says_nothing_later, "list"), CTL_FAILED, "does not answer");
 	CHECK_RUN(run_against(says_nothing_later, "recall --pid 7 --no-wait"), CTL_FAILED,

@@ -41,6 +41,26 @@ check "a file that is named and does not exist is an error" \
 	says "$dir/none: there is no such file" 78 "$belayd" --check-config="$dir/none"
 check "an unknown option: the way to the help" says "^Try: belayd --help$" 2 "$belayd" --bogus
 check "an argument too many: the way to the help" says "^Try: belayd --help$" 2 "$belayd" now
+# at_socket COMMAND...: as systemd starts it for a connection.
+at_socket()
+{
+	# shellcheck disable=SC2016 # for that shell
+	LISTEN_FDS=1 bash -c 'LISTEN_PID=$$ exec "$@" 3< /dev/null' at_socket "$@"
+}
+
+# takes FROM TO COMMAND...: so many seconds.
+takes()
+{
+	local start=$SECONDS
+	"${@:3}"
+	[ $((SECONDS - start)) -ge "$1" ] && [ $((SECONDS - start)) -le "$2" ]
+}
+
+check "it does not start with errors, and says how to see them" \
+	says "not started: .*; see: belayd --check-config=$conf" 78 "$belayd" --config "$conf"
+check "started by hand, it ends at once" takes 0 3 says "" 78 "$belayd" --config "$conf"
+check "started by a socket, it takes its time, for systemd would start it again at once" \
+	takes 4 30 says "" 78 at_socket "$belayd" --config "$conf"
 rm -r "$conf.d"
 printf '[system]\nmax = 1G\n' > "$conf"
 check "a device that is another one is no device of belay's" \
