@@ -129,7 +129,7 @@ static int recall(uint32_t what, uint32_t escalation, uid_t uid, pid_t pid)
 	};
 	int fd = raw_hello(), type;
 
-	raw_send(fd, &r, sizeof(r), BL_RECALL, -1);
+	raw_send(fd, &r, sizeof(r), BL_RECALL);
 	type = raw_get(fd, 3 * RAW_WAIT_MS, NULL);
 	close(fd);
 	return type;

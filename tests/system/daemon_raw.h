@@ -42,7 +42,8 @@ static TAP_UNUSED int raw_connect(void)
 	return fd;
 }
 
-static TAP_UNUSED void raw_send(int fd, void *msg, size_t size, uint16_t type, int pass)
+/* With that descriptor, unless it is -1: 0 or a negative errno. */
+static TAP_UNUSED int raw_try_send(int fd, void *msg, size_t size, uint16_t type, int pass)
 {
 	union {
 		char buf[CMSG_SPACE(sizeof(int))];
@@ -62,7 +63,14 @@ static TAP_UNUSED void raw_send(int fd, void *msg, size_t size, uint16_t type, i
 		CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN(sizeof(int));
 		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)), &pass, sizeof(int));
 	}
-	CHECK_EQ(CHECK_SYS(sendmsg(fd, &mh, MSG_NOSIGNAL)), size);
+	if (sendmsg(fd, &mh, MSG_NOSIGNAL) < 0)
+		return -errno;
+	return 0;
+}
+
+static TAP_UNUSED void raw_send(int fd, void *msg, size_t size, uint16_t type)
+{
+	CHECK_OK(raw_try_send(fd, msg, size, type, -1));
 }
 
 /* The next message's type; 0 after the time, -1: closed. */
@@ -97,7 +105,7 @@ static TAP_UNUSED int raw_get(int fd, int ms, int *ret_fd)
 
 #define RAW_WAIT_MS 15000	/* a slow machine that starts a daemon */
 #define RAW_ASK(fd, msg, type)							\
-	(raw_send(fd, &(msg), sizeof(msg), type, -1), raw_get(fd, RAW_WAIT_MS, NULL))
+	(raw_send(fd, &(msg), sizeof(msg), type), raw_get(fd, RAW_WAIT_MS, NULL))
 
 static TAP_UNUSED int raw_hello(void)
 {
@@ -114,7 +122,7 @@ static TAP_UNUSED int raw_open(int *ret_session)
 	struct bl_open o = { 0 };
 	int fd = raw_hello();
 
-	raw_send(fd, &o, sizeof(o), BL_OPEN, -1);
+	raw_send(fd, &o, sizeof(o), BL_OPEN);
 	if (raw_get(fd, RAW_WAIT_MS, ret_session) == BL_ERROR)
 		FAIL("%s", in.error.text);
 	CHECK_EQ(in.msg.type, BL_GRANT);

@@ -215,7 +215,7 @@ static void play_killed(struct actor *a)
 	rest(a);
 	fd = raw_hello();
 	resume.session = session_id;
-	raw_send(fd, &resume, sizeof(resume), BL_RESUME, -1);
+	raw_send(fd, &resume, sizeof(resume), BL_RESUME);
 	CHECK_EQ(raw_get(fd, RAW_WAIT_MS, NULL), BL_GRANT);
 	CHECK_EQ(in.grant.session, session_id);
 	rest(a);
@@ -282,7 +282,7 @@ static void play_recalled(struct actor *a)
 	/* The daemon has been killed and is another. */
 	fd = raw_hello();
 	resume.session = session_id;
-	raw_send(fd, &resume, sizeof(resume), BL_RESUME, -1);
+	raw_send(fd, &resume, sizeof(resume), BL_RESUME);
 	CHECK_EQ(raw_get(fd, RAW_WAIT_MS, NULL), BL_GRANT);
 	for (i = 0; i < 2; i++) {
 		CHECK_EQ(raw_get(fd, RAW_WAIT_MS, NULL), BL_REVOKE);
@@ -291,7 +291,7 @@ static void play_recalled(struct actor *a)
 			CHECK_EQ(in.revoke.request, request);
 	}
 	ack.request = request;
-	raw_send(fd, &ack, sizeof(ack), BL_ACK, -1);
+	raw_send(fd, &ack, sizeof(ack), BL_ACK);
 	CHECK_EQ(raw_get(fd, RAW_WAIT_MS, NULL), BL_OK);
 	rest(a);
 	unregister(session, tracked);
