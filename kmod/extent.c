@@ -28,6 +28,19 @@ static u64 *last_run(struct belay_extents *x)
 	return &runs[x->nr_filling - 1];
 }
 
+/* No run of it changes any more: how many pages they are is remembered, to skip them. */
+static void page_is_full(struct belay_extents *x)
+{
+	const u64 *runs = page_address(x->filling);
+	unsigned long pages = 0;
+	unsigned int i;
+
+	for (i = 0; i < RUNS_PER_PAGE; i++)
+		pages += belay_run_pages(runs[i]);
+	set_page_private(x->filling, pages);
+	list_add_tail(&x->filling->lru, &x->full);
+}
+
 /* One more run, into the inline ones first, then into pages. */
 static int append(struct belay_extents *x, u64 run)
 {
@@ -43,7 +56,7 @@ static int append(struct belay_extents *x, u64 run)
 		if (!page)
 			return -ENOMEM;
 		if (x->filling)
-			list_add_tail(&x->filling->lru, &x->full);
+			page_is_full(x);
 		x->filling = page;
 		x->nr_filling = 0;
 	}
@@ -176,6 +189,13 @@ void belay_extent_start(struct belay_extent_iter *i, struct belay_extents *x)
 	i->where = BELAY_AT_INLINE;
 }
 
+static void leave_inline(struct belay_extent_iter *i)
+{
+	i->where = BELAY_AT_FULL;
+	i->page = list_first_entry(&i->x->full, struct page, lru);
+	i->at = 0;
+}
+
 /* The order is that of the pages: inline, full pages, then the last one's. */
 bool belay_extent_next(struct belay_extent_iter *i, u64 *ret_run)
 {
@@ -186,9 +206,7 @@ bool belay_extent_next(struct belay_extent_iter *i, u64 *ret_run)
 			*ret_run = x->inline_runs[i->at++];
 			return true;
 		}
-		i->where = BELAY_AT_FULL;
-		i->page = list_first_entry(&x->full, struct page, lru);
-		i->at = 0;
+		leave_inline(i);
 	}
 	while (i->where == BELAY_AT_FULL) {
 		if (&i->page->lru == &x->full) {
@@ -230,6 +248,24 @@ static bool next_counted(struct belay_extent_iter *i)
 	return true;
 }
 
+/* Passes over what ends in front of @page, as far as whole pages of runs do. */
+static void skip_full(struct belay_extent_iter *i, unsigned long page)
+{
+	if (i->where == BELAY_AT_INLINE && i->at == i->x->nr_inline)
+		leave_inline(i);
+	if (i->where != BELAY_AT_FULL || (i->at && i->at != RUNS_PER_PAGE))
+		return;
+	if (i->at) {
+		i->page = list_next_entry(i->page, lru);
+		i->at = 0;
+	}
+	while (&i->page->lru != &i->x->full && i->passed + page_private(i->page) <= page) {
+		i->passed += page_private(i->page);
+		i->run = 0;
+		i->page = list_next_entry(i->page, lru);
+	}
+}
+
 /*
  * The next run, or the part of it, that lies in the pages @first to @last; the
  * region's first one is 0. Ask with the same two each time.
@@ -239,7 +275,10 @@ bool belay_extent_next_in(struct belay_extent_iter *i, unsigned long first,
 {
 	unsigned long at, start, end;
 
-	while (i->passed <= last && next_counted(i)) {
+	for (;;) {
+		skip_full(i, first);
+		if (i->passed > last || !next_counted(i))
+			return false;
 		at = i->passed - belay_run_pages(i->run);
 		start = max(first, at);
 		end = min(last, i->passed - 1);
@@ -249,7 +288,6 @@ bool belay_extent_next_in(struct belay_extent_iter *i, unsigned long first,
 			return true;
 		}
 	}
-	return false;
 }
 
 /*
@@ -260,8 +298,10 @@ unsigned long belay_extent_pfn(struct belay_extent_iter *i, unsigned long page)
 {
 	if (page < i->passed - belay_run_pages(i->run))
 		belay_extent_start(i, i->x);
-	while (page >= i->passed)
+	while (page >= i->passed) {
+		skip_full(i, page);
 		if (WARN_ON_ONCE(!next_counted(i)))
 			return 0;
+	}
 	return belay_run_pfn(i->run) + belay_run_pages(i->run) - (i->passed - page);
 }

@@ -30,7 +30,7 @@ struct belay_extent_piece {
 };
 
 struct belay_extents {
-	struct list_head full;		/* of struct page, by ->lru */
+	struct list_head full;		/* of struct page, by ->lru; ->private: pages in its runs */
 	struct belay_extent_piece *pieces;
 	struct page *filling;		/* while building */
 	u32 nr_filling;

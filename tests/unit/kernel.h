@@ -202,7 +202,11 @@ static TAP_UNUSED struct {
 struct page {
 	struct list_head lru;
 	void *address;
+	unsigned long private;
 };
+
+#define page_private(page)		((page)->private)
+#define set_page_private(page, value)	((page)->private = (value))
 
 static TAP_UNUSED void *kmalloc(size_t size, int gfp)
 {

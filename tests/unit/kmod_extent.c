@@ -187,6 +187,21 @@ TEST(highest, "the highest frame there is room for is remembered, and so is fram
 	forget();
 }
 
+TEST(skipped, "runs of different lengths are passed over by whole pages of them, and no page is taken for another")
+{
+	unsigned long i;
+
+	belay_extents_init(&extents);
+	for (i = 0; i < 2 * PER_PAGE + 50; i++)
+		CHECK_OK(add(10 * i, 1 + i % 3));
+	audit();
+	CHECK_OK(belay_extents_pack(&extents));
+	audit();
+	for (i = 0; i < nr_frames; i += 37)
+		audit_part(&extents, i, min(i + 3, nr_frames - 1));
+	forget();
+}
+
 TEST(parts, "a part of the pages is given as the parts of the runs that lie in it")
 {
 	unsigned long first, last;

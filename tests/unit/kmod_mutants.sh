@@ -105,7 +105,10 @@ kmod_extent extent.c tail = &p->next; =>
 kmod_extent extent.c x->pieces = p->next; => x->pieces = NULL;
 kmod_extent extent.c list_splice_init(&from->full, &to->full); =>
 kmod_extent extent.c if (i->at < RUNS_PER_PAGE) => if (i->at < RUNS_PER_PAGE - 1)
-kmod_extent extent.c while (i->passed <= last => while (i->passed < last
+kmod_extent extent.c if (i->passed > last || => if (i->passed >= last ||
+kmod_extent extent.c page_private(i->page) <= page) => page_private(i->page) <= page + 1)
+kmod_extent extent.c i->passed += page_private(i->page); =>
+kmod_extent extent.c pages += belay_run_pages(runs[i]); => pages++;
 kmod_extent extent.c min(last, i->passed - 1) => min(last, i->passed)
 kmod_extent extent.c if (start <= end) => if (start < end)
 kmod_extent extent.c + (start - at) =>
