@@ -16,8 +16,10 @@
 
 static struct bk b;
 
+/* The kernel may write it back sooner, so that it is this write which waits. */
 static void *write_back(void *arg)
 {
+	*(volatile char *)arg = 1;
 	msync(arg, BK_PAGE, MS_SYNC);
 	return NULL;
 }
@@ -41,7 +43,6 @@ static void client_run(void *arg)
 	int fd = bk_fuse_open(&c->file, FUSE_WRITE, BK_PAGE);
 	char *p = CHECK_SYS(mmap(NULL, BK_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0));
 
-	*p = 1;
 	CHECK_EQ(pthread_create(&threads[0], NULL, write_back, p), 0);
 	bk_await(c->file.s, 1);
 	CHECK_EQ(pthread_create(&threads[1], NULL, write_again, p), 0);
