@@ -36,10 +36,10 @@
 #define FAULT_TRIES	50
 
 /*
- * Page faults are kept out of every mapping. A client sees to it that one takes for ever
- * (a FUSE server that never answers), and mm_take_all_locks() waits for it, with a mutex
- * that everybody needs who adds a notifier: so these locks are tried before. An ordinary
- * fault is soon over.
+ * mm_take_all_locks() waits for page faults that hold a mapping's own lock. A client can
+ * make such a fault take for ever (a FUSE server that never answers), and meanwhile nobody
+ * on the machine can add a notifier. So these locks are tried first, which keeps faults
+ * out of each mapping until the mm's lock is let go. An ordinary fault is soon over.
  */
 static bool keep_faults_out(struct mm_struct *mm)
 {

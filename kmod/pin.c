@@ -98,12 +98,12 @@ static int classify(struct vm_area_struct *vma, const struct belay_region *r,
 
 /*
  * Processes that map the same gigabyte of a hugetlb file share the page table for it.
- * mprotect() takes that away from its own process, and announces a change of protection,
- * which takes nothing away from any other memory.
+ * mprotect() takes that table away from its own process, and announces a change of
+ * protection only. Of all other memory, a change of protection takes no page away.
  */
-static bool may_share_page_table(const struct vm_area_struct *vma)
+static bool may_share_page_table(struct vm_area_struct *vma)
 {
-	return is_vm_hugetlb_page((struct vm_area_struct *)vma) && is_shared(vma) &&
+	return is_vm_hugetlb_page(vma) && is_shared(vma) &&
 	       ALIGN(vma->vm_start, PUD_SIZE) + PUD_SIZE <= vma->vm_end;
 }
 

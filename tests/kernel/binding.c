@@ -11,7 +11,7 @@
 #include "tests/kernel/lib/bk_fuse.h"
 #include "tests/lib/tap.h"
 
-/* Three tries of the locks take some ten milliseconds. */
+/* A few tries of the locks take some ten milliseconds. */
 #define SOON	1.0
 
 static struct bk b;
