@@ -3,7 +3,7 @@
 /*
  * stuck_file.h - files that whoever closes them waits for, for ever
  *
- * Two servers of the FUSE protocol, without a library. A FUSE file, mounted by an
+ * Two servers of the FUSE protocol (tests/lib/fuse.h). A FUSE file, mounted by an
  * unprivileged user in his own namespaces: FLUSH is never answered, which each
  * close() waits for. A CUSE file: RELEASE is never answered, which whoever drops the
  * last reference waits for, without calling close(). Both waits end with the server,
@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 
+#include "tests/lib/fuse.h"
 #include "tests/lib/tap.h"
 
 #define CUSE_NAME	"belay-stuck"
@@ -30,73 +31,31 @@ struct stuck_server {
 	int told;		/* a pipe: a byte for each of these */
 };
 
-static void stuck_answer(int dev, uint64_t unique, int error, const void *data, size_t len)
-{
-	struct {
-		struct fuse_out_header head;
-		char data[512];
-	} out = { .head = { .len = (uint32_t)(sizeof(out.head) + len), .error = error,
-			    .unique = unique } };
-
-	memcpy(out.data, data, len);
-	if (write(dev, &out, out.head.len) < 0 && errno != ENOENT)
-		_exit(1);
-}
-
-static void stuck_serve_one(const struct stuck_server *s, const struct fuse_in_header *ask)
+static bool stuck_serve_own(void *arg, const struct fuse_in_header *ask)
 {
 	struct {
 		struct cuse_init_out init;
 		char name[64];
 	} cuse = { { .major = 7, .minor = 31, .max_read = 4096, .max_write = 4096 },
 		   "DEVNAME=" CUSE_NAME };
-	struct fuse_init_out init = { .major = 7, .minor = 31, .max_readahead = 4096,
-				      .max_write = 65536, .max_background = 16 };
-	struct fuse_attr_out attr = { .attr = { .ino = 1, .mode = S_IFREG | 0666, .nlink = 1 },
-				      .attr_valid = 1000 };
-	struct fuse_open_out open = { .fh = 1 };
+	const struct stuck_server *s = arg;
 
 	if (ask->opcode == s->deaf) {
 		if (write(s->told, "", 1) < 0)
 			_exit(1);
-		return;
+		return true;
 	}
-	switch (ask->opcode) {
-	case FUSE_INIT:
-		stuck_answer(s->dev, ask->unique, 0, &init, sizeof(init));
-		break;
-	case CUSE_INIT:
-		stuck_answer(s->dev, ask->unique, 0, &cuse,
-			     sizeof(cuse.init) + strlen(cuse.name) + 1);
-		break;
-	case FUSE_GETATTR:
-		stuck_answer(s->dev, ask->unique, 0, &attr, sizeof(attr));
-		break;
-	case FUSE_OPEN:
-		stuck_answer(s->dev, ask->unique, 0, &open, sizeof(open));
-		break;
-	case FUSE_FORGET:
-	case FUSE_BATCH_FORGET:
-	case FUSE_INTERRUPT:
-		break;
-	default:
-		stuck_answer(s->dev, ask->unique, ask->opcode == FUSE_RELEASE ? 0 : -ENOSYS, "", 0);
-	}
+	if (ask->opcode != CUSE_INIT)
+		return false;
+	fuse_reply(s->dev, ask->unique, 0, &cuse, sizeof(cuse.init) + strlen(cuse.name) + 1);
+	return true;
 }
 
 static TAP_UNUSED void stuck_serve(void *arg)
 {
-	static char buf[1 << 17] __attribute__((aligned(8)));
-	const struct stuck_server *s = arg;
+	struct stuck_server *s = arg;
 
-	for (;;) {
-		ssize_t n = read(s->dev, buf, sizeof(buf));
-
-		if (n < 0 && errno != EINTR && errno != ENOENT && errno != EAGAIN)
-			_exit(0);
-		if (n > 0)
-			stuck_serve_one(s, (struct fuse_in_header *)buf);
-	}
+	fuse_serve(s->dev, 0, stuck_serve_own, s);
 }
 
 static void stuck_write(const char *path, const char *text)

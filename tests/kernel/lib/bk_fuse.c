@@ -7,22 +7,8 @@
 #include <sys/wait.h>
 
 #include "tests/kernel/lib/bk_fuse.h"
+#include "tests/lib/fuse.h"
 #include "tests/lib/tap.h"
-
-static void reply(int dev, uint64_t unique, int error, const void *data, size_t len)
-{
-	static char buf[sizeof(struct fuse_out_header) + BK_PAGE];
-	struct fuse_out_header head = {
-		.len = (uint32_t)(sizeof(head) + len),
-		.error = error,
-		.unique = unique,
-	};
-
-	memcpy(buf, &head, sizeof(head));
-	memcpy(buf + sizeof(head), data, len);
-	if (write(dev, buf, head.len) < 0 && errno != ENOENT)
-		_exit(1);
-}
 
 static void wait_to_answer(const struct bk_fuse *f)
 {
@@ -40,7 +26,7 @@ static void serve_read(const struct bk_fuse *f, const struct fuse_in_header *ask
 
 	if (f->slow == FUSE_READ && in->offset)
 		wait_to_answer(f);
-	reply(f->dev, ask->unique, 0, page, BK_PAGE);
+	fuse_reply(f->dev, ask->unique, 0, page, BK_PAGE);
 }
 
 static void serve_write(const struct bk_fuse *f, const struct fuse_in_header *ask)
@@ -50,52 +36,28 @@ static void serve_write(const struct bk_fuse *f, const struct fuse_in_header *as
 
 	if (f->slow == FUSE_WRITE)
 		wait_to_answer(f);
-	reply(f->dev, ask->unique, 0, &out, sizeof(out));
+	fuse_reply(f->dev, ask->unique, 0, &out, sizeof(out));
+}
+
+static bool serve_pages(void *arg, const struct fuse_in_header *ask)
+{
+	const struct bk_fuse *f = arg;
+
+	if (ask->opcode == FUSE_READ)
+		serve_read(f, ask);
+	else if (ask->opcode == FUSE_WRITE)
+		serve_write(f, ask);
+	else
+		return false;
+	return true;
 }
 
 static void serve(void *arg)
 {
-	static char buf[1 << 17] __attribute__((aligned(8)));
-	const struct bk_fuse *f = arg;
-	struct fuse_init_out init = { .major = 7, .minor = 31, .max_write = 4096,
-				      .max_background = 16 };
-	struct fuse_attr_out attr = { .attr = { .ino = 1, .mode = S_IFREG | 0666, .nlink = 1,
-						.size = f->size }, .attr_valid = 1000 };
-	const struct fuse_in_header *ask = (const void *)buf;
-	struct fuse_open_out open = { .fh = 1 };
-	ssize_t n;
+	struct bk_fuse *f = arg;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	while ((n = read(f->dev, buf, sizeof(buf))) > 0 || errno == EINTR || errno == ENOENT) {
-		if (n <= 0)
-			continue;
-		switch (ask->opcode) {
-		case FUSE_INIT:
-			reply(f->dev, ask->unique, 0, &init, sizeof(init));
-			break;
-		case FUSE_GETATTR:
-			reply(f->dev, ask->unique, 0, &attr, sizeof(attr));
-			break;
-		case FUSE_OPEN:
-			reply(f->dev, ask->unique, 0, &open, sizeof(open));
-			break;
-		case FUSE_READ:
-			serve_read(f, ask);
-			break;
-		case FUSE_WRITE:
-			serve_write(f, ask);
-			break;
-		case FUSE_FORGET:
-		case FUSE_BATCH_FORGET:
-		case FUSE_INTERRUPT:
-			break;
-		default:
-			reply(f->dev, ask->unique,
-			      ask->opcode == FUSE_RELEASE || ask->opcode == FUSE_FLUSH ? 0 : -ENOSYS,
-			      "", 0);
-		}
-	}
-	_exit(0);
+	fuse_serve(f->dev, f->size, serve_pages, f);
 }
 
 int bk_fuse_open(struct bk_fuse *f, uint32_t slow, size_t size)

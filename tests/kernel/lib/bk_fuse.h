@@ -2,7 +2,7 @@
 /* SPDX-FileCopyrightText: the belay authors */
 /*
  * A file of a FUSE server that answers one kind of request only when the test says so.
- * The server speaks the protocol itself, without a library, and is a process of its own.
+ * The server (tests/lib/fuse.h) is a process of its own.
  */
 #ifndef TESTS_KERNEL_LIB_BK_FUSE_H
 #define TESTS_KERNEL_LIB_BK_FUSE_H
