@@ -20,7 +20,7 @@ struct kind {
 	const char *name;
 	enum bl_list_what what;
 	const char *nothing;	/* for a person, when the list is empty */
-	const char *nothing_own;	/* the same, for who sees only what is his own */
+	const char *nothing_own;	/* for a user who sees only his own */
 	const struct ctl_column *columns;
 	void (*line)(struct ctl *c, struct ctl_table *t, const void *row);
 	json_t *(*json)(struct ctl *c, const void *row);

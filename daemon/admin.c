@@ -196,7 +196,7 @@ static int find_target(struct bl_manager *m, const char *name, struct target *re
 	return ret->account || ret->grant ? 0 : err;
 }
 
-/* What was named is not there: what was meant, or where to look. */
+/* The target is not there: says which one was meant, perhaps, or where to look. */
 static void no_target(struct bl_conn *c, uint64_t serial, const char *name)
 {
 	uid_t uid;

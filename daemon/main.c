@@ -130,7 +130,7 @@ static int check_config(const struct options *o)
 	struct findings f = { 0 };
 	struct bl_policy *p;
 
-	/* It may be missing, but a name that somebody has typed is rather a wrong one. */
+	/* The default file may be missing; one that was named on the command line may not. */
 	if (access(o->config, F_OK) && errno == ENOENT) {
 		if (strcmp(o->config, CONFIG_PATH)) {
 			bl_error("%s: there is no such file", o->config);
@@ -368,8 +368,8 @@ static int serve(struct bl_device *dev, struct bl_policy *policy,
 }
 
 /*
- * Whoever waits at systemd's socket has us started again at once, whatever our exit
- * status: so take our time. What waits is not lost, and is served when the error is gone.
+ * systemd starts us again for a connection that waits at its socket, whatever our exit
+ * status is: so take our time. The connection is served when the error is gone.
  */
 static int bad_config(const struct options *o)
 {
