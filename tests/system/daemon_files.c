@@ -329,6 +329,13 @@ static void fill(int fd)
 	}
 }
 
+/* The last close of such a file never ends: it is left to whoever got it, if somebody did. */
+static void leave(int file)
+{
+	if (!kernel_refuses())
+		close(file);
+}
+
 /* Connections that are not read from, each with a file at the end. */
 static void play_unread(struct player *p)
 {
@@ -340,7 +347,7 @@ static void play_unread(struct player *p)
 		fill(fd);
 		sends_file(fd, &o, sizeof(o), BL_OPEN, file);
 	}
-	close(file);
+	leave(file);
 	rest(p);
 	pause();
 }
@@ -372,7 +379,7 @@ static void play_few(struct player *p)
 	for (i = 0; i < 20; i++)
 		send_file(raw_hello(), &(struct bl_open){ 0 }, sizeof(struct bl_open),
 			  BL_OPEN, file);
-	close(file);
+	leave(file);
 }
 
 TEST_TIMEOUT(no_process, "belayd serves, and is started again, when no process can be had to close such files", 120)
@@ -392,7 +399,8 @@ TEST_TIMEOUT(no_process, "belayd serves, and is started again, when no process c
 	CHECK_EQ(clients(), 1);
 	CHECK_EQ(daemon_pid(), pid);
 	run("systemctl set-property --runtime belayd.service TasksMax=100");
-	CHECK_SOON(count_processes("belayd-bury") > 0, 20);
+	if (!kernel_refuses())
+		CHECK_SOON(count_processes("belayd-bury") > 0, 20);
 	CHECK_SYS(kill(server, SIGKILL));
 	end(&p);
 	CHECK_SOON(count_processes("belayd-bury") == 0, 20);
