@@ -5,9 +5,10 @@
 # Where the parts of the machine lie, and whether an image can be trusted; shared
 # by build and run.
 #
-#   build/vm/root/     root.sqfs, Debian 12; build/vm/root13/ the same of Debian 13
+#   build/vm/root12/   root.sqfs, Debian 12; build/vm/root13/ the same of Debian 13
 #   build/vm/SERIES/   (6.1, 6.12, newest, debug, kcsan) vmlinuz, initramfs, modules.sqfs, config
-#   build/vm/bpftrace/, build/vm/stress-ng/ a tool, only where it is asked for
+#   build/vm/bpftrace13/, build/vm/stress-ng12/ and so on: a tool of that Debian, only
+#                      where it is asked for
 #   build/vm/log/      what the guests' kernels said
 #
 # Each image folder has a stamp: the hash of the recipe it was made from, and the
@@ -27,8 +28,8 @@ vm_recipe()
 	{
 		echo "format 1"
 		case $what in
-		root | root13) cat "$VM_SRC/tests/vm/make-root" "$VM_SRC/tests/vm/customize" ;;
-		bpftrace | stress-ng) cat "$VM_SRC/tests/vm/make-tool" ;;
+		root1?) cat "$VM_SRC/tests/vm/make-root" "$VM_SRC/tests/vm/customize" ;;
+		bpftrace1? | stress-ng1?) cat "$VM_SRC/tests/vm/make-tool"; vm_recipe "root${what: -2}" ;;
 		*)
 			"$VM_SRC/scripts/kernel-version" -p "$what"
 			cat "$VM_SRC/tests/vm/make-kernel" "$VM_SRC/tests/vm/guest/initramfs"
@@ -37,15 +38,14 @@ vm_recipe()
 	} | sha256sum | cut -d ' ' -f 1
 }
 
-# vm_root_of SERIES [TOOL...]: the root file system that a kernel's machine has: the newest
-# kernel's is Debian 13. The tools' images are for Debian 12, whose libraries they share.
-vm_root_of()
+# vm_release_of SERIES: the Debian that a kernel's machine has. The oldest kernel has the
+# oldest one.
+vm_release_of()
 {
-	if [ "$1" = newest ] && [ $# = 1 ]; then
-		echo root13
-	else
-		echo root
-	fi
+	case $1 in
+	6.1) echo 12 ;;
+	*) echo 13 ;;
+	esac
 }
 
 # vm_stamp DIR RECIPE: what the stamp of this folder must say.
