@@ -82,7 +82,7 @@
 VERSION := 0.1.0
 # The kernels that belay is built for and tested on; and the one on which everything is
 # tested, on the others what depends on the kernel. Scripts ask scripts/kernel-version.
-KERNELS := 6.1 6.12
+KERNELS := 6.1 6.12 newest
 MAIN_KERNEL := 6.12
 
 PREFIX     ?= /usr/local

@@ -9,14 +9,15 @@
 # trouble.ko for this kernel, in build/trouble/SERIES.
 build_trouble()
 {
-	local dir=$PWD/build/trouble/$1 lock
+	local dir=$PWD/build/trouble/$1 lock inside=()
+	[ "$1" != newest ] || inside=(scripts/debian13)
 	mkdir -p "$dir"
 	# Both programs want it.
 	exec {lock}> "$dir/lock"
 	flock "$lock"
 	cp tests/harness/trouble/trouble.c "$dir/"
 	echo "obj-m := trouble.o" > "$dir/Kbuild"
-	make -s -C "$(scripts/kernel-version -d "$1")" "M=$dir" modules
+	"${inside[@]}" make -s -C "$(scripts/kernel-version -d "$1")" "M=$dir" modules
 }
 
 passes_on()
