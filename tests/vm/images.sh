@@ -18,6 +18,9 @@ VM_SRC=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 # The harness's own tests build their images somewhere else.
 VM_DIR=${BELAY_VM_DIR:-$VM_SRC/build/vm}
 
+# The Debian of this machine.
+VM_RELEASE=$(. "$VM_SRC/scripts/debian-lib.sh"; debian_here)
+
 vm_say() { echo "vm: $*" >&2; }
 vm_die() { vm_say "$*"; exit 1; }
 
@@ -39,13 +42,14 @@ vm_recipe()
 }
 
 # vm_release_of SERIES: the Debian that a kernel's machine has. The oldest kernel has the
-# oldest one.
+# oldest one, unless this machine is newer: what is built here needs its C library.
 vm_release_of()
 {
-	case $1 in
-	6.1) echo 12 ;;
-	*) echo 13 ;;
-	esac
+	if [ "$1" = 6.1 ] && [ "$VM_RELEASE" != 13 ]; then
+		echo 12
+	else
+		echo 13
+	fi
 }
 
 # vm_stamp DIR RECIPE: what the stamp of this folder must say.
