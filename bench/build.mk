@@ -15,7 +15,7 @@ $(call vm_helper,bench,trackbench,bench/trackbench.c $(BENCH_LIB))
 .PHONY: bench
 bench:
 	@scripts/setup
-	@$(SUB) build modules $(addprefix $(B)/tests/bench/helpers/,$(BENCHES)) \
+	@+$(SUB) build modules $(addprefix $(B)/tests/bench/helpers/,$(BENCHES)) \
 		$(B)/tests/kernel/footprint $(B)/tests/system/daemon_wire
-	@bench/build-barepin $(if $(KERNEL),$(KERNEL),$(KERNELS))
-	@bench/run $(if $(KERNEL),$(KERNEL),$(KERNELS))
+	@$(alone) bench/build-barepin $(if $(KERNEL),$(KERNEL),$(KERNELS))
+	@$(alone) bench/run $(if $(KERNEL),$(KERNEL),$(KERNELS))

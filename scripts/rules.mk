@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: the belay authors
 #
-# The macros that build.mk files call (what they mean: top of the Makefile), and
+# The macros that build.mk files call (what they mean: docs/build.md), and
 # the pattern rules behind them. The macros only collect names in variables and
 # add prerequisites; nothing here runs a tool while make reads its files, because
 # on a fresh machine the tools are not there yet.
@@ -31,25 +31,40 @@ say = $(if $(filter 1,$(V)),,@printf '  %-6s %s\n' $(1) $(2);)
 ALL :=            # what "make" builds
 TESTS :=          # what "make tests" builds
 DEPFILES :=
+C_SOURCES :=
+NEEDS :=          # pkg|program|where: for scripts/build-all
+LACKING ?=        # of these packages; programs that need one are left out of ALL
 INSTALL :=        # kind|source|destination|mode
 SUITE_LINES :=    # suite|name|path|options, options joined by ;
 
 pkgs_of   = $(patsubst pkg:%,%,$(filter pkg:%,$(1)))
-cflags_of = $(if $(call pkgs_of,$(1)),$(shell pkg-config --cflags $(call pkgs_of,$(1))))
 libs_of   = $(if $(call pkgs_of,$(1)),$(shell pkg-config --libs $(call pkgs_of,$(1)))) \
 	$(filter-out pkg:% static:% shared:%,$(1))
 objs_of   = $(patsubst %.c,$(2)/obj/%.o,$(1))
 # Libraries of this tree as files: $(1) LIBS, $(2) build/ or build/san/.
 archives_of = $(patsubst static:%,$(2)/lib/lib%.a,$(filter static:%,$(1))) \
 	$(patsubst shared:%,$(2)/lib/lib%.so,$(filter shared:%,$(1)))
+# What is compiled for a source file, besides $(BL_CFLAGS) and what the user says.
+flags_of  = $(if $(PKGS_$(1)),$(shell pkg-config --cflags $(sort $(PKGS_$(1))))) $(CFLAGS_$(1))
 empty :=
+define newline
+
+
+endef
 joined = $(subst $(empty) $(empty),;,$(strip $(1)))
 
-# $(1) objects and their needs: $(call bl_objects,SOURCES,LIBS,ROOT). The flags are
-# expanded when a recipe runs.
+# Objects and their needs: $(call bl_objects,SOURCES,LIBS,ROOT). pkg-config is asked when a
+# recipe runs.
 define bl_objects
 DEPFILES += $(patsubst %.o,%.d,$(call objs_of,$(1),$(3)))
-$(call objs_of,$(1),$(3)): PKG_CFLAGS += $$(call cflags_of,$(2))
+C_SOURCES += $(1)
+$(foreach s,$(1),PKGS_$(s) += $(call pkgs_of,$(2))$(newline))
+endef
+
+# $(call bl_wanted,TARGETS,NAME,LIBS,WHERE): what "make" builds, unless a package is lacking.
+define bl_wanted
+$(if $(filter $(LACKING),$(call pkgs_of,$(3))),,ALL += $(1))
+NEEDS += $(foreach p,$(call pkgs_of,$(3)),$(p)|$(2)|$(4))
 endef
 
 # $(call bl_link,TARGET,SOURCES,LIBS,ROOT,EXTRA FLAGS)
@@ -69,7 +84,7 @@ $(1): $(call objs_of,$(2),$(4))
 endef
 
 define bl_program
-ALL += $(B)/bin/$(1)
+$(call bl_wanted,$(B)/bin/$(1),$(1),$(3),$(4))
 $(call bl_link,$(B)/bin/$(1),$(2),$(3),$(B))
 $(if $(4),INSTALL += file|$(B)/bin/$(1)|$(if $(filter sbin,$(4)),$(SBINDIR),$(if \
 	$(filter libexec,$(4)),$(LIBEXECDIR),$(BINDIR)))/$(1)|0755)
@@ -83,7 +98,7 @@ endef
 static_library = $(eval $(call bl_static,$(strip $(1)),$(strip $(2)),$(strip $(3))))
 
 define bl_library
-ALL += $(B)/lib/lib$(1).so $(B)/lib/lib$(1).so.$(4)
+$(call bl_wanted,$(B)/lib/lib$(1).so $(B)/lib/lib$(1).so.$(4),lib$(1),$(3),lib)
 $(call bl_static,$(1),$(2),$(3))
 $(call bl_link,$(B)/lib/lib$(1).so.$(4),$(2),$(3),$(B),-shared \
 	-Wl$(comma)-soname$(comma)lib$(1).so.$(4) -Wl$(comma)-z$(comma)defs $(if \
@@ -99,7 +114,7 @@ library = $(eval $(call bl_library,$(strip $(1)),$(strip $(2)),$(strip $(3)),$(s
 	$(4)),$(strip $(5))))
 
 define bl_preload
-ALL += $(B)/lib/$(1).so
+$(call bl_wanted,$(B)/lib/$(1).so,$(1).so,$(3),lib)
 $(call bl_link,$(B)/lib/$(1).so,$(2),$(3),$(B),-shared)
 INSTALL += file|$(B)/lib/$(1).so|$(LIBDIR)/belay/$(1).so|0644
 endef
@@ -153,8 +168,8 @@ $(B)/flags: FORCE
 
 $(B)/obj/%.o: %.c $(B)/flags
 	$(call say,CC,$<)mkdir -p $(@D); \
-	$(CC) $(BL_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(PKG_CFLAGS) $(CFLAGS_$<) -c -o $@ $<
+	$(CC) $(BL_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(call flags_of,$<) -c -o $@ $<
 
 $(B)/san/obj/%.o: %.c $(B)/flags
 	$(call say,CC-SAN,$<)mkdir -p $(@D); \
-	$(CC) $(BL_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(SAN_FLAGS) $(PKG_CFLAGS) $(CFLAGS_$<) -c -o $@ $<
+	$(CC) $(BL_CFLAGS) $(CPPFLAGS) $(CFLAGS) $(SAN_FLAGS) $(call flags_of,$<) -c -o $@ $<
