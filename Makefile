@@ -13,6 +13,7 @@
 #   make modules             the module for each kernel; KERNEL=6.12 for one
 #   make tests               the tests' programs
 #   make compile_commands.json  build/compile_commands.json, for clangd
+#   make dist                build/belay-VERSION.tar.xz, a release, which needs no git
 #   make clean               removes what was built, keeps the images of the machine
 #   make distclean           removes build/ with all that is in it
 #

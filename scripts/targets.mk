@@ -9,7 +9,7 @@ SUB := $(MAKE) --no-print-directory
 # Before scripts that call make with jobs of their own, which therefore get no jobserver.
 alone = MAKEFLAGS="$$(sed -E 's/ *(-j[0-9]*|--jobserver-[a-z]+=[^ ]*)//g' <<< "$$MAKEFLAGS")"
 
-.PHONY: all help build tests modules compile_commands.json check check-debug debug-kernel \
+.PHONY: all help build tests modules dist compile_commands.json check check-debug debug-kernel \
 	check-fresh check-races check-mutants check-long fuzz lint demo vm images \
 	install install-dkms uninstall clean distclean setup lists FORCE
 
@@ -22,6 +22,9 @@ help:
 
 setup:
 	@scripts/setup
+
+dist:
+	@scripts/dist '$(VERSION)'
 
 # One entry for each source file, by the rules; clangd looks for it in build/, too.
 compile_commands.json: $(B)/flags
