@@ -488,13 +488,25 @@ TEST(regions_json, "list regions --json")
 	CHECK(strstr(r->out, "\"request\": null"));
 }
 
+/* Without headings, libsmartcols makes columns narrower since 2.41. */
+static void make_blanks_single(char *text)
+{
+	char *to = text;
+
+	for (; *text; text++)
+		if (*text != ' ' || text[1] != ' ')
+			*to++ = *text;
+	*to = 0;
+}
+
 TEST(headings, "--no-headings and --bytes are for scripts")
 {
 	struct run *r = run_against(accounts_daemon, "list accounts --no-headings --bytes");
 
+	make_blanks_single(r->out);
 	CHECK_OUTPUT(r,
-		"system     1342177280 4294967296  31%      12    unlimited      0        2\n"
-		"user/alice 1342177280 1342177280 100%      12         1000      1        3\n");
+		"system 1342177280 4294967296 31% 12 unlimited 0 2\n"
+		"user/alice 1342177280 1342177280 100% 12 1000 1 3\n");
 }
 
 TEST(empty, "an empty list says so to people, and is empty to programs")
