@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "belay.h"
+#include "compat/compat.h"
 #include "ioctl.h"
 #include "trace.h"
 
@@ -58,7 +59,7 @@ int belay_account_create(struct belay_ctl_account *arg)
 
 	if (arg->flags)
 		return -EOPNOTSUPP;
-	a = kzalloc(sizeof(*a), GFP_KERNEL_ACCOUNT);
+	a = kzalloc_obj(*a, GFP_KERNEL_ACCOUNT);
 	if (!a)
 		return -ENOMEM;
 	a->node.limit_pages = belay_bytes_to_pages(arg->limit_bytes);

@@ -33,7 +33,6 @@
 #include <linux/shmem_fs.h>
 #include <linux/userfaultfd_k.h>
 
-#include "compat/compat.h"
 #include "look.h"
 
 /* At a time, so that others run and a signal is seen. */
@@ -85,7 +84,7 @@ static int fault_in(struct mm_struct *mm, unsigned long page, unsigned long pfn,
 	if (!vma)
 		return -EAGAIN;
 	reserves = memalloc_noreclaim_save();
-	nr = belay_get_page_remote(mm, page << PAGE_SHIFT, FOLL_NOWAIT | FOLL_HWPOISON, &found);
+	nr = belay_get_page(mm, page << PAGE_SHIFT, FOLL_NOWAIT | FOLL_HWPOISON, &found);
 	memalloc_noreclaim_restore(reserves);
 	if (nr == 1) {
 		same = page_to_pfn(found) == pfn;

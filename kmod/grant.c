@@ -48,7 +48,7 @@ static bool keep_faults_out(struct mm_struct *mm)
 	int tries = 0;
 
 	for_each_vma(i, vma)
-		while (!belay_vma_try_start_write(vma)) {
+		while (!vma_try_start_write(vma)) {
 			if (tries++ == FAULT_TRIES)
 				return false;
 			usleep_range(50, 100);
@@ -58,7 +58,7 @@ static bool keep_faults_out(struct mm_struct *mm)
 
 static bool lock_mm(struct mm_struct *mm)
 {
-	if (!belay_mmap_write_trylock(mm))
+	if (!mmap_write_trylock(mm))
 		return false;
 	if (keep_faults_out(mm))
 		return true;
@@ -90,7 +90,7 @@ static int bind_mm(struct belay_grant *g, struct mm_struct *mm)
 
 static struct belay_grant *grant_alloc(const struct belay_ctl_grant *arg)
 {
-	struct belay_grant *g = kzalloc(sizeof(*g), GFP_KERNEL_ACCOUNT);
+	struct belay_grant *g = kzalloc_obj(*g, GFP_KERNEL_ACCOUNT);
 
 	if (!g)
 		return NULL;
@@ -260,7 +260,7 @@ void belay_grants_forget(void)
 
 static struct belay_session *session_create(struct belay_grant *g)
 {
-	struct belay_session *s = kzalloc(sizeof(*s), GFP_KERNEL_ACCOUNT);
+	struct belay_session *s = kzalloc_obj(*s, GFP_KERNEL_ACCOUNT);
 	static u32 next;
 	int ret;
 

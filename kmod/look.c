@@ -151,6 +151,13 @@ static int find_place(struct belay_look *l, unsigned long page, struct belay_pla
 	return 0;
 }
 
+/* What is mapped at @addr, whatever its protection; @flags say whether to fault it in. */
+long belay_get_page(struct mm_struct *mm, unsigned long addr, unsigned int flags,
+		    struct page **ret_page)
+{
+	return get_user_pages_remote(mm, addr, 1, flags | FOLL_FORCE, ret_page, NULL);
+}
+
 /*
  * The careful way: under the page table's lock, and also what may not be
  * accessed, which hmm_range_fault() takes for nothing: PROT_NONE mappings, and
@@ -165,7 +172,7 @@ static int maps_now(struct belay_look *l, unsigned long page, unsigned long pfn)
 
 	if (!mmap_read_trylock(l->mm))
 		return -EBUSY;
-	nr = belay_get_page_remote(l->mm, page << PAGE_SHIFT, FOLL_NOFAULT, &found);
+	nr = belay_get_page(l->mm, page << PAGE_SHIFT, FOLL_NOFAULT, &found);
 	mmap_read_unlock(l->mm);
 	if (nr != 1)
 		return 0;
@@ -188,7 +195,7 @@ static long bring_back(struct belay_look *l, unsigned long addr, struct page **r
 
 	if (!vma || vma->vm_start > addr || !vma_is_anonymous(vma))
 		return -EFAULT;
-	return belay_get_page_remote(l->mm, addr, FOLL_DUMP | FOLL_NOWAIT, ret_page);
+	return belay_get_page(l->mm, addr, FOLL_DUMP | FOLL_NOWAIT, ret_page);
 }
 
 /*

@@ -34,6 +34,8 @@ struct belay_place {
 int belay_look_begin(struct belay_look *l, struct belay_region *r);
 int belay_look_at(struct belay_look *l, unsigned long start, unsigned long last);
 void belay_look_end(struct belay_look *l);
+long belay_get_page(struct mm_struct *mm, unsigned long addr, unsigned int flags,
+		    struct page **ret_page);
 
 /* fetch.c */
 int belay_fetch_now(struct belay_look *l, unsigned long page, unsigned long pfn,

@@ -37,6 +37,7 @@
 #include <linux/wait.h>
 
 #include "belay.h"
+#include "compat/compat.h"
 #include "trace.h"
 
 /*
@@ -215,7 +216,7 @@ int belay_wait(struct belay_ctl_wait *arg)
 		return -EOPNOTSUPP;
 	if (arg->timeout > BELAY_WAIT_MAX_NS)
 		return -EINVAL;
-	w = kzalloc(sizeof(*w), GFP_KERNEL_ACCOUNT);
+	w = kzalloc_obj(*w, GFP_KERNEL_ACCOUNT);
 	if (!w)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&w->link);

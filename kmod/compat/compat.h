@@ -3,6 +3,11 @@
 /*
  * compat.h - what differs between the kernels that belay builds for
  *
+ * The module is written for the newest of them. Here are the functions that another
+ * kernel lacks, under their own names, or has in another form; and last what is left
+ * over: two things which only an old kernel makes necessary (kmod/intree/adapt.patch
+ * takes them out for a kernel's own tree).
+ *
  * Which form of each is this kernel's is found out by compiling (probe.mk).
  */
 #ifndef BELAY_COMPAT_H
@@ -10,41 +15,46 @@
 
 #include <linux/hugetlb.h>
 #include <linux/mm.h>
+#include <linux/slab.h>
 
-static inline void belay_vm_flags_change(struct vm_area_struct *vma,
-					 unsigned long set, unsigned long clear)
+#ifdef BELAY_VM_FLAGS_FIELD
+static inline void vm_flags_mod(struct vm_area_struct *vma, unsigned long set,
+				unsigned long clear)
 {
-#ifdef BELAY_VM_FLAGS_HELPERS
-	vm_flags_set(vma, set);
-	vm_flags_clear(vma, clear);
-#else
 	vma->vm_flags = (vma->vm_flags | set) & ~clear;
-#endif
 }
+#endif
+
+#ifdef BELAY_REMOTE_PAGES_VMAS
+#define get_user_pages_remote(mm, start, nr, flags, pages, locked) \
+	get_user_pages_remote(mm, start, nr, flags, pages, NULL, locked)
+#endif
+
+#ifdef BELAY_ALLOC_OBJ_NONE
+#define kzalloc_obj(obj, gfp)	kzalloc(sizeof(obj), gfp)
+#endif
 
 /*
  * Newer kernels have no such helper. What mmap_write_lock() does there beside
  * taking the semaphore, and mmap_write_unlock() undoes, is to begin a sequence.
  */
-static inline bool belay_mmap_write_trylock(struct mm_struct *mm)
+#ifdef BELAY_MMAP_TRYLOCK_SEQCOUNT
+static inline bool mmap_write_trylock(struct mm_struct *mm)
 {
-#ifdef BELAY_MMAP_TRYLOCK_HELPER
-	return mmap_write_trylock(mm);
-#else
 	if (!down_write_trylock(&mm->mmap_lock))
 		return false;
 	mm_lock_seqcount_begin(mm);
 	return true;
-#endif
 }
+#endif
 
 /*
- * Keeps page faults out of @vma until the mmap lock, which the caller has for writing, is
- * let go, as vma_start_write() does. That waits for a fault which is under way with the
- * mapping's own lock; here it is false instead.
+ * No kernel has this one: keeps page faults out of @vma until the mmap lock, which the
+ * caller has for writing, is let go, as vma_start_write() does. That waits for a fault
+ * which is under way with the mapping's own lock; here it is false instead.
  */
 #if defined(BELAY_VMA_LOCK_SEMAPHORE)
-static inline bool belay_vma_try_start_write(struct vm_area_struct *vma)
+static inline bool vma_try_start_write(struct vm_area_struct *vma)
 {
 	if (!down_write_trylock(&vma->vm_lock->lock))
 		return false;
@@ -53,7 +63,7 @@ static inline bool belay_vma_try_start_write(struct vm_area_struct *vma)
 	return true;
 }
 #elif defined(BELAY_VMA_LOCK_COUNT)
-static inline bool belay_vma_try_start_write(struct vm_area_struct *vma)
+static inline bool vma_try_start_write(struct vm_area_struct *vma)
 {
 	int others;
 
@@ -66,23 +76,11 @@ static inline bool belay_vma_try_start_write(struct vm_area_struct *vma)
 	return others == 1;
 }
 #else
-static inline bool belay_vma_try_start_write(struct vm_area_struct *vma)
+static inline bool vma_try_start_write(struct vm_area_struct *vma)
 {
 	return true;
 }
 #endif
-
-/* What is mapped at @addr, whatever its protection; @flags say whether to fault it in. */
-static inline long belay_get_page_remote(struct mm_struct *mm, unsigned long addr,
-					 unsigned int flags, struct page **page)
-{
-	flags |= FOLL_FORCE;
-#ifdef BELAY_REMOTE_PAGES_VMAS
-	return get_user_pages_remote(mm, addr, 1, flags, page, NULL, NULL);
-#else
-	return get_user_pages_remote(mm, addr, 1, flags, page, NULL);
-#endif
-}
 
 /* How many small pages, as a power of two, the page cache counts as one. */
 static inline unsigned int belay_cache_order(struct vm_area_struct *vma)

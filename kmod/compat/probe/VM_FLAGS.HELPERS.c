@@ -6,5 +6,5 @@
 void probe(struct vm_area_struct *vma);
 void probe(struct vm_area_struct *vma)
 {
-	vm_flags_set(vma, VM_DONTDUMP);
+	vm_flags_mod(vma, VM_DONTDUMP, VM_MAYWRITE);
 }
