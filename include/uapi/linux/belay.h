@@ -163,6 +163,7 @@ struct belay_info {
 	__u32 reserved;
 	__aligned_u64 session;
 };
+
 #define BELAY_FEATURE_PINNED	(1ULL << 0)
 #define BELAY_FEATURE_TRACKED	(1ULL << 1)
 #define BELAY_FEATURE_WATCHED	(1ULL << 2)
@@ -236,8 +237,9 @@ struct belay_register_entry {
 	__aligned_u64 refused_limit;
 	__aligned_u64 refused_needed;
 };
+
 #define BELAY_REGION_WRITE	(1U << 0)	/* the device may write */
-#define BELAY_REGION_TRANSIENT	(1U << 1)	/* its owner will let go soon by itself: wait, do not recall */
+#define BELAY_REGION_TRANSIENT	(1U << 1)	/* its owner lets go soon: wait, do not recall */
 
 /**
  * struct belay_register - BELAY_REGISTER: register regions
@@ -261,6 +263,7 @@ struct belay_register {
 	__u32 done;
 	__u32 reserved;
 };
+
 #define BELAY_REGISTER		_IO(BELAY_IOC_TYPE, 0x10)
 
 /**
@@ -312,6 +315,7 @@ struct belay_regions {
 	__u32 done;
 	__u32 reserved;
 };
+
 #define BELAY_COMMIT		_IO(BELAY_IOC_TYPE, 0x11)
 #define BELAY_UNREGISTER	_IO(BELAY_IOC_TYPE, 0x12)
 #define BELAY_CHECK		_IO(BELAY_IOC_TYPE, 0x13)
@@ -384,6 +388,7 @@ struct belay_trim {
 	__u32 done;
 	__u32 reserved;
 };
+
 #define BELAY_TRIM		_IO(BELAY_IOC_TYPE, 0x14)
 
 /**
@@ -425,6 +430,7 @@ struct belay_usage {
 	__u32 entry_size;
 	__aligned_u64 tracked_bytes;
 };
+
 #define BELAY_USAGE		_IO(BELAY_IOC_TYPE, 0x15)
 
 /* ------------------------------------------------------------------------ */
@@ -450,6 +456,7 @@ struct belay_ctl_account {
 	__aligned_u64 limit_regions;
 	__u8 tag[BELAY_TAG_BYTES];
 };
+
 #define BELAY_CTL_ACCOUNT	_IO(BELAY_IOC_TYPE, 0x20)
 
 /**
@@ -468,6 +475,7 @@ struct belay_limit_entry {
 	__aligned_u64 limit_bytes;
 	__aligned_u64 limit_regions;
 };
+
 #define BELAY_LIMIT_GRANT	(1U << 0)
 
 /**
@@ -489,6 +497,7 @@ struct belay_ctl_limits {
 	__u32 failed;
 	__u32 reserved;
 };
+
 #define BELAY_CTL_LIMITS	_IO(BELAY_IOC_TYPE, 0x21)
 
 /**
@@ -504,6 +513,7 @@ struct belay_ctl_id {
 	__u32 flags;
 	__aligned_u64 id;
 };
+
 #define BELAY_CTL_ACCOUNT_REMOVE _IO(BELAY_IOC_TYPE, 0x22)
 
 /**
@@ -544,6 +554,7 @@ struct belay_ctl_grant {
 	__aligned_u64 limit_regions;
 	__u8 tag[BELAY_TAG_BYTES];
 };
+
 #define BELAY_CTL_GRANT		_IO(BELAY_IOC_TYPE, 0x23)
 
 /* Why a region is wanted back, or is gone. Values 64 and up are the policy's. */
@@ -616,13 +627,14 @@ struct belay_ctl_recall {
 	__u32 done;
 	__u32 reserved;
 };
+
 #define BELAY_CTL_RECALL	_IO(BELAY_IOC_TYPE, 0x25)
 #define BELAY_CTL_RELEASE	_IO(BELAY_IOC_TYPE, 0x26)
 
 /* What an event says; several bits may be set in one. */
 #define BELAY_EVENT_LOST	(1U << 0)	/* a region was verified or certain to be lost */
-#define BELAY_EVENT_GONE	(1U << 1)	/* a recalled or lost-and-told region holds nothing any more */
-#define BELAY_EVENT_ENDED	(1U << 2)	/* a grant ended: last session closed, or address space gone */
+#define BELAY_EVENT_GONE	(1U << 1)	/* a recalled or lost-and-told region holds nothing */
+#define BELAY_EVENT_ENDED	(1U << 2)	/* a grant: last session closed, or address space gone */
 
 /**
  * struct belay_event - one thing that the policy owner has not dealt with
@@ -680,6 +692,7 @@ struct belay_ctl_events {
 	__u32 count;
 	__u32 entry_size;
 };
+
 #define BELAY_CTL_EVENTS	_IO(BELAY_IOC_TYPE, 0x27)
 /*
  * BELAY_CTL_EVENTS_DONE: the same struct, with the events that have been
@@ -741,6 +754,7 @@ struct belay_select {
 	__aligned_u64 inode;
 	__aligned_u64 made_before;
 };
+
 #define BELAY_SELECT_PID	(1U << 0)
 #define BELAY_SELECT_UID	(1U << 1)
 #define BELAY_SELECT_NODE	(1U << 2)
@@ -785,6 +799,7 @@ struct belay_ctl_list {
 	__aligned_u64 after_region;
 	struct belay_select select;
 };
+
 #define BELAY_CTL_LIST		_IO(BELAY_IOC_TYPE, 0x29)
 
 /* The longest BELAY_CTL_WAIT: ten minutes; who wants more asks again. */
@@ -815,6 +830,7 @@ struct belay_ctl_wait {
 	__aligned_u64 region;
 	struct belay_select select;
 };
+
 #define BELAY_CTL_WAIT		_IO(BELAY_IOC_TYPE, 0x2A)
 
 /**
@@ -858,6 +874,7 @@ struct belay_ctl_holders {
 	__u32 count;
 	__u32 entry_size;
 };
+
 #define BELAY_CTL_HOLDERS	_IO(BELAY_IOC_TYPE, 0x2B)
 
 struct belay_account_row {
@@ -888,10 +905,13 @@ struct belay_grant_row {
 	__aligned_u64 pinned_bytes;	/* of usage, a page counted for each region */
 	__aligned_u64 tracked_bytes;	/* as above */
 	__u32 sessions;
-	__u32 uid;			/* real, when the grant was made; in the reader's user namespace */
-	__aligned_u64 user_locked_bytes; /* of that user, as io_uring and others count; /proc does not show it */
+	/* Real, when the grant was made; in the reader's user namespace. */
+	__u32 uid;
+	/* Of that user, as io_uring and others count; /proc does not show it. */
+	__aligned_u64 user_locked_bytes;
 	__u8 tag[BELAY_TAG_BYTES];
 };
+
 #define BELAY_GRANT_ENDED	(1U << 0)	/* waits only for BELAY_CTL_EVENTS_DONE */
 #define BELAY_GRANT_DEAD	(1U << 1)	/* its address space is gone */
 
@@ -926,7 +946,8 @@ struct belay_region_row {
 	__aligned_u64 nodes;		/* bit n: pages on node n; bit 63: on that or a higher one */
 	__aligned_u64 held_bytes;	/* by the module or, tracked, by another driver */
 	__aligned_u64 selected_bytes;	/* of those, in the place selected; without one: all */
-	__aligned_u64 device;		/* of the file behind the first page, as stat(2)'s st_dev of its inode; 0: none */
+	/* Of the file behind the first page, as stat(2)'s st_dev of its inode; 0: none. */
+	__aligned_u64 device;
 	__aligned_u64 inode;
 };
 
