@@ -340,10 +340,12 @@ static inline unsigned long belay_bytes_to_pages(u64 bytes)
 {
 	return bytes == BELAY_UNLIMITED ? ULONG_MAX : bytes >> PAGE_SHIFT;
 }
+
 static inline u64 belay_pages_to_bytes(unsigned long pages)
 {
 	return pages == ULONG_MAX ? BELAY_UNLIMITED : (u64)pages << PAGE_SHIFT;
 }
+
 static inline unsigned long belay_count_limit(u64 n)
 {
 	return n > ULONG_MAX ? ULONG_MAX : n;

@@ -374,8 +374,10 @@ int belay_look_begin(struct belay_look *l, struct belay_region *r)
 {
 	l->r = r;
 	l->mm = r->session->grant->mm;
-	l->lost_start = l->known_start = ULONG_MAX;
-	l->lost_last = l->known_last = 0;
+	l->lost_start = ULONG_MAX;
+	l->lost_last = 0;
+	l->known_start = ULONG_MAX;
+	l->known_last = 0;
 	l->unmapped = false;
 	belay_extent_start(&l->iter, &r->extents);
 	/* Not to wait: what else the worker has may be what the OOM killer needs. */

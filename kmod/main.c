@@ -14,6 +14,7 @@
 
 #include "belay.h"
 
+/* The trees of accounts, and the lists of grants and sessions. */
 DEFINE_MUTEX(belay_tree_lock);
 struct workqueue_struct *belay_wq;
 DEFINE_XARRAY_FLAGS(belay_accounts, XA_FLAGS_ALLOC1);

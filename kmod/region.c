@@ -56,10 +56,16 @@ static struct belay_region *region_alloc(struct belay_session *s, unsigned long 
 	kref_get(&s->ref);
 	r->session = s;
 	r->state = BELAY_BUILDING;
-	r->start = r->it.start = r->watch.start = start;
-	r->last = r->it.last = r->watch.last = last;
+	r->start = start;
+	r->last = last;
+	r->it.start = start;
+	r->it.last = last;
+	r->watch.start = start;
+	r->watch.last = last;
 	r->made_at = ktime_get_boottime_ns();
-	r->dirty_start = r->lost_start = r->dropped_start = ULONG_MAX;
+	r->dirty_start = ULONG_MAX;
+	r->lost_start = ULONG_MAX;
+	r->dropped_start = ULONG_MAX;
 	spin_lock_init(&r->lock);
 	mutex_init(&r->settle);
 	INIT_LIST_HEAD(&r->dirty_link);
@@ -239,6 +245,7 @@ static int make_dead(struct belay_region *r, bool by_order)
 		ret = -EBUSY;
 	} else {
 		WRITE_ONCE(r->aborted, r->state == BELAY_BUILDING);
+		/* After, as select.c reads both without a lock. */
 		smp_store_release(&r->state, BELAY_DEAD);
 		belay_word_set(r, r->bits | BELAY_WORD_RELEASED);
 		if (by_order)
@@ -294,6 +301,7 @@ void belay_region_give_pins(struct belay_region *r, unsigned long start,
 			    unsigned long last)
 {
 	belay_unpin_part(r, start, last, may_be_dirty(r));
+	/* After, as select.c reads it without a lock. */
 	smp_store_release(&r->held, false);
 	/* The charge has gone to the parts (belay_coverage_hand_over()). */
 	smp_store_release(&r->charged, false);
@@ -324,6 +332,7 @@ static void shrink_to_batch(struct belay_region *r)
 {
 	unsigned long batch = r->start + r->nr_held;
 
+	/* Its last batch is remembered before it says so. */
 	if (!smp_load_acquire(&r->pinning)) {
 		belay_coverage_drop(r);
 		return;

@@ -133,6 +133,7 @@ static int pin(struct belay_region *r)
 	if (r->kind == BELAY_WATCHED)
 		return belay_check_mappings(r);
 	ret = belay_pin(r);
+	/* After the last batch is remembered, which others read without a lock. */
 	smp_store_release(&r->pinning, false);
 	if (ret)
 		belay_wait_wake(r);
@@ -144,8 +145,10 @@ static int build_once(struct belay_region *r, struct belay_refusal *why)
 	int ret;
 
 	spin_lock(&r->lock);
-	r->dirty_start = r->lost_start = ULONG_MAX;
-	r->dirty_last = r->lost_last = 0;
+	r->dirty_start = ULONG_MAX;
+	r->dirty_last = 0;
+	r->lost_start = ULONG_MAX;
+	r->lost_last = 0;
 	if (r->state == BELAY_BUILDING)
 		WRITE_ONCE(r->bits, 0);
 	spin_unlock(&r->lock);

@@ -105,7 +105,8 @@ static int check_one(struct belay_region *r, struct belay_region_entry *e)
 
 	spin_lock(&r->lock);
 	e->state = r->bits;
-	e->lost_addr = e->lost_len = 0;
+	e->lost_addr = 0;
+	e->lost_len = 0;
 	if (r->lost_start <= r->lost_last) {
 		e->lost_addr = (u64)r->lost_start << PAGE_SHIFT;
 		e->lost_len = (u64)(r->lost_last - r->lost_start + 1) << PAGE_SHIFT;
@@ -253,7 +254,7 @@ static int do_usage(struct belay_call *call)
 
 		if (arg->count < room &&
 		    belay_row_write(&level, sizeof(level), arg->levels,
-				      arg->entry_size, arg->count))
+				    arg->entry_size, arg->count))
 			return -EFAULT;
 		arg->count++;
 	}

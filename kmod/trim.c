@@ -39,9 +39,20 @@ struct trim {
 	struct belay_region *part[2];
 };
 
-#define for_each_part(p, t)						\
-	for (unsigned int i_ = 0; i_ < 2; i_++)				\
-		if (!((p) = (t)->part[i_])) {} else
+/* The first part from *@i on that is there; NULL: no more. */
+static struct belay_region *next_part(const struct trim *t, unsigned int *i)
+{
+	while (*i < ARRAY_SIZE(t->part)) {
+		struct belay_region *p = t->part[(*i)++];
+
+		if (p)
+			return p;
+	}
+	return NULL;
+}
+
+#define for_each_part(p, t) \
+	for (unsigned int i_ = 0; ((p) = next_part(t, &i_));)
 
 static int check_range(struct trim *t, const struct belay_trim_entry *e)
 {

@@ -86,6 +86,7 @@ void belay_word_set(struct belay_region *r, u32 bits)
 {
 	lockdep_assert_held(&r->lock);
 	WRITE_ONCE(r->bits, bits);
+	/* After all that it speaks of: clients test it with an acquire load. */
 	smp_store_release(r->word, belay_region_expected(r) | bits);
 }
 

@@ -162,7 +162,8 @@ static int walk(struct waiter *w, ktime_t end, struct belay_ctl_wait *arg)
 	int ret = 0;
 
 	walk_begins(w);
-	arg->session = arg->region = 0;
+	arg->session = 0;
+	arg->region = 0;
 	while (!ret && (w->region = belay_select_region(&w->sel, &c))) {
 		if (belay_holds_any(w->region, &w->sel)) {
 			waited = true;
@@ -227,8 +228,10 @@ int belay_wait(struct belay_ctl_wait *arg)
 	}
 	ret = wait(w, arg);
 	waiter_leave(w);
-	if (!ret)
-		arg->session = arg->region = 0;
+	if (!ret) {
+		arg->session = 0;
+		arg->region = 0;
+	}
 	return ret;
 }
 
