@@ -633,8 +633,8 @@ struct belay_ctl_recall {
 
 /* What an event says; several bits may be set in one. */
 #define BELAY_EVENT_LOST	(1U << 0)	/* a region was verified or certain to be lost */
-#define BELAY_EVENT_GONE	(1U << 1)	/* a recalled or lost-and-told region holds nothing */
-#define BELAY_EVENT_ENDED	(1U << 2)	/* a grant: last session closed, or address space gone */
+#define BELAY_EVENT_GONE	(1U << 1)	/* a recalled or lost region holds nothing */
+#define BELAY_EVENT_ENDED	(1U << 2)	/* a grant: no session, or no address space */
 
 /**
  * struct belay_event - one thing that the policy owner has not dealt with
@@ -943,7 +943,7 @@ struct belay_region_row {
 	__aligned_u64 deadline;		/* of the recall */
 	__u32 policy;			/* of the recall */
 	__s32 node;			/* NUMA node of the first page held, -1: none */
-	__aligned_u64 nodes;		/* bit n: pages on node n; bit 63: on that or a higher one */
+	__aligned_u64 nodes;		/* bit n: pages on node n; 63: or above */
 	__aligned_u64 held_bytes;	/* by the module or, tracked, by another driver */
 	__aligned_u64 selected_bytes;	/* of those, in the place selected; without one: all */
 	/* Of the file behind the first page, as stat(2)'s st_dev of its inode; 0: none. */
