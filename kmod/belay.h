@@ -424,21 +424,25 @@ bool belay_is_changing(struct belay_grant *g, unsigned long start, unsigned long
 int belay_await_rest(const struct belay_region *r);
 
 /* watch.c */
-bool belay_event_counts(const struct mmu_notifier_range *range);
-void belay_tell(struct belay_region *r, const struct mmu_notifier_range *range);
-void belay_queue(struct belay_region *r);
-void belay_worker(struct work_struct *work);
-void belay_settle_grant(struct belay_grant *g);
-bool belay_has_in_hand(struct belay_grant *g, unsigned long *ret_seen);
-bool belay_wait_for_room(struct belay_grant *g, unsigned long seen, long *left);
+bool belay_watch_event_counts(const struct mmu_notifier_range *range);
+void belay_watch_tell(struct belay_region *r, const struct mmu_notifier_range *range);
 
 /* fetch.c */
 int belay_fetch(struct belay_region *r);
 
 /* verify.c */
+int belay_verify(struct belay_region *r);
+void belay_verify_all_lost(struct belay_region *r);
+int belay_verify_new(struct belay_region *r);
+
+/* settle.c */
 int belay_settle(struct belay_region *r);
 int belay_settle_now(struct belay_region *r);
-int belay_become_live(struct belay_region *r);
+void belay_settle_queue(struct belay_region *r);
+void belay_settle_grant(struct belay_grant *g);
+bool belay_settle_has_in_hand(struct belay_grant *g, unsigned long *ret_seen);
+bool belay_settle_wait_for_room(struct belay_grant *g, unsigned long seen, long *left);
+void belay_settle_worker(struct work_struct *work);
 
 /* register.c */
 int belay_region_register(struct belay_session *s,

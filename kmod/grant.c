@@ -111,7 +111,7 @@ static struct belay_grant *grant_alloc(const struct belay_ctl_grant *arg)
 	INIT_LIST_HEAD(&g->suspects);
 	INIT_LIST_HEAD(&g->later);
 	init_waitqueue_head(&g->room);
-	INIT_DELAYED_WORK(&g->work, belay_worker);
+	INIT_DELAYED_WORK(&g->work, belay_settle_worker);
 	belay_event_init(&g->event, true);
 	return g;
 }

@@ -98,7 +98,7 @@ static void tell_all(struct belay_grant *g, const struct mmu_notifier_range *ran
 	lockdep_assert_held(&g->watch_lock);
 	r = watched_region(interval_tree_iter_first(&g->watched, start, last));
 	while (r) {
-		belay_tell(r, range);
+		belay_watch_tell(r, range);
 		if (++n % TELL_AT_ONCE)
 			r = watched_region(interval_tree_iter_next(&r->watch, start, last));
 		else
@@ -142,7 +142,7 @@ static int invalidation_begins(struct mmu_notifier *mn,
 	struct belay_grant *g = container_of(mn, struct belay_grant, mn);
 
 	spin_lock(&g->watch_lock);
-	if (belay_event_counts(range))
+	if (belay_watch_event_counts(range))
 		change_begins(g, range->start >> PAGE_SHIFT, (range->end - 1) >> PAGE_SHIFT);
 	tell_all(g, range);
 	spin_unlock(&g->watch_lock);
@@ -154,7 +154,7 @@ static void invalidation_ends(struct mmu_notifier *mn,
 {
 	struct belay_grant *g = container_of(mn, struct belay_grant, mn);
 
-	if (!belay_event_counts(range))
+	if (!belay_watch_event_counts(range))
 		return;
 	spin_lock(&g->watch_lock);
 	change_ends(g, range->start >> PAGE_SHIFT, (range->end - 1) >> PAGE_SHIFT);

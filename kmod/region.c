@@ -249,7 +249,7 @@ static int make_dead(struct belay_region *r, bool by_order)
 		smp_store_release(&r->state, BELAY_DEAD);
 		belay_word_set(r, r->bits | BELAY_WORD_RELEASED);
 		if (by_order)
-			belay_queue(r);
+			belay_settle_queue(r);
 	}
 	spin_unlock(&r->lock);
 	return ret;

@@ -65,9 +65,9 @@ static int charge_by(int (*try)(struct belay_region *r, bool settled,
 		return ret;
 	belay_settle_grant(g);
 	do {
-		in_hand = belay_has_in_hand(g, &seen);
+		in_hand = belay_settle_has_in_hand(g, &seen);
 		ret = try(r, true, why);
-	} while (ret == -EDQUOT && in_hand && belay_wait_for_room(g, seen, &left));
+	} while (ret == -EDQUOT && in_hand && belay_settle_wait_for_room(g, seen, &left));
 	return ret;
 }
 
@@ -83,7 +83,7 @@ static int become_live(struct belay_region *r, struct belay_refusal *why)
 	int ret, err, tries = 0;
 
 	for (;;) {
-		ret = belay_become_live(r);
+		ret = belay_verify_new(r);
 		if ((ret != 1 && ret != -EAGAIN) || tries++ == BUILD_TRIES)
 			return ret == 1 ? -EAGAIN : ret;
 		if (ret == 1)

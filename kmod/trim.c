@@ -152,7 +152,7 @@ static void make_part_live(struct belay_region *p, const struct belay_region *r)
 		trace_belay_lost(p);
 	}
 	if (bits)
-		belay_queue(p);
+		belay_settle_queue(p);
 }
 
 /* The point of no return. */

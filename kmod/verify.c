@@ -3,25 +3,20 @@
 /*
  * verify.c - is it still the same page? What becomes of the word
  *
- * Called after the fact, by the worker or by a client that met a suspect word,
- * with the region's settle mutex held. The suspect pages are taken off the
+ * Called after the fact (settle.c), with the region's settle mutex held; and by the
+ * thread that registers a region, before that is live. The suspect pages are taken off the
  * region and looked at (look.c), and what is announced meanwhile is added by the
  * callback and looked at next. The word becomes valid under the region's lock when
  * nothing is left to look at: that is when every page of it was seen mapped at its
  * address, and was the page that was registered, and no change of that was announced.
  *
- * What cannot be told stays suspect. The worker looks again, later and later; a
- * client's own call first does what a look must not (belay_fetch(), belay_await_rest()),
- * with nothing held.
+ * What cannot be told stays suspect. What follows from the answer is for settle.c.
  */
 #include <linux/mm.h>
-#include <linux/mutex.h>
 
 #include "look.h"
 #include "trace.h"
 
-/* Times that a client's call looks before it says that it cannot tell. */
-#define SETTLE_TRIES	4
 /* Rounds over what was announced during the round before. */
 #define ROUNDS		32
 
@@ -125,16 +120,30 @@ static int look_at_suspects(struct belay_look *l)
 	return 0;
 }
 
-static int look_through(struct belay_region *r)
+/*
+ * Look at all that is suspect of @r: 0 if its word says what is so, -EAGAIN if that
+ * cannot be told yet. Under the settle mutex.
+ */
+int belay_verify(struct belay_region *r)
 {
 	struct belay_look l;
-	int ret = belay_look_begin(&l, r);
+	int ret;
 
+	lockdep_assert_held(&r->settle);
+	ret = belay_look_begin(&l, r);
 	if (ret)
 		return ret;
 	ret = look_at_suspects(&l);
 	belay_look_end(&l);
 	return ret;
+}
+
+/* All of @r is lost, so nothing of it is suspect any more. */
+void belay_verify_all_lost(struct belay_region *r)
+{
+	spin_lock(&r->lock);
+	nothing_suspect(r);
+	spin_unlock(&r->lock);
 }
 
 /* It has no pages yet that could have been replaced. */
@@ -159,7 +168,7 @@ static int watched_become_live(struct belay_region *r)
  * again. -ESTALE: some page is another one already, or another mapping came,
  * whose kind nobody has looked at. -EAGAIN: cannot be told.
  */
-int belay_become_live(struct belay_region *r)
+int belay_verify_new(struct belay_region *r)
 {
 	struct belay_look l = { .r = r };
 	unsigned long start, last;
@@ -179,86 +188,4 @@ int belay_become_live(struct belay_region *r)
 		return -EAGAIN;
 	}
 	return l.lost_start <= l.lost_last ? -ESTALE : 1;
-}
-
-/* All pages of @r are lost, and no other driver holds them. */
-static bool is_over(const struct belay_region *r)
-{
-	return belay_is_all_lost(r) && (r->kind != BELAY_TRACKED || READ_ONCE(r->exited));
-}
-
-/*
- * What is lost is useless: the module's pins of that part go, with their
- * charge. What another driver holds stays charged until it is unregistered, or
- * its address space is gone. The owner is told when more is lost than before.
- */
-static void drop_lost(struct belay_region *r)
-{
-	unsigned long start, last;
-	bool over, more;
-
-	spin_lock(&r->lock);
-	start = r->lost_start;
-	last = r->lost_last;
-	over = is_over(r);
-	spin_unlock(&r->lock);
-	more = start < r->dropped_start || last > r->dropped_last;
-	if (more)
-		belay_region_drop_part(r, start, last);
-	if (over)
-		belay_region_uncharge(r);
-	if (!more)
-		return;
-	trace_belay_drop_lost(r, start, last);
-	belay_event_raise(&r->event, BELAY_EVENT_LOST);
-}
-
-/*
- * Settle @r: 0 if its word says what is so, -EAGAIN if that cannot be told
- * yet. Called with r->settle held.
- */
-static int verify(struct belay_region *r)
-{
-	int ret = 0;
-
-	lockdep_assert_held(&r->settle);
-	if (READ_ONCE(r->bits) & BELAY_WORD_SUSPECT && !belay_is_all_lost(r))
-		ret = look_through(r);
-	if (READ_ONCE(r->bits) & BELAY_WORD_LOST && READ_ONCE(r->state) == BELAY_LIVE)
-		drop_lost(r);
-	if (!belay_is_all_lost(r))
-		return ret;
-	/* What was suspect of it is known now. */
-	spin_lock(&r->lock);
-	nothing_suspect(r);
-	spin_unlock(&r->lock);
-	return 0;
-}
-
-/* The worker's way. */
-int belay_settle_now(struct belay_region *r)
-{
-	int ret;
-
-	mutex_lock(&r->settle);
-	ret = verify(r);
-	mutex_unlock(&r->settle);
-	if (is_over(r))
-		belay_unwatch(r);
-	return ret;
-}
-
-/* A client met a suspect word, in its own address space. */
-int belay_settle(struct belay_region *r)
-{
-	int tries, ret, err;
-
-	ret = belay_settle_now(r);
-	for (tries = 1; ret == -EAGAIN && tries < SETTLE_TRIES; tries++) {
-		err = belay_fetch(r) ?: belay_await_rest(r);
-		if (err)
-			return err;
-		ret = belay_settle_now(r);
-	}
-	return ret;
 }

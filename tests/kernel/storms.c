@@ -122,7 +122,7 @@ static unsigned int stuck_workers(void)
 		if (len <= 0)
 			continue;
 		text[len] = 0;
-		if (strstr(text, "belay_worker") && strstr(text, "mmu_"))
+		if (strstr(text, "belay_settle_worker") && strstr(text, "mmu_"))
 			n++;
 	}
 	closedir(d);
