@@ -107,8 +107,17 @@ struct belay_account {
 struct belay_event_source {
 	struct rb_node node;	/* empty: nothing pending */
 	u64 seq;
-	u32 bits;
-	bool is_grant;		/* else it lies in a region */
+	u32 bits;		/* BELAY_EVENT_*: not dealt with */
+	u32 done;		/* ... dealt with, ever */
+	const struct belay_event_ops *ops;	/* immutable */
+};
+
+/* What a source lies in. */
+struct belay_event_ops {
+	void (*get)(struct belay_event_source *src);	/* under belay_event_lock */
+	void (*put)(struct belay_event_source *src);	/* without it; may free */
+	void (*fill)(struct belay_event_source *src, struct belay_event *e);
+	void (*done)(struct belay_event_source *src);	/* dealt with; NULL: nothing to do */
 };
 
 /* An invalidation that is going on: the pages from the first to the last. */
@@ -255,7 +264,6 @@ struct belay_region {
 	bool counted;		/* in the gauges and VmPin */
 	bool prepared;		/* tracked or watched, not yet committed */
 	bool exited;		/* the address space has ended */
-	bool told;		/* the owner has dealt with a loss; belay_event_lock */
 	bool empty;		/* dead, and nothing is held or charged any more */
 	bool finished;		/* one thread has begun to take it out of all lists */
 	u64 layer;
@@ -364,7 +372,6 @@ struct belay_session *belay_session_next(u64 after);
 void belay_session_close(struct belay_session *s);
 void belay_session_put(struct belay_session *s);
 void belay_grant_release(struct kref *ref);
-void belay_grant_acknowledged(struct belay_grant *g);
 void belay_grants_forget(void);
 static inline bool belay_is_bound_here(const struct belay_session *s)
 {
@@ -493,9 +500,9 @@ int belay_words_mmap(struct belay_session *s, struct vm_area_struct *vma);
 void belay_word_set(struct belay_region *r, u32 bits);
 
 /* event.c */
-void belay_event_init(struct belay_event_source *src, bool is_grant);
+void belay_event_init(struct belay_event_source *src, const struct belay_event_ops *ops);
 void belay_event_raise(struct belay_event_source *src, u32 bit);
-void belay_event_region_gone(struct belay_region *r);
+void belay_event_gone(struct belay_event_source *src, bool awaited);
 unsigned long belay_events_pending(void);
 void belay_events_forget(void);
 extern struct wait_queue_head belay_event_wait;

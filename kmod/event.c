@@ -34,33 +34,10 @@ static struct rb_root pending = RB_ROOT;
 static unsigned long nr_pending;
 static u64 last_seq;
 
-static struct belay_region *region_of(struct belay_event_source *src)
-{
-	return container_of(src, struct belay_region, event);
-}
-
-static struct belay_grant *grant_of(struct belay_event_source *src)
-{
-	return container_of(src, struct belay_grant, event);
-}
-
-void belay_event_init(struct belay_event_source *src, bool is_grant)
+void belay_event_init(struct belay_event_source *src, const struct belay_event_ops *ops)
 {
 	RB_CLEAR_NODE(&src->node);
-	src->is_grant = is_grant;
-}
-
-static void source_get(struct belay_event_source *src)
-{
-	kref_get(src->is_grant ? &grant_of(src)->ref : &region_of(src)->ref);
-}
-
-static void source_put(struct belay_event_source *src)
-{
-	if (src->is_grant)
-		kref_put(&grant_of(src)->ref, belay_grant_release);
-	else
-		belay_region_put(region_of(src));
+	src->ops = ops;
 }
 
 static struct belay_event_source *source_at(struct rb_node *node)
@@ -109,7 +86,7 @@ static void raise_locked(struct belay_event_source *src, u32 bit)
 	if (is_pending(src))
 		take_out(src);
 	else
-		source_get(src);
+		src->ops->get(src);
 	src->bits |= bit;
 	src->seq = ++last_seq;
 	rb_add(&src->node, &pending, is_before);
@@ -125,56 +102,32 @@ void belay_event_raise(struct belay_event_source *src, u32 bit)
 }
 
 /*
- * A region was let go. The owner hears of it if it had recalled the region or
- * had dealt with its loss; a loss that it has not heard of yet is over, and
- * nobody's business any more.
+ * What @src lies in was let go. The owner hears of it if it has @awaited that (it has
+ * recalled the region), or has dealt with its loss; a loss that it has not heard of yet
+ * is over, and nobody's business any more.
  */
-void belay_event_region_gone(struct belay_region *r)
+void belay_event_gone(struct belay_event_source *src, bool awaited)
 {
 	bool put = false, wake = false;
 
 	spin_lock(&belay_event_lock);
-	if (r->request || r->told) {
-		raise_locked(&r->event, BELAY_EVENT_GONE);
+	if (awaited || src->done & BELAY_EVENT_LOST) {
+		raise_locked(src, BELAY_EVENT_GONE);
 		wake = true;
-	} else if (is_pending(&r->event)) {
-		take_out(&r->event);
+	} else if (is_pending(src)) {
+		take_out(src);
 		put = true;
 	}
 	spin_unlock(&belay_event_lock);
 	if (wake)
 		wake_up_interruptible(&belay_event_wait);
 	if (put)
-		belay_region_put(r);
+		src->ops->put(src);
 }
 
 unsigned long belay_events_pending(void)
 {
 	return READ_ONCE(nr_pending);
-}
-
-static void fill_grant(const struct belay_grant *g, struct belay_event *e)
-{
-	e->grant = g->id;
-}
-
-static void fill_region(struct belay_region *r, struct belay_event *e)
-{
-	e->session = r->session->id;
-	e->region = r->id;
-	e->grant = r->session->grant->id;
-	e->kind = r->kind;
-	e->cookie = r->cookie;
-	e->addr = (u64)r->start << PAGE_SHIFT;
-	e->len = (u64)belay_region_pages(r) << PAGE_SHIFT;
-	spin_lock(&r->lock);
-	e->request = r->request;
-	e->reason = r->lost_reason;
-	if (r->lost_start <= r->lost_last) {
-		e->lost_addr = (u64)r->lost_start << PAGE_SHIFT;
-		e->lost_len = (u64)(r->lost_last - r->lost_start + 1) << PAGE_SHIFT;
-	}
-	spin_unlock(&r->lock);
 }
 
 /* The first source after *@after, with a reference, and what it says. */
@@ -185,7 +138,7 @@ static struct belay_event_source *next_source(u64 *after, struct belay_event *e)
 	spin_lock(&belay_event_lock);
 	src = first_from(*after + 1);
 	if (src) {
-		source_get(src);
+		src->ops->get(src);
 		*after = src->seq;
 		*e = (struct belay_event) { .seq = src->seq, .events = src->bits };
 	}
@@ -212,11 +165,8 @@ int belay_events_read(struct belay_ctl_events *arg)
 		return ret;
 	arg->count = 0;
 	while (!ret && arg->count < room && (src = next_source(&after, &e))) {
-		if (src->is_grant)
-			fill_grant(grant_of(src), &e);
-		else
-			fill_region(region_of(src), &e);
-		source_put(src);
+		src->ops->fill(src, &e);
+		src->ops->put(src);
 		ret = belay_row_write(&e, sizeof(e), arg->entries,
 				      arg->entry_size, arg->count);
 		arg->count += !ret;
@@ -236,8 +186,7 @@ static struct belay_event_source *take_done(u64 seq)
 		src = NULL;
 	if (src) {
 		take_out(src);
-		if (!src->is_grant && src->bits & BELAY_EVENT_LOST)
-			region_of(src)->told = true;
+		src->done |= src->bits;
 		src->bits = 0;
 	}
 	spin_unlock(&belay_event_lock);
@@ -262,9 +211,9 @@ int belay_events_done(struct belay_ctl_events *arg)
 		if (!src)
 			continue;
 		cleared++;
-		if (src->is_grant)
-			belay_grant_acknowledged(grant_of(src));
-		source_put(src);
+		if (src->ops->done)
+			src->ops->done(src);
+		src->ops->put(src);
 	}
 	arg->count = cleared;
 	trace_belay_events_done(cleared, READ_ONCE(nr_pending));
@@ -280,7 +229,7 @@ void belay_events_forget(void)
 	while ((src = source_at(rb_first(&pending)))) {
 		take_out(src);
 		spin_unlock(&belay_event_lock);
-		source_put(src);
+		src->ops->put(src);
 		spin_lock(&belay_event_lock);
 	}
 	spin_unlock(&belay_event_lock);

@@ -88,6 +88,71 @@ static int bind_mm(struct belay_grant *g, struct mm_struct *mm)
 	return ret == -EINTR ? -EAGAIN : ret;
 }
 
+/* Leaves the address space alone, for good; may sleep. */
+void belay_grant_release(struct kref *ref)
+{
+	struct belay_grant *g = container_of(ref, struct belay_grant, ref);
+
+	WARN_ON(!list_empty(&g->losses) || !list_empty(&g->suspects) ||
+		!list_empty(&g->later));
+	if (g->mm)
+		mmdrop(g->mm);
+	put_pid(g->pid);
+	free_uid(g->user);
+	kfree(g);
+}
+
+static void grant_put(struct belay_grant *g)
+{
+	kref_put(&g->ref, belay_grant_release);
+}
+
+static struct belay_grant *grant_of(struct belay_event_source *src)
+{
+	return container_of(src, struct belay_grant, event);
+}
+
+static void event_get(struct belay_event_source *src)
+{
+	kref_get(&grant_of(src)->ref);
+}
+
+static void event_put(struct belay_event_source *src)
+{
+	grant_put(grant_of(src));
+}
+
+static void event_fill(struct belay_event_source *src, struct belay_event *e)
+{
+	e->grant = grant_of(src)->id;
+}
+
+/*
+ * The policy owner has dealt with the grant's end. Whoever comes second, this
+ * or the last close, takes the grant off the list.
+ */
+static void event_done(struct belay_event_source *src)
+{
+	struct belay_grant *g = grant_of(src);
+	bool over;
+
+	mutex_lock(&belay_tree_lock);
+	over = g->ended && !g->told;
+	g->told = true;
+	if (over)
+		xa_erase(&belay_grants, g->id);
+	mutex_unlock(&belay_tree_lock);
+	if (over)
+		grant_put(g);
+}
+
+static const struct belay_event_ops event_ops = {
+	.get = event_get,
+	.put = event_put,
+	.fill = event_fill,
+	.done = event_done,
+};
+
 static struct belay_grant *grant_alloc(const struct belay_ctl_grant *arg)
 {
 	struct belay_grant *g = kzalloc_obj(*g, GFP_KERNEL_ACCOUNT);
@@ -112,27 +177,8 @@ static struct belay_grant *grant_alloc(const struct belay_ctl_grant *arg)
 	INIT_LIST_HEAD(&g->later);
 	init_waitqueue_head(&g->room);
 	INIT_DELAYED_WORK(&g->work, belay_settle_worker);
-	belay_event_init(&g->event, true);
+	belay_event_init(&g->event, &event_ops);
 	return g;
-}
-
-/* Leaves the address space alone, for good; may sleep. */
-void belay_grant_release(struct kref *ref)
-{
-	struct belay_grant *g = container_of(ref, struct belay_grant, ref);
-
-	WARN_ON(!list_empty(&g->losses) || !list_empty(&g->suspects) ||
-		!list_empty(&g->later));
-	if (g->mm)
-		mmdrop(g->mm);
-	put_pid(g->pid);
-	free_uid(g->user);
-	kfree(g);
-}
-
-static void grant_put(struct belay_grant *g)
-{
-	kref_put(&g->ref, belay_grant_release);
 }
 
 static struct belay_grant *find_live(struct mm_struct *mm, struct belay_account *a)
@@ -226,24 +272,6 @@ static void grant_end(struct belay_grant *g)
 		grant_put(g);
 	else
 		belay_event_raise(&g->event, BELAY_EVENT_ENDED);
-}
-
-/*
- * The policy owner has dealt with the grant's end. Whoever comes second, this
- * or the last close, takes the grant off the list.
- */
-void belay_grant_acknowledged(struct belay_grant *g)
-{
-	bool over;
-
-	mutex_lock(&belay_tree_lock);
-	over = g->ended && !g->told;
-	g->told = true;
-	if (over)
-		xa_erase(&belay_grants, g->id);
-	mutex_unlock(&belay_tree_lock);
-	if (over)
-		grant_put(g);
 }
 
 /* At unload: grants that ended and of which nobody wanted to hear. */

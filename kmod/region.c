@@ -45,6 +45,48 @@ void belay_region_free(struct kref *ref)
 	kmem_cache_free(region_cache, r);
 }
 
+static struct belay_region *region_of(struct belay_event_source *src)
+{
+	return container_of(src, struct belay_region, event);
+}
+
+static void event_get(struct belay_event_source *src)
+{
+	kref_get(&region_of(src)->ref);
+}
+
+static void event_put(struct belay_event_source *src)
+{
+	belay_region_put(region_of(src));
+}
+
+static void event_fill(struct belay_event_source *src, struct belay_event *e)
+{
+	struct belay_region *r = region_of(src);
+
+	e->session = r->session->id;
+	e->region = r->id;
+	e->grant = r->session->grant->id;
+	e->kind = r->kind;
+	e->cookie = r->cookie;
+	e->addr = (u64)r->start << PAGE_SHIFT;
+	e->len = (u64)belay_region_pages(r) << PAGE_SHIFT;
+	spin_lock(&r->lock);
+	e->request = r->request;
+	e->reason = r->lost_reason;
+	if (r->lost_start <= r->lost_last) {
+		e->lost_addr = (u64)r->lost_start << PAGE_SHIFT;
+		e->lost_len = (u64)(r->lost_last - r->lost_start + 1) << PAGE_SHIFT;
+	}
+	spin_unlock(&r->lock);
+}
+
+static const struct belay_event_ops event_ops = {
+	.get = event_get,
+	.put = event_put,
+	.fill = event_fill,
+};
+
 static struct belay_region *region_alloc(struct belay_session *s, unsigned long start,
 					 unsigned long last)
 {
@@ -70,7 +112,7 @@ static struct belay_region *region_alloc(struct belay_session *s, unsigned long 
 	mutex_init(&r->settle);
 	INIT_LIST_HEAD(&r->dirty_link);
 	belay_extents_init(&r->extents);
-	belay_event_init(&r->event, false);
+	belay_event_init(&r->event, &event_ops);
 	return r;
 }
 
@@ -364,7 +406,8 @@ static void let_go_of_pages(struct belay_region *r, bool by_order)
 		return;
 	belay_wait_wake(r);
 	r->empty = true;
-	belay_event_region_gone(r);
+	/* A dead region is not recalled any more: its request stays as it is. */
+	belay_event_gone(&r->event, r->request);
 	atomic_dec(&r->session->nr_regions);
 	belay_stat_add(regions, -1);
 	if (r->aborted)
