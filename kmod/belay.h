@@ -510,8 +510,8 @@ int belay_events_read(struct belay_ctl_events *arg);
 int belay_events_done(struct belay_ctl_events *arg);
 
 /* recall.c */
-int belay_recall(struct belay_ctl_recall *arg);
-int belay_release(struct belay_ctl_recall *arg);
+int belay_recall(const struct belay_recall_entry *e);
+int belay_release(const struct belay_recall_entry *e);
 
 /* list.c */
 int belay_list(struct belay_ctl_list *arg);

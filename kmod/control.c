@@ -110,14 +110,14 @@ err_fd:
 	return ret;
 }
 
-static int do_recall(struct belay_call *call)
+static int recall_one(struct belay_call *call, void *entry)
 {
-	return belay_recall(call->arg);
+	return belay_recall(entry);
 }
 
-static int do_release(struct belay_call *call)
+static int release_one(struct belay_call *call, void *entry)
 {
-	return belay_release(call->arg);
+	return belay_release(entry);
 }
 
 static int do_events(struct belay_call *call)
@@ -164,50 +164,31 @@ static int do_wait(struct belay_call *call)
 	return ret ? ret : belay_wait(arg);
 }
 
-#define COMMAND(nr, type, fn) { .cmd = nr, .size = sizeof(struct type), .handler = fn }
+#define OWNER_COMMAND(nr, type, fn)	BELAY_COMMAND(nr, type, fn, .restricted = true)
 
-static const struct belay_command reader_commands[] = {
-	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
-	COMMAND(BELAY_CTL_LIST, belay_ctl_list, do_list),
-	COMMAND(BELAY_CTL_HOLDERS, belay_ctl_holders, do_holders),
-	COMMAND(BELAY_CTL_WAIT, belay_ctl_wait, do_wait),
+static const struct belay_command commands[] = {
+	BELAY_COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
+	BELAY_COMMAND(BELAY_CTL_LIST, belay_ctl_list, do_list),
+	BELAY_COMMAND(BELAY_CTL_HOLDERS, belay_ctl_holders, do_holders),
+	BELAY_COMMAND(BELAY_CTL_WAIT, belay_ctl_wait, do_wait),
+	OWNER_COMMAND(BELAY_CTL_ACCOUNT, belay_ctl_account, do_account),
+	OWNER_COMMAND(BELAY_CTL_ACCOUNT_REMOVE, belay_ctl_id, do_account_remove),
+	OWNER_COMMAND(BELAY_CTL_LIMITS, belay_ctl_limits, do_limits),
+	OWNER_COMMAND(BELAY_CTL_GRANT, belay_ctl_grant, do_grant),
+	OWNER_COMMAND(BELAY_CTL_EVENTS, belay_ctl_events, do_events),
+	OWNER_COMMAND(BELAY_CTL_EVENTS_DONE, belay_ctl_events, do_events_done),
+	BELAY_BATCH(BELAY_CTL_RECALL, belay_ctl_recall, belay_recall_entry, recall_one),
+	BELAY_BATCH(BELAY_CTL_RELEASE, belay_ctl_recall, belay_recall_entry, release_one),
 };
 
-static const struct belay_command owner_commands[] = {
-	COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
-	COMMAND(BELAY_CTL_LIST, belay_ctl_list, do_list),
-	COMMAND(BELAY_CTL_HOLDERS, belay_ctl_holders, do_holders),
-	COMMAND(BELAY_CTL_WAIT, belay_ctl_wait, do_wait),
-	COMMAND(BELAY_CTL_ACCOUNT, belay_ctl_account, do_account),
-	COMMAND(BELAY_CTL_ACCOUNT_REMOVE, belay_ctl_id, do_account_remove),
-	COMMAND(BELAY_CTL_LIMITS, belay_ctl_limits, do_limits),
-	COMMAND(BELAY_CTL_GRANT, belay_ctl_grant, do_grant),
-	COMMAND(BELAY_CTL_RECALL, belay_ctl_recall, do_recall),
-	COMMAND(BELAY_CTL_RELEASE, belay_ctl_recall, do_release),
-	COMMAND(BELAY_CTL_EVENTS, belay_ctl_events, do_events),
-	COMMAND(BELAY_CTL_EVENTS_DONE, belay_ctl_events, do_events_done),
-};
-
-static bool is_owner_command(unsigned int cmd)
+static int permit(struct file *file)
 {
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(owner_commands); i++)
-		if (owner_commands[i].cmd == cmd)
-			return true;
-	return false;
+	return is_owner(file) ? 0 : -EPERM;
 }
 
 static long control_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	long ret;
-
-	if (is_owner(file))
-		return belay_ioctl(file, owner_commands,
-				   ARRAY_SIZE(owner_commands), cmd, arg);
-	ret = belay_ioctl(file, reader_commands, ARRAY_SIZE(reader_commands),
-			  cmd, arg);
-	return ret == -ENOTTY && is_owner_command(cmd) ? -EPERM : ret;
+	return belay_ioctl(file, commands, ARRAY_SIZE(commands), permit, cmd, arg);
 }
 
 const struct file_operations belay_control_fops = {

@@ -3,12 +3,10 @@
 /* ioctl.c - see ioctl.h */
 #include <linux/kernel.h>
 #include <linux/mm.h>
+#include <linux/sched/signal.h>
 
 #include "belay.h"
 #include "ioctl.h"
-
-/* Every argument struct fits: checked for each command at run time, once. */
-#define ARG_MAX_BYTES	256
 
 int belay_ioctl_reply(struct belay_call *call)
 {
@@ -18,10 +16,43 @@ int belay_ioctl_reply(struct belay_call *call)
 			    min(call->user_size, call->size)) ? -EFAULT : 0;
 }
 
-long belay_ioctl(struct file *file, const struct belay_command *table, size_t n,
-		 unsigned int cmd, unsigned long arg)
+static int handle_batch(struct belay_call *call, const struct belay_entries *entries)
 {
-	u64 buf[ARG_MAX_BYTES / sizeof(u64)] = {};
+	u64 entry[BELAY_ENTRY_MAX / sizeof(u64)];
+	struct belay_batch *arg = call->arg;
+	int ret;
+
+	if (arg->flags || arg->reserved)
+		return -EOPNOTSUPP;
+	ret = belay_array_check(arg->count, arg->entry_size, entries->size);
+	if (ret)
+		return ret;
+
+	for (arg->done = 0; arg->done < arg->count; arg->done++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = belay_entry_read(entry, entries->size, arg->entries,
+				       arg->entry_size, arg->done);
+		if (ret == -EFAULT)
+			return ret;
+		if (!ret)
+			ret = entries->one(call, entry);
+		*(s32 *)((char *)entry + entries->status) = ret;
+		if (belay_entry_write(entry, entries->size, arg->entries,
+				      arg->entry_size, arg->done)) {
+			if (!ret && entries->undo)
+				entries->undo(call, entry);
+			return -EFAULT;
+		}
+		cond_resched();
+	}
+	return 0;
+}
+
+long belay_ioctl(struct file *file, const struct belay_command *table, size_t n,
+		 int (*permit)(struct file *file), unsigned int cmd, unsigned long arg)
+{
+	u64 buf[BELAY_ARG_MAX / sizeof(u64)] = {};
 	struct belay_call call = {
 		.file = file, .user = (void __user *)arg, .arg = buf,
 	};
@@ -33,8 +64,9 @@ long belay_ioctl(struct file *file, const struct belay_command *table, size_t n,
 		;
 	if (c == table + n)
 		return -ENOTTY;
-	if (WARN_ON_ONCE(c->size > sizeof(buf)))
-		return -EINVAL;
+	ret = c->restricted ? permit(file) : 0;
+	if (ret)
+		return ret;
 	if (get_user(user_size, (u32 __user *)arg))
 		return -EFAULT;
 	if (user_size < c->size)
@@ -47,7 +79,7 @@ long belay_ioctl(struct file *file, const struct belay_command *table, size_t n,
 	if (ret)
 		return ret;
 
-	ret = c->handler(&call);
+	ret = c->handler ? c->handler(&call) : handle_batch(&call, &c->entries);
 	if (call.replied)
 		return ret;
 	err = belay_ioctl_reply(&call);

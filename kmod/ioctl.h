@@ -8,6 +8,9 @@
  * the argument back, also after an error (some fields tell of it). A handler
  * that makes something which must be undone if the answer cannot be delivered
  * calls belay_ioctl_reply() itself, at the point where it still can.
+ *
+ * A command on an array of entries has, instead of a handler, functions for one entry.
+ * Entries are handled in their order, each with a status of its own.
  */
 #ifndef BELAY_IOCTL_H
 #define BELAY_IOCTL_H
@@ -26,14 +29,59 @@ struct belay_call {
 	void *arg;
 };
 
-struct belay_command {
-	unsigned int cmd;
-	size_t size;
-	int (*handler)(struct belay_call *call);
+/* The largest argument and the largest entry: they are copied to the stack. */
+#define BELAY_ARG_MAX		256
+#define BELAY_ENTRY_MAX		128
+
+/* How the arguments of all commands on an array of entries begin. */
+struct belay_batch {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 entries;
+	__u32 count;
+	__u32 entry_size;
+	__u32 done;
+	__u32 reserved;
 };
 
+/*
+ * @status: offset of the entry's __s32 status
+ * @one: the status of one entry
+ * @undo: the entry, whose status is 0, could not be written back. NULL: that is no loss
+ */
+struct belay_entries {
+	size_t size;
+	size_t status;
+	int (*one)(struct belay_call *call, void *entry);
+	void (*undo)(struct belay_call *call, void *entry);
+};
+
+/* @restricted: only for whom the file's permit() lets */
+struct belay_command {
+	unsigned int cmd;
+	bool restricted;
+	size_t size;
+	int (*handler)(struct belay_call *call);
+	struct belay_entries entries;
+};
+
+#define BELAY_SIZE(type, max) \
+	(sizeof(struct type) + BUILD_BUG_ON_ZERO(sizeof(struct type) > (max)))
+
+#define BELAY_COMMAND(nr, type, fn, ...)					\
+	{ .cmd = nr, .size = BELAY_SIZE(type, BELAY_ARG_MAX), .handler = fn, __VA_ARGS__ }
+
+#define BELAY_BATCH(nr, type, entry, fn, ...)					\
+	{ .cmd = nr, .restricted = true,					\
+	  .size = BELAY_SIZE(type, BELAY_ARG_MAX) +				\
+		  BUILD_BUG_ON_ZERO(offsetof(struct type, reserved) !=		\
+				    offsetof(struct belay_batch, reserved)),	\
+	  .entries = {								\
+		.size = BELAY_SIZE(entry, BELAY_ENTRY_MAX),			\
+		.status = offsetof(struct entry, status), .one = fn, __VA_ARGS__ } }
+
 long belay_ioctl(struct file *file, const struct belay_command *table, size_t n,
-		 unsigned int cmd, unsigned long arg);
+		 int (*permit)(struct file *file), unsigned int cmd, unsigned long arg);
 int belay_ioctl_reply(struct belay_call *call);
 int belay_ioctl_info(struct belay_call *call);
 

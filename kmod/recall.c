@@ -8,10 +8,7 @@
  * holds the pages: unpinning would then free nothing, and pretending that it
  * did would let a device write into somebody else's memory.
  */
-#include <linux/sched/signal.h>
-
 #include "belay.h"
-#include "ioctl.h"
 #include "trace.h"
 
 static int recall_one(struct belay_region *r, const struct belay_recall_entry *e)
@@ -59,44 +56,16 @@ static int on_region(const struct belay_recall_entry *e,
 	return ret;
 }
 
-static int on_regions(struct belay_ctl_recall *arg, bool is_recall)
+int belay_recall(const struct belay_recall_entry *e)
 {
-	struct belay_recall_entry e;
-	int ret;
-
-	if (arg->flags || arg->reserved)
+	if (e->reserved)
 		return -EOPNOTSUPP;
-	ret = belay_array_check(arg->count, arg->entry_size, sizeof(e));
-	if (ret)
-		return ret;
-	for (arg->done = 0; arg->done < arg->count; arg->done++) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		ret = belay_entry_read(&e, sizeof(e), arg->entries,
-				       arg->entry_size, arg->done);
-		if (ret == -EFAULT)
-			return ret;
-		if (!ret && e.reserved)
-			ret = -EOPNOTSUPP;
-		if (!ret && is_recall && (e.reason < BELAY_REASON_ADMIN || !e.request))
-			ret = -EINVAL;
-		if (!ret)
-			ret = on_region(&e, is_recall ? recall_one : release_one);
-		e.status = ret;
-		if (belay_entry_write(&e, sizeof(e), arg->entries,
-				      arg->entry_size, arg->done))
-			return -EFAULT;
-		cond_resched();
-	}
-	return 0;
+	if (e->reason < BELAY_REASON_ADMIN || !e->request)
+		return -EINVAL;
+	return on_region(e, recall_one);
 }
 
-int belay_recall(struct belay_ctl_recall *arg)
+int belay_release(const struct belay_recall_entry *e)
 {
-	return on_regions(arg, true);
-}
-
-int belay_release(struct belay_ctl_recall *arg)
-{
-	return on_regions(arg, false);
+	return e->reserved ? -EOPNOTSUPP : on_region(e, release_one);
 }

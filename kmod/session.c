@@ -10,7 +10,6 @@
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
-#include <linux/sched/signal.h>
 
 #include "belay.h"
 #include "ioctl.h"
@@ -28,7 +27,12 @@ static int check_bound(const struct belay_session *s)
 	return READ_ONCE(s->grant->dead) ? -ESHUTDOWN : 0;
 }
 
-/* Of one that is still being registered nobody has the id: it may only be guessed. */
+static int permit(struct file *file)
+{
+	return check_bound(file->private_data);
+}
+
+/* A region that is still being registered is not found: its id may only be guessed. */
 static struct belay_region *find_region(struct belay_session *s, u64 id)
 {
 	struct belay_region *r = belay_region_find(s, id);
@@ -39,70 +43,60 @@ static struct belay_region *find_region(struct belay_session *s, u64 id)
 	return NULL;
 }
 
-static void let_go_of(struct belay_session *s, u64 region)
+static int let_go_of(struct belay_session *s, u64 region)
 {
 	struct belay_region *r = find_region(s, region);
 
 	if (!r)
-		return;
+		return -ENOENT;
 	belay_region_let_go(r);
 	belay_region_put(r);
-}
-
-static int do_register(struct belay_call *call)
-{
-	struct belay_session *s = session_of(call);
-	struct belay_register *arg = call->arg;
-	struct belay_register_entry e;
-	int ret;
-
-	ret = check_bound(s);
-	if (ret)
-		return ret;
-	if (arg->flags || arg->reserved)
-		return -EOPNOTSUPP;
-	ret = belay_array_check(arg->count, arg->entry_size, sizeof(e));
-	if (ret)
-		return ret;
-
-	for (arg->done = 0; arg->done < arg->count; arg->done++) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		ret = belay_entry_read(&e, sizeof(e), arg->entries,
-				       arg->entry_size, arg->done);
-		if (ret == -EFAULT)
-			return ret;
-		e.status = ret ? ret : belay_region_register(s, &e);
-		if (belay_entry_write(&e, sizeof(e), arg->entries,
-				      arg->entry_size, arg->done)) {
-			/* Nobody would ever know its id. */
-			if (!e.status)
-				let_go_of(s, e.region);
-			return -EFAULT;
-		}
-		cond_resched();
-	}
 	return 0;
 }
 
-static int commit_one(struct belay_region *r, struct belay_region_entry *e)
+static int register_one(struct belay_call *call, void *entry)
 {
-	int ret = belay_region_commit(r);
+	return belay_region_register(session_of(call), entry);
+}
 
+/* Nobody would ever know its id. */
+static void register_undo(struct belay_call *call, void *entry)
+{
+	struct belay_register_entry *e = entry;
+
+	let_go_of(session_of(call), e->region);
+}
+
+static int commit_one(struct belay_call *call, void *entry)
+{
+	struct belay_region_entry *e = entry;
+	struct belay_region *r = find_region(session_of(call), e->region);
+	int ret;
+
+	if (!r)
+		return -ENOENT;
+	ret = belay_region_commit(r);
 	trace_belay_commit(r, ret);
+	belay_region_put(r);
 	return ret;
 }
 
-static int unregister_one(struct belay_region *r, struct belay_region_entry *e)
+static int unregister_one(struct belay_call *call, void *entry)
 {
-	belay_region_let_go(r);
-	return 0;
+	struct belay_region_entry *e = entry;
+
+	return let_go_of(session_of(call), e->region);
 }
 
-static int check_one(struct belay_region *r, struct belay_region_entry *e)
+static int check_one(struct belay_call *call, void *entry)
 {
-	int ret = belay_settle(r);
+	struct belay_region_entry *e = entry;
+	struct belay_region *r = find_region(session_of(call), e->region);
+	int ret;
 
+	if (!r)
+		return -ENOENT;
+	ret = belay_settle(r);
 	spin_lock(&r->lock);
 	e->state = r->bits;
 	e->lost_addr = 0;
@@ -112,67 +106,14 @@ static int check_one(struct belay_region *r, struct belay_region_entry *e)
 		e->lost_len = (u64)(r->lost_last - r->lost_start + 1) << PAGE_SHIFT;
 	}
 	spin_unlock(&r->lock);
+	belay_region_put(r);
 	return ret;
 }
 
-static int for_regions(struct belay_call *call,
-		       int (*one)(struct belay_region *, struct belay_region_entry *))
+static int trim_one(struct belay_call *call, void *entry)
 {
-	struct belay_session *s = session_of(call);
-	struct belay_regions *arg = call->arg;
-	struct belay_region_entry e;
-	struct belay_region *r;
-	int ret;
-
-	ret = check_bound(s);
-	if (ret)
-		return ret;
-	if (arg->flags || arg->reserved)
-		return -EOPNOTSUPP;
-	ret = belay_array_check(arg->count, arg->entry_size, sizeof(e));
-	if (ret)
-		return ret;
-
-	for (arg->done = 0; arg->done < arg->count; arg->done++) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		ret = belay_entry_read(&e, sizeof(e), arg->entries,
-				       arg->entry_size, arg->done);
-		if (ret == -EFAULT)
-			return ret;
-		if (!ret) {
-			r = find_region(s, e.region);
-			ret = r ? one(r, &e) : -ENOENT;
-			if (r)
-				belay_region_put(r);
-		}
-		e.status = ret;
-		if (belay_entry_write(&e, sizeof(e), arg->entries,
-				      arg->entry_size, arg->done))
-			return -EFAULT;
-		cond_resched();
-	}
-	return 0;
-}
-
-static int do_commit(struct belay_call *call)
-{
-	return for_regions(call, commit_one);
-}
-
-static int do_unregister(struct belay_call *call)
-{
-	return for_regions(call, unregister_one);
-}
-
-static int do_check(struct belay_call *call)
-{
-	return for_regions(call, check_one);
-}
-
-static int trim_one(struct belay_session *s, struct belay_trim_entry *e)
-{
-	struct belay_region *r = find_region(s, e->region);
+	struct belay_trim_entry *e = entry;
+	struct belay_region *r = find_region(session_of(call), e->region);
 	int ret;
 
 	if (!r)
@@ -182,42 +123,13 @@ static int trim_one(struct belay_session *s, struct belay_trim_entry *e)
 	return ret;
 }
 
-static int do_trim(struct belay_call *call)
+/* Nobody would ever know their ids. */
+static void trim_undo(struct belay_call *call, void *entry)
 {
-	struct belay_session *s = session_of(call);
-	struct belay_trim *arg = call->arg;
-	struct belay_trim_entry e;
-	int ret;
+	struct belay_trim_entry *e = entry;
 
-	ret = check_bound(s);
-	if (ret)
-		return ret;
-	if (arg->flags || arg->reserved)
-		return -EOPNOTSUPP;
-	ret = belay_array_check(arg->count, arg->entry_size, sizeof(e));
-	if (ret)
-		return ret;
-
-	for (arg->done = 0; arg->done < arg->count; arg->done++) {
-		if (fatal_signal_pending(current))
-			return -EINTR;
-		ret = belay_entry_read(&e, sizeof(e), arg->entries,
-				       arg->entry_size, arg->done);
-		if (ret == -EFAULT)
-			return ret;
-		e.status = ret ? ret : trim_one(s, &e);
-		if (belay_entry_write(&e, sizeof(e), arg->entries,
-				      arg->entry_size, arg->done)) {
-			/* Nobody would ever know their ids. */
-			if (!e.status) {
-				let_go_of(s, e.before.region);
-				let_go_of(s, e.after.region);
-			}
-			return -EFAULT;
-		}
-		cond_resched();
-	}
-	return 0;
+	let_go_of(session_of(call), e->before.region);
+	let_go_of(session_of(call), e->after.region);
 }
 
 static int do_usage(struct belay_call *call)
@@ -228,9 +140,6 @@ static int do_usage(struct belay_call *call)
 	u32 room = arg->count;
 	int ret;
 
-	ret = check_bound(s);
-	if (ret)
-		return ret;
 	if (arg->flags)
 		return -EOPNOTSUPP;
 	if (room) {
@@ -271,21 +180,20 @@ static int do_info(struct belay_call *call)
 	return ret;
 }
 
-#define COMMAND(nr, type, fn) { .cmd = nr, .size = sizeof(struct type), .handler = fn }
-
 static const struct belay_command commands[] = {
-	COMMAND(BELAY_REGISTER, belay_register, do_register),
-	COMMAND(BELAY_UNREGISTER, belay_regions, do_unregister),
-	COMMAND(BELAY_CHECK, belay_regions, do_check),
-	COMMAND(BELAY_TRIM, belay_trim, do_trim),
-	COMMAND(BELAY_COMMIT, belay_regions, do_commit),
-	COMMAND(BELAY_USAGE, belay_usage, do_usage),
-	COMMAND(BELAY_INFO, belay_info, do_info),
+	BELAY_COMMAND(BELAY_INFO, belay_info, do_info),
+	BELAY_COMMAND(BELAY_USAGE, belay_usage, do_usage, .restricted = true),
+	BELAY_BATCH(BELAY_REGISTER, belay_register, belay_register_entry, register_one,
+		    .undo = register_undo),
+	BELAY_BATCH(BELAY_UNREGISTER, belay_regions, belay_region_entry, unregister_one),
+	BELAY_BATCH(BELAY_CHECK, belay_regions, belay_region_entry, check_one),
+	BELAY_BATCH(BELAY_TRIM, belay_trim, belay_trim_entry, trim_one, .undo = trim_undo),
+	BELAY_BATCH(BELAY_COMMIT, belay_regions, belay_region_entry, commit_one),
 };
 
 static long session_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
-	return belay_ioctl(file, commands, ARRAY_SIZE(commands), cmd, arg);
+	return belay_ioctl(file, commands, ARRAY_SIZE(commands), permit, cmd, arg);
 }
 
 static int session_mmap(struct file *file, struct vm_area_struct *vma)
