@@ -232,7 +232,7 @@ enum belay_state {
  *	@held, @nr_held, @counted, @dropped_*, @empty, @finished, @registering
  * @pinning: the registering thread's
  * @prepared: cleared under both, @lock and @settle
- * @watch, @order, @watched: grant->watch_lock
+ * @watch (empty: not in the tree of those that are told), @order: grant->watch_lock
  * @it, @charged, @placed, @layer: grant->lock. @it is what is charged: all of the
  *	region but a lost beginning or end that is no longer held
  * @dirty_link: grant->dirty_lock
@@ -260,7 +260,6 @@ struct belay_region {
 	bool pinning;		/* that thread may hold a batch that is not in @extents yet */
 	bool aborted;		/* dead before it was ever live */
 	bool held;		/* the module holds the pages */
-	bool watched;		/* in the tree of those that are told */
 	bool counted;		/* in the gauges and VmPin */
 	bool prepared;		/* tracked or watched, not yet committed */
 	bool exited;		/* the address space has ended */
@@ -556,8 +555,7 @@ bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel);
 /* wait.c */
 int belay_wait(struct belay_ctl_wait *arg);
 void belay_wait_wake(struct belay_region *r);
-void belay_wait_registered(struct belay_region *r);
-void belay_wait_handed_over(struct belay_region *r);
+void belay_wait_spoil_walks(struct belay_region *r);
 void belay_wait_exit(void);
 
 /*

@@ -40,8 +40,7 @@ static void add(struct tallies *t, struct belay_region *r)
 		t->suspect += !!(r->bits & BELAY_WORD_SUSPECT);
 		t->lost += !!(r->bits & BELAY_WORD_LOST);
 		t->recalled += !!(r->bits & BELAY_WORD_RECALLED);
-		if (r->lost_start <= r->lost_last)
-			t->lost_pages += r->lost_last - r->lost_start + 1;
+		t->lost_pages += belay_range_pages(r->lost_start, r->lost_last);
 	}
 	spin_unlock(&r->lock);
 }

@@ -62,9 +62,9 @@ static struct vm_area_struct *same_mapping(struct mm_struct *mm, unsigned long p
 					   const struct belay_place *place)
 {
 	unsigned long addr = page << PAGE_SHIFT;
-	struct vm_area_struct *vma = find_vma(mm, addr);
+	struct vm_area_struct *vma = vma_lookup(mm, addr);
 
-	if (!vma || vma->vm_start > addr || vma->vm_file != place->file ||
+	if (!vma || vma->vm_file != place->file ||
 	    !(vma->vm_flags & VM_MAYSHARE) ||
 	    vma->vm_pgoff + page - (vma->vm_start >> PAGE_SHIFT) != place->index)
 		return NULL;

@@ -152,8 +152,6 @@ static void fill_region(struct belay_region *r, const struct belay_held *held,
 		.session = r->session->id,
 		.region = r->id,
 		.grant = r->session->grant->id,
-		.addr = (u64)r->start << PAGE_SHIFT,
-		.len = (u64)belay_region_pages(r) << PAGE_SHIFT,
 		.cookie = r->cookie,
 		.kind = r->kind,
 		.flags = r->flags,
@@ -166,6 +164,7 @@ static void fill_region(struct belay_region *r, const struct belay_held *held,
 		.device = r->device,
 		.inode = r->inode,
 	};
+	belay_range_bytes(r->start, r->last, &row->addr, &row->len);
 	incomplete = belay_is_incomplete(r);
 	spin_lock(&r->lock);
 	row->state = r->bits;
@@ -178,10 +177,7 @@ static void fill_region(struct belay_region *r, const struct belay_held *held,
 	row->request = r->request;
 	row->deadline = r->deadline;
 	row->policy = r->policy;
-	if (r->lost_start <= r->lost_last) {
-		row->lost_addr = (u64)r->lost_start << PAGE_SHIFT;
-		row->lost_len = (u64)(r->lost_last - r->lost_start + 1) << PAGE_SHIFT;
-	}
+	belay_range_bytes(r->lost_start, r->lost_last, &row->lost_addr, &row->lost_len);
 	spin_unlock(&r->lock);
 }
 

@@ -134,8 +134,8 @@ static int find_place(struct belay_look *l, unsigned long page, struct belay_pla
 	*place = (struct belay_place) {};
 	if (!mmap_read_trylock(l->mm))
 		return -EBUSY;
-	vma = find_vma(l->mm, addr);
-	if (vma && vma->vm_start <= addr) {
+	vma = vma_lookup(l->mm, addr);
+	if (vma) {
 		place->is_unreadable = !(vma->vm_flags & VM_READ);
 		place->is_hugetlb = is_vm_hugetlb_page(vma);
 		place->index = vma->vm_pgoff + page - (vma->vm_start >> PAGE_SHIFT);
@@ -191,9 +191,9 @@ static bool is_pinned(unsigned long pfn)
 /* Where there is no entry at all, FOLL_DUMP lets it fail; a file would be read. */
 static long bring_back(struct belay_look *l, unsigned long addr, struct page **ret_page)
 {
-	struct vm_area_struct *vma = find_vma(l->mm, addr);
+	struct vm_area_struct *vma = vma_lookup(l->mm, addr);
 
-	if (!vma || vma->vm_start > addr || !vma_is_anonymous(vma))
+	if (!vma || !vma_is_anonymous(vma))
 		return -EFAULT;
 	return belay_get_page(l->mm, addr, FOLL_DUMP | FOLL_NOWAIT, ret_page);
 }

@@ -200,7 +200,6 @@ void belay_watch(struct belay_region *r)
 	spin_lock(&g->watch_lock);
 	r->order = g->next_order++;
 	interval_tree_insert(&r->watch, &g->watched);
-	r->watched = true;
 	spin_unlock(&g->watch_lock);
 }
 
@@ -210,9 +209,9 @@ void belay_unwatch(struct belay_region *r)
 	struct belay_grant *g = r->session->grant;
 
 	spin_lock(&g->watch_lock);
-	if (r->watched)
+	if (!RB_EMPTY_NODE(&r->watch.rb))
 		interval_tree_remove(&r->watch, &g->watched);
-	r->watched = false;
+	RB_CLEAR_NODE(&r->watch.rb);
 	spin_unlock(&g->watch_lock);
 }
 

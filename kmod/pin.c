@@ -126,8 +126,8 @@ int belay_note_file(struct belay_region *r)
 
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
-	vma = find_vma(mm, addr);
-	if (vma && vma->vm_start <= addr)
+	vma = vma_lookup(mm, addr);
+	if (vma)
 		note_file(r, vma);
 	mmap_read_unlock(mm);
 	return 0;
@@ -143,8 +143,8 @@ static int look_up(struct belay_region *r, unsigned long addr,
 
 	if (mmap_read_lock_killable(mm))
 		return -EINTR;
-	vma = find_vma(mm, addr);
-	if (vma && vma->vm_start <= addr) {
+	vma = vma_lookup(mm, addr);
+	if (vma) {
 		ret = classify(vma, r, ret_gup_flags);
 		if (may_share_page_table(vma))
 			WRITE_ONCE(r->unshares, true);

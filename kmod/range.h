@@ -49,6 +49,16 @@ static inline unsigned long belay_range_pages(unsigned long start, unsigned long
 	return start > last ? 0 : last - start + 1;
 }
 
+/* Its address and its length in bytes; both are 0 if it has no page. */
+static inline void belay_range_bytes(unsigned long start, unsigned long last,
+				     u64 *ret_addr, u64 *ret_len)
+{
+	unsigned long pages = belay_range_pages(start, last);
+
+	*ret_addr = pages ? (u64)start << PAGE_SHIFT : 0;
+	*ret_len = (u64)pages << PAGE_SHIFT;
+}
+
 /*
  * How many pages of @start to @last come before those from @gone_start to
  * @gone_last, and how many after; all come before if none is gone.

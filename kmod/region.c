@@ -69,15 +69,11 @@ static void event_fill(struct belay_event_source *src, struct belay_event *e)
 	e->grant = r->session->grant->id;
 	e->kind = r->kind;
 	e->cookie = r->cookie;
-	e->addr = (u64)r->start << PAGE_SHIFT;
-	e->len = (u64)belay_region_pages(r) << PAGE_SHIFT;
+	belay_range_bytes(r->start, r->last, &e->addr, &e->len);
 	spin_lock(&r->lock);
 	e->request = r->request;
 	e->reason = r->lost_reason;
-	if (r->lost_start <= r->lost_last) {
-		e->lost_addr = (u64)r->lost_start << PAGE_SHIFT;
-		e->lost_len = (u64)(r->lost_last - r->lost_start + 1) << PAGE_SHIFT;
-	}
+	belay_range_bytes(r->lost_start, r->lost_last, &e->lost_addr, &e->lost_len);
 	spin_unlock(&r->lock);
 }
 
@@ -104,6 +100,7 @@ static struct belay_region *region_alloc(struct belay_session *s, unsigned long 
 	r->it.last = last;
 	r->watch.start = start;
 	r->watch.last = last;
+	RB_CLEAR_NODE(&r->watch.rb);
 	r->made_at = ktime_get_boottime_ns();
 	r->dirty_start = ULONG_MAX;
 	r->lost_start = ULONG_MAX;

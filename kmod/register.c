@@ -211,7 +211,7 @@ static void tell_registered(struct belay_region *r, struct belay_register_entry 
 	trace_belay_register(r);
 	/* The places of the pages are known now: whoever waits for another place need not. */
 	belay_wait_wake(r);
-	belay_wait_registered(r);
+	belay_wait_spoil_walks(r);
 }
 
 /* The registering thread is done. Somebody may have let go of @r meanwhile. */

@@ -99,12 +99,7 @@ static int check_one(struct belay_call *call, void *entry)
 	ret = belay_settle(r);
 	spin_lock(&r->lock);
 	e->state = r->bits;
-	e->lost_addr = 0;
-	e->lost_len = 0;
-	if (r->lost_start <= r->lost_last) {
-		e->lost_addr = (u64)r->lost_start << PAGE_SHIFT;
-		e->lost_len = (u64)(r->lost_last - r->lost_start + 1) << PAGE_SHIFT;
-	}
+	belay_range_bytes(r->lost_start, r->lost_last, &e->lost_addr, &e->lost_len);
 	spin_unlock(&r->lock);
 	belay_region_put(r);
 	return ret;

@@ -281,8 +281,7 @@ DECLARE_EVENT_CLASS(belay_region_count,
 		const struct belay_grant *g = r->session->grant;
 
 		__entry->region = r->id;
-		__entry->addr = (u64)r->start << PAGE_SHIFT;
-		__entry->len = (u64)belay_region_pages(r) << PAGE_SHIFT;
+		belay_range_bytes(r->start, r->last, &__entry->addr, &__entry->len);
 		__entry->lasted = ktime_get_boottime_ns() - r->made_at;
 		__entry->pinned = belay_trace_pages(&g->pinned_pages);
 		__entry->tracked = belay_trace_pages(&g->tracked_pages);
@@ -465,8 +464,7 @@ TRACE_EVENT(belay_verify,
 	),
 	TP_fast_assign(
 		__entry->region = r->id;
-		__entry->addr = (u64)start << PAGE_SHIFT;
-		__entry->len = (u64)(last - start + 1) << PAGE_SHIFT;
+		belay_range_bytes(start, last, &__entry->addr, &__entry->len);
 		__entry->session = r->session->id;
 		__entry->grant = r->session->grant->id;
 		__entry->pid = pid_nr(r->session->grant->pid);
@@ -493,8 +491,8 @@ TRACE_EVENT(belay_lost,
 	),
 	TP_fast_assign(
 		__entry->region = r->id;
-		__entry->addr = (u64)r->lost_start << PAGE_SHIFT;
-		__entry->len = (u64)(r->lost_last - r->lost_start + 1) << PAGE_SHIFT;
+		belay_range_bytes(r->lost_start, r->lost_last,
+				  &__entry->addr, &__entry->len);
 		__entry->session = r->session->id;
 		__entry->grant = r->session->grant->id;
 		__entry->pid = pid_nr(r->session->grant->pid);
@@ -526,8 +524,7 @@ TRACE_EVENT(belay_drop_lost,
 		const struct belay_grant *g = r->session->grant;
 
 		__entry->region = r->id;
-		__entry->addr = (u64)start << PAGE_SHIFT;
-		__entry->len = (u64)(last - start + 1) << PAGE_SHIFT;
+		belay_range_bytes(start, last, &__entry->addr, &__entry->len);
 		__entry->pinned = belay_trace_pages(&g->pinned_pages);
 		__entry->usage = belay_trace_pages(&g->node.pages);
 		__entry->session = r->session->id;

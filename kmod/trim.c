@@ -188,7 +188,7 @@ static void hand_over(struct trim *t)
 	belay_coverage_hand_over(t->r, t->part[0], t->part[1]);
 	for_each_part(p, t)
 		belay_region_take_pins(p, t->r);
-	belay_wait_handed_over(t->r);
+	belay_wait_spoil_walks(t->r);
 	belay_region_give_pins(t->r, t->start, t->last);
 }
 
@@ -252,14 +252,12 @@ static int try_trim(struct trim *t, struct belay_refusal *why)
 static void fill_part(struct belay_part *to, const struct belay_region *p)
 {
 	*to = (struct belay_part) {};
-	if (p)
-		*to = (struct belay_part) {
-			.region = p->id,
-			.expected = belay_region_expected(p),
-			.addr = (u64)p->start << PAGE_SHIFT,
-			.len = (u64)belay_region_pages(p) << PAGE_SHIFT,
-			.word = p->slot,
-		};
+	if (!p)
+		return;
+	to->region = p->id;
+	to->expected = belay_region_expected(p);
+	to->word = p->slot;
+	belay_range_bytes(p->start, p->last, &to->addr, &to->len);
 }
 
 /* By the region's own process. On success @r is gone and @e names the parts. */

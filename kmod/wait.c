@@ -68,7 +68,11 @@ void belay_wait_wake(struct belay_region *r)
 		__wake_up(&let_go, TASK_NORMAL, 0, r);
 }
 
-static void spoil_walks(struct belay_region *r)
+/*
+ * @r holds its pages and can be found: it has been registered; or its parts hold them as
+ * well, and can be found, while @r holds them still.
+ */
+void belay_wait_spoil_walks(struct belay_region *r)
 {
 	struct waiter *w;
 	int idx;
@@ -84,18 +88,6 @@ static void spoil_walks(struct belay_region *r)
 		    (belay_holds_any(r, &w->sel) || fatal_signal_pending(current)))
 			WRITE_ONCE(w->again, true);
 	srcu_read_unlock(&waiters_srcu, idx);
-}
-
-/* @r has been registered: it holds its pages and can be found. */
-void belay_wait_registered(struct belay_region *r)
-{
-	spoil_walks(r);
-}
-
-/* @r, which holds its pages still, has parts that hold them, too, and can be found. */
-void belay_wait_handed_over(struct belay_region *r)
-{
-	spoil_walks(r);
 }
 
 static int wake_if_region(struct wait_queue_entry *entry, unsigned int mode, int sync,

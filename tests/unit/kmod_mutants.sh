@@ -135,6 +135,8 @@ kmod_range range.h max(start, gone_last + 1) => gone_last + 1
 kmod_range range.h gone_last + 1) => gone_last)
 kmod_range range.h start > last ? 0 : => 0 ? 0 :
 kmod_range range.h : last - start + 1; => : last - start;
+kmod_range range.h *ret_addr = pages ? => *ret_addr = 1 ?
+kmod_range range.h (u64)pages << => (u64)pages - 1 <<
 kmod_range belay.h last <= r->lost_last => last < r->lost_last
 kmod_range belay.h pages == ULONG_MAX ? => 0 ?
 LINES

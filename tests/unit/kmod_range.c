@@ -107,6 +107,23 @@ TEST(half_stored, "a range of which only the start has been stored yet is none")
 	CHECK_EQ(before + after, 100);
 }
 
+TEST(range_bytes, "a range's address and length in bytes; those of none are 0")
+{
+	u64 addr, len;
+
+	for_each_pair(start, last) {
+		addr = len = 1;
+		belay_range_bytes(start, last, &addr, &len);
+		CHECK_EQ(addr, start > last ? 0 : start * PAGE_SIZE);
+		CHECK_EQ(len, start > last ? 0 : (last - start + 1) * PAGE_SIZE);
+	}
+	belay_range_bytes(ULONG_MAX, 0, &addr, &len);
+	CHECK(!addr && !len);
+	belay_range_bytes(ARENA_TOP, ARENA_TOP, &addr, &len);
+	CHECK_EQ(addr, (u64)ARENA_TOP << PAGE_SHIFT);
+	CHECK_EQ(len, PAGE_SIZE);
+}
+
 TEST(known_lost, "what is known to be lost is what lies within the lost range")
 {
 	struct belay_region r;
