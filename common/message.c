@@ -39,10 +39,13 @@ static const struct rule from_client[] = {
 	RULE(BL_RESUME, bl_resume),
 	RULE(BL_ACK, bl_ack),
 	RULE(BL_STATUS, bl_msg),
-	RULE(BL_LIST, bl_list),
+	RULE(BL_LIST, bl_list, .reserved = FIELD(bl_list, reserved),
+	     .texts = { FIELD(bl_list, select.account) }),
 	RULE(BL_LIMIT, bl_limit, .reserved = FIELD(bl_limit, reserved),
 	     .texts = { FIELD(bl_limit, account) }),
-	RULE(BL_RECALL, bl_recall, .flags = BL_RECALL_WAIT),
+	RULE(BL_RECALL, bl_recall, .flags = BL_RECALL_WAIT,
+	     .reserved = FIELD(bl_recall, reserved),
+	     .texts = { FIELD(bl_recall, select.account) }),
 	RULE(BL_RELOAD, bl_reload),
 };
 

@@ -182,34 +182,51 @@ enum bl_list_what {
 	BL_LIST_REGIONS = 3,
 };
 
-/* Of regions: in that place, over that file, older, for long or not. */
-#define BL_SELECT_NODE		(1U << 0)
-#define BL_SELECT_BLOCK		(1U << 1)	/* administrators only */
-#define BL_SELECT_FILE		(1U << 2)
-#define BL_SELECT_MADE_BEFORE	(1U << 3)
-#define BL_SELECT_LASTING	(1U << 4)
-#define BL_SELECT_TRANSIENT	(1U << 5)
-
 /*
- * Request; 0 in a selector: any. Each request has one answer, a page: ask
- * again with what it says in `after` until one comes with count 0. Everybody
- * may ask; who is no administrator sees what is its own, and "system".
+ * Which grants or regions are meant: those that fit all that `by` names. What it does
+ * not name is not looked at. A list, a recall and who waits select in the same way.
  */
-struct bl_list {
-	struct bl_msg msg;
-	uint32_t what;		/* enum bl_list_what */
-	int32_t pid;
-	uint32_t uid;
-	uint32_t has_uid;	/* 1: only that uid's */
-	uint64_t grant;
-	uint64_t after;		/* as the last row of the previous answer; 0 to begin */
-	uint64_t after_region;
-	uint32_t select;	/* BL_SELECT_* bits: all of them must fit; 0 but for regions */
+struct bl_selection {
+	uint32_t by;		/* BL_BY_* bits; 0: all there are */
+	int32_t pid;		/* a process that uses the grant */
+	uint32_t uid;		/* who asked for the grant, or whose a process is that uses it */
 	uint32_t node;		/* NUMA node that some page lies on */
+	uint64_t region;
+	uint64_t grant;
 	uint64_t block;		/* memory block, as in /sys/devices/system/memory, that some page lies in */
 	uint64_t device;	/* of the file, as stat(2) has it */
 	uint64_t inode;
 	uint64_t made_before;	/* CLOCK_BOOTTIME, ns */
+	char account[BL_NAME_MAX];	/* "system", "user/alice": it, or one below it */
+};
+#define BL_BY_PROCESS		(1U << 0)
+#define BL_BY_USER		(1U << 1)
+#define BL_BY_ACCOUNT		(1U << 2)
+#define BL_BY_GRANT		(1U << 3)
+#define BL_BY_REGION		(1U << 4)
+#define BL_BY_NODE		(1U << 5)
+#define BL_BY_BLOCK		(1U << 6)	/* administrators only */
+#define BL_BY_FILE		(1U << 7)
+#define BL_BY_AGE		(1U << 8)	/* made_before */
+#define BL_BY_LASTING		(1U << 9)	/* its owner has not declared it transient */
+#define BL_BY_TRANSIENT		(1U << 10)	/* or has */
+
+/* What else than regions can be selected by. */
+#define BL_BY_OF_ACCOUNT	(BL_BY_USER | BL_BY_ACCOUNT)
+#define BL_BY_OF_GRANT		(BL_BY_OF_ACCOUNT | BL_BY_PROCESS | BL_BY_GRANT)
+
+/*
+ * Request. Each has one answer, a page: ask again with what it says in `after`
+ * until one comes with count 0. Everybody may ask; who is no administrator sees
+ * what is its own, and "system".
+ */
+struct bl_list {
+	struct bl_msg msg;
+	uint32_t what;		/* enum bl_list_what */
+	uint32_t reserved;
+	struct bl_selection select;
+	uint64_t after;		/* as the last row of the previous answer; 0 to begin */
+	uint64_t after_region;
 };
 
 struct bl_account_row {
@@ -305,13 +322,6 @@ struct bl_limit {
 #define BL_LIMIT_SET_BYTES	(1U << 0)
 #define BL_LIMIT_SET_REGIONS	(1U << 1)
 
-enum bl_recall_what {
-	BL_RECALL_REGION = 1,	/* region */
-	BL_RECALL_GRANT = 2,	/* grant */
-	BL_RECALL_USER = 3,	/* uid */
-	BL_RECALL_PROCESS = 4,	/* pid */
-};
-
 #define BL_RECALL_WAIT		(1U << 0)	/* msg.flags: answer when all is decided */
 
 /* The longest timeout_usec: 30 days. */
@@ -319,12 +329,9 @@ enum bl_recall_what {
 
 struct bl_recall {
 	struct bl_msg msg;
-	uint32_t what;		/* enum bl_recall_what */
 	uint32_t escalation;	/* enum bl_escalation */
-	uint64_t region;
-	uint64_t grant;
-	uint32_t uid;
-	int32_t pid;
+	uint32_t reserved;
+	struct bl_selection select;	/* by something */
 	uint64_t timeout_usec;	/* from now to the deadline; 0: as configured */
 };
 

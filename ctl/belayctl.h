@@ -95,6 +95,17 @@ enum {
 	CTL_OPT_JSON,
 	CTL_OPT_BYTES,
 	CTL_OPT_NO_HEADINGS,
+	CTL_OPT_REGION,
+	CTL_OPT_GRANT,
+	CTL_OPT_USER,
+	CTL_OPT_PID,
+	CTL_OPT_ACCOUNT,
+	CTL_OPT_NODE,
+	CTL_OPT_BLOCK,
+	CTL_OPT_FILE,
+	CTL_OPT_OLDER,
+	CTL_OPT_LASTING,
+	CTL_OPT_TRANSIENT,
 	CTL_OPT_OWN,
 };
 #define CTL_COMMON_OPTIONS						\
@@ -103,6 +114,23 @@ enum {
 	{ "bytes", no_argument, NULL, CTL_OPT_BYTES },			\
 	{ "no-headings", no_argument, NULL, CTL_OPT_NO_HEADINGS },	\
 	{ "help", no_argument, NULL, 'h' }
+
+/* Those of the commands that select, which give them to ctl_select_option(). */
+#define CTL_SELECT_OPTIONS						\
+	{ "region", required_argument, NULL, CTL_OPT_REGION },		\
+	{ "grant", required_argument, NULL, CTL_OPT_GRANT },		\
+	{ "user", required_argument, NULL, CTL_OPT_USER },		\
+	{ "pid", required_argument, NULL, CTL_OPT_PID },		\
+	{ "account", required_argument, NULL, CTL_OPT_ACCOUNT },	\
+	{ "node", required_argument, NULL, CTL_OPT_NODE },		\
+	{ "block", required_argument, NULL, CTL_OPT_BLOCK },		\
+	{ "file", required_argument, NULL, CTL_OPT_FILE },		\
+	{ "older", required_argument, NULL, CTL_OPT_OLDER },		\
+	{ "lasting", no_argument, NULL, CTL_OPT_LASTING },		\
+	{ "transient", no_argument, NULL, CTL_OPT_TRANSIENT }
+
+/* select.c */
+int ctl_select_option(struct ctl *c, int opt, struct bl_selection *s);
 
 /* connection.c */
 int ctl_connect(struct ctl *c);

@@ -7,5 +7,5 @@ CTL_LIBS := static:belay-common pkg:smartcols pkg:jansson
 
 $(call static_library,belay-ctl,ctl/command.c ctl/connection.c ctl/format.c ctl/json.c \
 	ctl/exists.c ctl/limit.c ctl/list.c ctl/parse.c ctl/progress.c ctl/recall.c ctl/reload.c \
-	ctl/rows.c ctl/status.c ctl/table.c ctl/vmstat.c,$(CTL_LIBS))
+	ctl/rows.c ctl/select.c ctl/status.c ctl/table.c ctl/vmstat.c,$(CTL_LIBS))
 $(call program,belayctl,ctl/main.c,static:belay-ctl $(CTL_LIBS),bin)

@@ -9,10 +9,19 @@
 
 #include "ctl/belayctl.h"
 
-#define FILTER_OPTIONS							\
-	"  --user USER       only what this user (name or uid) holds\n"	\
-	"  --pid PID         only what this process holds\n"		\
-	"  --grant GRANT     only this grant\n"
+#define SELECT_OPTIONS							\
+	"What fits all of these:\n"					\
+	"  --user USER       what this user (name or uid) holds\n"	\
+	"  --pid PID         what this process holds\n"			\
+	"  --grant GRANT     this grant, and its regions\n"		\
+	"  --account ACCOUNT what is charged to this account, or one below it\n" \
+	"  --region REGION   one region, by its number in belayctl list regions\n" \
+	"  --node NODE       regions with pages on this NUMA node\n"	\
+	"  --block BLOCK     regions with pages in this memory block\n"	\
+	"  --file PATH       regions that map this file\n"		\
+	"  --older TIME      regions registered longer ago (10s, 5min, 2h)\n" \
+	"  --lasting         regions that their owner did not declare transient\n" \
+	"  --transient       regions that it did\n"
 
 /* The first row is what belayctl does without arguments. */
 static const struct ctl_command commands[] = {
@@ -20,15 +29,8 @@ static const struct ctl_command commands[] = {
 	  "\n" },
 	{ "list", ctl_list, "who holds what",
 	  " [accounts|grants|regions] [OPTION]...\n\n"
-	  "Lists grants unless told otherwise.\n\n"
-	  FILTER_OPTIONS
-	  "\nOf regions, which it then lists:\n"
-	  "  --node NODE       only what has pages on this NUMA node\n"
-	  "  --block BLOCK     only what has pages in this memory block\n"
-	  "  --file PATH       only what maps this file\n"
-	  "  --older TIME      only what was registered longer ago (10s, 5min, 2h)\n"
-	  "  --lasting         only what its owner did not declare transient\n"
-	  "  --transient       only what it did\n\n" },
+	  "Lists grants unless told otherwise, or regions where only these can be meant.\n\n"
+	  SELECT_OPTIONS "\n" },
 	{ "limit", ctl_limit, "show limits, or set one until belayd ends",
 	  " [show [ACCOUNT]]\n"
 	  "   or: belayctl limit set ACCOUNT [SIZE|unlimited] [--regions N|unlimited]\n\n"
@@ -36,12 +38,8 @@ static const struct ctl_command commands[] = {
 	  "1.5GiB, ...\n\n"
 	  "  --regions N       at most so many regions\n" },
 	{ "recall", ctl_recall, "ask holders to let go",
-	  " --region REGION | --grant GRANT | --user USER | --pid PID\n"
-	  "                       [OPTION]...\n\n"
-	  "  --region REGION   one region, by its number in belayctl list regions\n"
-	  "  --grant GRANT     all regions of a grant\n"
-	  "  --user USER       all regions of a user (name or uid)\n"
-	  "  --pid PID         all regions of a process\n"
+	  " SELECTION... [OPTION]...\n\n"
+	  SELECT_OPTIONS "\n"
 	  "  --deadline TIME   let go within TIME (10s, 500ms, 2min); default: as configured\n"
 	  "  --escalate WHAT   at the deadline keep, release or kill; default: as configured\n"
 	  "  --wait            return when all is let go or the deadline has passed (default)\n"

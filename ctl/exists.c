@@ -23,16 +23,24 @@ static int count(struct ctl *c, const void *row, void *arg)
 /* The status of a list that found nothing: CTL_OK if all that it names exists. */
 int ctl_exists(struct ctl *c, const struct bl_list *asked)
 {
-	struct bl_list request = { .what = BL_LIST_GRANTS, .grant = asked->grant };
+	struct bl_list request = {
+		.what = BL_LIST_GRANTS,
+		.select = { .by = BL_BY_GRANT, .grant = asked->select.grant },
+	};
+	uint32_t by = asked->select.by;
 	unsigned int n = 0;
 	int status;
 
-	if (asked->pid && kill(asked->pid, 0) && errno == ESRCH)
-		return ctl_fail(c, CTL_NOT_FOUND, "there is no process %d", asked->pid);
-	if (!asked->grant)
+	if (by & BL_BY_PROCESS && kill(asked->select.pid, 0) && errno == ESRCH)
+		return ctl_fail(c, CTL_NOT_FOUND, "there is no process %d", asked->select.pid);
+	if (by == BL_BY_REGION)
+		return ctl_fail(c, CTL_NOT_FOUND, "there is no region %" PRIu64,
+				asked->select.region);
+	if (!(by & BL_BY_GRANT))
 		return CTL_OK;
 	status = ctl_rows_each(c, &request, count, &n);
 	if (!status && !n)
-		return ctl_fail(c, CTL_NOT_FOUND, "there is no grant %" PRIu64, asked->grant);
+		return ctl_fail(c, CTL_NOT_FOUND, "there is no grant %" PRIu64,
+				asked->select.grant);
 	return status;
 }

@@ -4,16 +4,12 @@
 #include <inttypes.h>
 #include <libsmartcols.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
 
 #include <linux/belay.h>
 
 #include "common/reason.h"
 #include "ctl/belayctl.h"
-
-#define NODES	"/sys/devices/system/node"
 
 /* What can be listed: its columns, and a row as a line and as JSON. */
 struct kind {
@@ -373,7 +369,7 @@ static int each(struct ctl *c, const void *row, void *arg)
 static const char *why_empty(const struct ctl *c, const struct kind *kind,
 			     const struct bl_list *request)
 {
-	if (request->pid || request->has_uid || request->grant || request->select)
+	if (request->select.by)
 		return "Nothing matches this selection.";
 	return c->own_only ? kind->nothing_own : kind->nothing;
 }
@@ -403,122 +399,18 @@ static int print_list(struct ctl *c, const struct kind *kind, struct bl_list *re
 	return ctl_table_print(c, p.table);
 }
 
-enum {
-	OPT_USER = CTL_OPT_OWN,
-	OPT_PID,
-	OPT_GRANT,
-	OPT_NODE,
-	OPT_BLOCK,
-	OPT_FILE,
-	OPT_OLDER,
-	OPT_LASTING,
-	OPT_TRANSIENT,
-};
-
-static const struct option list_options[] = {
-	CTL_COMMON_OPTIONS,
-	{ "user", required_argument, NULL, OPT_USER },
-	{ "pid", required_argument, NULL, OPT_PID },
-	{ "grant", required_argument, NULL, OPT_GRANT },
-	{ "node", required_argument, NULL, OPT_NODE },
-	{ "block", required_argument, NULL, OPT_BLOCK },
-	{ "file", required_argument, NULL, OPT_FILE },
-	{ "older", required_argument, NULL, OPT_OLDER },
-	{ "lasting", no_argument, NULL, OPT_LASTING },
-	{ "transient", no_argument, NULL, OPT_TRANSIENT },
-	{ NULL, 0, NULL, 0 },
-};
-
-/* A kernel without NUMA lists none, and has node 0. */
-static bool is_node(uint64_t node)
-{
-	char path[80];
-
-	snprintf(path, sizeof(path), NODES "/node%" PRIu64, node);
-	return !access(path, F_OK) || (!node && access(NODES, F_OK));
-}
-
-static int take_node(struct ctl *c, struct bl_list *request)
-{
-	uint64_t node;
-	int status = ctl_parse_number(c, "the number of a NUMA node", optarg, &node);
-
-	if (status)
-		return status;
-	if (!is_node(node))
-		return ctl_fail(c, CTL_NOT_FOUND, "there is no NUMA node %s", optarg);
-	request->node = (uint32_t)node;
-	request->select |= BL_SELECT_NODE;
-	return CTL_OK;
-}
-
-static int take_file(struct ctl *c, struct bl_list *request)
-{
-	struct stat st;
-
-	if (stat(optarg, &st))
-		return ctl_fail(c, CTL_NOT_FOUND, "%s: %m", optarg);
-	if (!S_ISREG(st.st_mode))
-		return ctl_usage(c, "%s is no file that could be mapped", optarg);
-	request->device = st.st_dev;
-	request->inode = st.st_ino;
-	request->select |= BL_SELECT_FILE;
-	return CTL_OK;
-}
-
-static int take_age(struct ctl *c, struct bl_list *request)
-{
-	uint64_t usec, now = ctl_now(c);
-	int status = ctl_parse_age(c, optarg, &usec);
-
-	if (status)
-		return status;
-	request->made_before = usec < now / 1000 ? now - usec * 1000 : 0;
-	request->select |= BL_SELECT_MADE_BEFORE;
-	return CTL_OK;
-}
-
-static int take_option(struct ctl *c, int opt, struct bl_list *request)
-{
-	int status;
-
-	switch (opt) {
-	case OPT_USER:
-		status = ctl_parse_user(c, optarg, &request->uid);
-		request->has_uid = 1;
-		return status;
-	case OPT_PID:
-		return ctl_parse_pid(c, optarg, &request->pid);
-	case OPT_NODE:
-		return take_node(c, request);
-	case OPT_BLOCK:
-		request->select |= BL_SELECT_BLOCK;
-		return ctl_parse_number(c, "the number of a memory block", optarg,
-					&request->block);
-	case OPT_FILE:
-		return take_file(c, request);
-	case OPT_OLDER:
-		return take_age(c, request);
-	case OPT_LASTING:
-		request->select |= BL_SELECT_LASTING;
-		return CTL_OK;
-	case OPT_TRANSIENT:
-		request->select |= BL_SELECT_TRANSIENT;
-		return CTL_OK;
-	case OPT_GRANT:
-	default:
-		return ctl_parse_u64(c, "the number of a grant", optarg, &request->grant);
-	}
-}
-
 int ctl_list(struct ctl *c, int argc, char **argv)
 {
+	static const struct option options[] = {
+		CTL_COMMON_OPTIONS, CTL_SELECT_OPTIONS, { NULL, 0, NULL, 0 },
+	};
 	const struct kind *kind;
 	struct bl_list request = { 0 };
+	uint32_t *by = &request.select.by;
 	int opt, status;
 
-	while ((opt = ctl_getopt(c, argc, argv, list_options)) > 0) {
-		status = take_option(c, opt, &request);
+	while ((opt = ctl_getopt(c, argc, argv, options)) > 0) {
+		status = ctl_select_option(c, opt, &request.select);
 		if (status)
 			return status;
 	}
@@ -527,17 +419,16 @@ int ctl_list(struct ctl *c, int argc, char **argv)
 	if (argc - optind > 1)
 		return ctl_usage(c, "one list at a time: \"%s\" is too much", argv[optind + 1]);
 	/* Only regions lie somewhere: whoever asks for a place means those. */
-	kind = find_kind(optind < argc ? argv[optind] : request.select ? "regions" : "grants");
+	kind = find_kind(optind < argc ? argv[optind] :
+			 *by & ~BL_BY_OF_GRANT ? "regions" : "grants");
 	if (!kind)
 		return ctl_usage(c, "there is no list of \"%s\": accounts, grants or regions",
 				 argv[optind]);
-	if (kind->what == BL_LIST_ACCOUNTS && (request.pid || request.grant))
+	if (kind->what == BL_LIST_ACCOUNTS && *by & BL_BY_OF_GRANT & ~BL_BY_OF_ACCOUNT)
 		return ctl_usage(c, "--pid and --grant choose among grants and regions, not accounts");
-	if (kind->what != BL_LIST_REGIONS && request.select)
-		return ctl_usage(c, "--node, --block, --file, --older, --lasting and --transient "
-				 "choose among regions, not %s", kind->name);
-	if (request.select & BL_SELECT_LASTING && request.select & BL_SELECT_TRANSIENT)
-		return ctl_usage(c, "--lasting and --transient exclude each other");
+	if (kind->what != BL_LIST_REGIONS && *by & ~BL_BY_OF_GRANT)
+		return ctl_usage(c, "--region, --node, --block, --file, --older, --lasting and "
+				 "--transient choose among regions, not %s", kind->name);
 	status = ctl_connect(c);
 	return status ? status : print_list(c, kind, &request);
 }

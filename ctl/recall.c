@@ -12,11 +12,7 @@
 #include "ctl/belayctl.h"
 
 enum {
-	OPT_REGION = CTL_OPT_OWN,
-	OPT_GRANT,
-	OPT_USER,
-	OPT_PID,
-	OPT_DEADLINE,
+	OPT_DEADLINE = CTL_OPT_OWN,
 	OPT_ESCALATE,
 	OPT_WAIT,
 	OPT_NO_WAIT,
@@ -24,37 +20,13 @@ enum {
 
 static const struct option options[] = {
 	CTL_COMMON_OPTIONS,
-	{ "region", required_argument, NULL, OPT_REGION },
-	{ "grant", required_argument, NULL, OPT_GRANT },
-	{ "user", required_argument, NULL, OPT_USER },
-	{ "pid", required_argument, NULL, OPT_PID },
+	CTL_SELECT_OPTIONS,
 	{ "deadline", required_argument, NULL, OPT_DEADLINE },
 	{ "escalate", required_argument, NULL, OPT_ESCALATE },
 	{ "wait", no_argument, NULL, OPT_WAIT },
 	{ "no-wait", no_argument, NULL, OPT_NO_WAIT },
 	{ NULL, 0, NULL, 0 },
 };
-
-/* Whom to ask; there can be one only. */
-static int take_target(struct ctl *c, int opt, struct bl_recall *r)
-{
-	if (r->what)
-		return ctl_usage(c, "recall one thing at a time: --region, --grant, --user or --pid");
-	switch (opt) {
-	case OPT_REGION:
-		r->what = BL_RECALL_REGION;
-		return ctl_parse_u64(c, "the number of a region", optarg, &r->region);
-	case OPT_GRANT:
-		r->what = BL_RECALL_GRANT;
-		return ctl_parse_u64(c, "the number of a grant", optarg, &r->grant);
-	case OPT_USER:
-		r->what = BL_RECALL_USER;
-		return ctl_parse_user(c, optarg, &r->uid);
-	default:
-		r->what = BL_RECALL_PROCESS;
-		return ctl_parse_pid(c, optarg, &r->pid);
-	}
-}
 
 /* Which of the two was given; 0: neither. */
 static int take_wait(struct ctl *c, int opt, int *wait)
@@ -76,7 +48,7 @@ static int take_option(struct ctl *c, int opt, struct bl_recall *r, int *wait)
 	case OPT_NO_WAIT:
 		return take_wait(c, opt, wait);
 	default:
-		return take_target(c, opt, r);
+		return ctl_select_option(c, opt, &r->select);
 	}
 }
 
@@ -172,8 +144,8 @@ int ctl_recall(struct ctl *c, int argc, char **argv)
 		return c->status;
 	if (optind < argc)
 		return ctl_usage(c, "recall takes options only, \"%s\" is too much", argv[optind]);
-	if (!r.what)
-		return ctl_usage(c, "recall what? give --region, --grant, --user or --pid");
+	if (!r.select.by)
+		return ctl_usage(c, "recall what? give --region, --grant, --user, --pid, --node or another selection");
 	status = ctl_connect(c);
 	return status ? status : recall(c, &r, wait != OPT_NO_WAIT);
 }

@@ -69,6 +69,16 @@ struct bl_account *bl_accounts_user(struct bl_manager *m, uid_t uid,
 	return a;
 }
 
+struct bl_account *bl_accounts_named(struct bl_manager *m, const char *name)
+{
+	struct bl_account *a = bl_ledger_account_named(&m->ledger, name);
+	uid_t uid;
+
+	if (a || strncmp(name, "user/", 5) || bl_user_id(name + 5, &uid))
+		return a;
+	return bl_ledger_user(&m->ledger, uid);
+}
+
 /* ------------------------------------------------------------------------ */
 /* Making the module's limits what they should be                            */
 

@@ -6,19 +6,14 @@
  * Rows are looked for in small steps, one in a turn of the loop, so that a
  * listing of 100,000 regions, of which one is wanted, holds nobody up. Whoever
  * is no administrator sees its own uid's rows, and the account "system".
- *
- * A grant belongs to whoever asked for it, and to whoever its processes are now: it
- * is found under all of them, and by each process that uses it.
  */
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/message.h"
 #include "common/proc.h"
+#include "daemon/act/select.h"
 #include "daemon/log.h"
 #include "daemon/manager.h"
 #include "daemon/users.h"
@@ -38,8 +33,7 @@ struct listing {
 	struct bl_walk walk;
 	pid_t command_pid;	/* whose command was looked up last */
 	char command[BL_NAME_MAX];
-	struct bl_holders holders;	/* of this grant, in this turn */
-	uint64_t holders_of;
+	struct bl_choice choice;
 	union {
 		struct bl_list_rows head;
 		char bytes[BL_MSG_MAX];
@@ -67,35 +61,10 @@ static const char *command_of(struct listing *l, pid_t pid)
 	return l->command;
 }
 
-/* Who uses that grant; regions of a grant mostly follow each other. */
-static const struct bl_holders *holders_of(struct bl_manager *m, struct listing *l,
-					   struct bl_grant_record *g)
-{
-	if (l->holders_of != g->id)
-		bl_holders_look(m, g, &l->holders);
-	l->holders_of = g->id;
-	return &l->holders;
-}
-
-/* Is that grant asked for? @g: NULL: it is not known whose it is. */
-static bool is_wanted(struct bl_manager *m, struct listing *l,
-		      struct bl_grant_record *g, uint64_t grant, uid_t uid)
-{
-	const struct bl_list *ask = &l->ask;
-
-	if (ask->grant && ask->grant != grant)
-		return false;
-	if (ask->pid && !(g && (g->pid == ask->pid ||
-				bl_holders_have_pid(holders_of(m, l, g), ask->pid))))
-		return false;
-	return !ask->has_uid || ask->uid == uid ||
-	       (g && bl_holders_have_user(holders_of(m, l, g), ask->uid));
-}
-
 /* The process to show: the one that asked, or if it has ended another that uses it. */
 static pid_t pid_of(struct bl_manager *m, struct listing *l, struct bl_grant_record *g)
 {
-	const struct bl_holders *h = holders_of(m, l, g);
+	const struct bl_holders *h = bl_choice_holders(m, &l->choice, g);
 
 	return h->count ? h->rows[0].pid : 0;
 }
@@ -103,7 +72,7 @@ static pid_t pid_of(struct bl_manager *m, struct listing *l, struct bl_grant_rec
 static void put_holders(struct bl_manager *m, struct listing *l, struct bl_grant_record *g,
 			struct bl_grant_row *out)
 {
-	const struct bl_holders *h = holders_of(m, l, g);
+	const struct bl_holders *h = bl_choice_holders(m, &l->choice, g);
 	uint32_t i;
 
 	out->pid = pid_of(m, l, g);
@@ -123,8 +92,7 @@ static bool put_account(struct bl_manager *m, struct listing *l,
 	struct bl_account *a = bl_ledger_account(&m->ledger, in->account);
 	struct bl_account_row *out = next_row(l);
 
-	if (l->ask.has_uid && (!a || (a->kind == BL_ACCOUNT_USER &&
-				      a->uid != l->ask.uid)))
+	if (!bl_choice_has_account(&l->choice, a, in))
 		return false;
 	*out = (struct bl_account_row){
 		.account = in->account,
@@ -148,7 +116,7 @@ static bool put_grant(struct bl_manager *m, struct listing *l,
 	struct bl_grant_row *out = next_row(l);
 	uid_t uid = g ? g->uid : a ? a->uid : (uid_t)-1;
 
-	if (in->flags & BELAY_GRANT_ENDED || !is_wanted(m, l, g, in->grant, uid))
+	if (in->flags & BELAY_GRANT_ENDED || !bl_choice_has_grant(m, &l->choice, g))
 		return false;
 	*out = (struct bl_grant_row){
 		.grant = in->grant,
@@ -186,7 +154,7 @@ static bool put_region(struct bl_manager *m, struct listing *l,
 	struct bl_region_row *out = next_row(l);
 	uid_t uid = g ? g->uid : (uid_t)-1;
 
-	if (!is_wanted(m, l, g, in->grant, uid))
+	if (!bl_choice_has_grant(m, &l->choice, g))
 		return false;
 	*out = (struct bl_region_row){
 		.session = in->session,
@@ -285,7 +253,7 @@ static bool step(struct bl_manager *m, struct bl_task *task)
 
 	if (!c)
 		return true;
-	l->holders_of = 0;
+	bl_choice_turn(&l->choice);
 	err = bl_device_list(m->dev, &l->walk, rows, STEP_ROWS, &n);
 	for (i = 0; !err && i < n && !is_full(l); i++) {
 		memcpy(&row, rows + i * size, size);
@@ -302,120 +270,48 @@ static void fini(struct bl_manager *m, struct bl_task *task)
 	free(task);
 }
 
-#define MEMORY_BLOCKS	"/sys/devices/system/memory/"
-
-/* Where a memory block lies: 0, or -errno. */
-static int block_range(uint64_t block, uint64_t *ret_addr, uint64_t *ret_len)
+/* Is that its own, or the system's? */
+static bool is_own(struct bl_conn *c, const char *name)
 {
-	char path[sizeof(MEMORY_BLOCKS) + 32];
-	FILE *f = fopen(MEMORY_BLOCKS "block_size_bytes", "re");
-	int n;
+	const struct bl_account *a = bl_accounts_named(c->m, name);
 
-	if (!f)
-		return -errno;
-	n = fscanf(f, "%" SCNx64, ret_len);
-	fclose(f);
-	snprintf(path, sizeof(path), MEMORY_BLOCKS "memory%" PRIu64, block);
-	if (access(path, F_OK))
-		return -errno;
-	if (n != 1 || __builtin_mul_overflow(block, *ret_len, ret_addr))
-		return -ERANGE;
-	return 0;
+	return a && (a->kind != BL_ACCOUNT_USER || a->uid == c->peer.uid);
 }
 
-/* What the module is to choose; false: refused, the client has been told. */
-static bool fill_select(struct bl_conn *c, const struct bl_list *ask,
-			struct belay_select *s)
+/* Whoever is no administrator may select among what is its own, or is told why not. */
+static bool may_select(struct bl_conn *c, const struct bl_list *ask)
 {
-	static const struct {
-		uint32_t wire, module;
-	} bits[] = {
-		{ BL_SELECT_NODE, BELAY_SELECT_NODE },
-		{ BL_SELECT_BLOCK, BELAY_SELECT_PHYS },
-		{ BL_SELECT_FILE, BELAY_SELECT_FILE },
-		{ BL_SELECT_MADE_BEFORE, BELAY_SELECT_MADE_BEFORE },
-		{ BL_SELECT_LASTING, BELAY_SELECT_LASTING },
-		{ BL_SELECT_TRANSIENT, BELAY_SELECT_TRANSIENT },
-	};
-	uint32_t unknown = ask->select;
-	uint64_t addr = 0, len = 0;
-	size_t i;
-	int err;
+	const struct bl_selection *by = &ask->select;
 
-	*s = (struct belay_select){
-		.by = ask->grant ? BELAY_SELECT_GRANT : 0,
-		.grant = ask->grant,
-		.node = (int32_t)ask->node,
-		.device = ask->device,
-		.inode = ask->inode,
-		.made_before = ask->made_before,
-	};
-	for (i = 0; i < sizeof(bits) / sizeof(*bits); i++) {
-		if (ask->select & bits[i].wire)
-			s->by |= bits[i].module;
-		unknown &= ~bits[i].wire;
-	}
-	if (unknown || ask->node > INT32_MAX ||
-	    (ask->select & BL_SELECT_LASTING && ask->select & BL_SELECT_TRANSIENT)) {
-		bl_conn_error(c, ask->msg.serial, EINVAL, NULL,
-			      "BL_LIST: unknown or impossible selection 0x%x", ask->select);
-		return false;
-	}
-	if (!(ask->select & BL_SELECT_BLOCK))
+	if (bl_admin_allowed(c))
 		return true;
-	if (!bl_admin_allowed(c)) {
+	if ((by->by & BL_BY_USER && by->uid != c->peer.uid) ||
+	    (by->by & BL_BY_ACCOUNT && !is_own(c, by->account)))
+		bl_conn_error(c, ask->msg.serial, EACCES, NULL,
+			      "what others hold is for root and the members of the group %s",
+			      BL_ADMIN_GROUP);
+	else if (by->by & BL_BY_BLOCK)
 		bl_conn_error(c, ask->msg.serial, EACCES, NULL,
 			      "what lies in a memory block is for root and the members of the group %s",
 			      BL_ADMIN_GROUP);
-		return false;
-	}
-	err = block_range(ask->block, &addr, &len);
-	s->phys_addr = addr;
-	s->phys_len = len;
-	if (err)
-		bl_conn_error(c, ask->msg.serial, ENOENT, NULL,
-			      "there is no memory block %" PRIu64 ": see " MEMORY_BLOCKS " (%s)",
-			      ask->block, strerror(-err));
-	return !err;
+	else
+		return true;
+	return false;
 }
 
-void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg)
+static int begin(struct bl_conn *c, struct listing *l, char *why)
 {
-	const struct bl_list *ask = (const struct bl_list *)msg;
-	struct belay_select select;
-	struct listing *l;
+	const struct bl_list *ask = &l->ask;
+	struct bl_selection by = ask->select;
+	int err;
 
-	if (!bl_row_size(ask->what) || ask->has_uid > 1) {
-		bl_conn_error(c, msg->serial, EINVAL, NULL,
-			      "BL_LIST: unknown kind %u of things to list", ask->what);
-		return;
-	}
-	if (!bl_admin_allowed(c) && ask->has_uid && ask->uid != c->peer.uid) {
-		bl_conn_error(c, msg->serial, EACCES, NULL,
-			      "what others hold is for root and the members of the group %s",
-			      BL_ADMIN_GROUP);
-		return;
-	}
-	if (ask->select && ask->what != BL_LIST_REGIONS) {
-		bl_conn_error(c, msg->serial, EINVAL, NULL,
-			      "BL_LIST: only regions have a place, a file and a duration");
-		return;
-	}
-	if (!fill_select(c, ask, &select))
-		return;
-	l = calloc(1, sizeof(*l));
-	if (!l) {
-		bl_conn_error(c, msg->serial, ENOMEM, NULL, "belayd is out of memory");
-		return;
-	}
-	l->task.step = step;
-	l->task.fini = fini;
-	l->conn = c->id;
-	memcpy(&l->ask, ask, sizeof(l->ask));
 	if (!bl_admin_allowed(c)) {
-		l->ask.has_uid = 1;
-		l->ask.uid = c->peer.uid;
+		by.by |= BL_BY_USER;
+		by.uid = c->peer.uid;
 	}
+	err = bl_choice_init(c->m, &l->choice, &by, ask->what, why);
+	if (err)
+		return err;
 	l->walk = (struct bl_walk){
 		.what = ask->what == BL_LIST_ACCOUNTS ? BELAY_LIST_ACCOUNTS :
 			ask->what == BL_LIST_GRANTS ? BELAY_LIST_GRANTS :
@@ -423,12 +319,45 @@ void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg)
 		.after = ask->after,
 		.after_region = ask->after_region,
 	};
-	if (ask->what == BL_LIST_REGIONS)
-		l->walk.select = select;
+	/* The module does not choose among accounts. */
+	if (ask->what != BL_LIST_ACCOUNTS)
+		l->walk.select = l->choice.module;
 	l->page.head.what = ask->what;
 	l->page.head.row_size = (uint32_t)bl_row_size(ask->what);
 	l->page.head.after = ask->after;
 	l->page.head.after_region = ask->after_region;
 	c->busy = true;
 	bl_manager_add_task(c->m, &l->task);
+	return 0;
+}
+
+void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg)
+{
+	const struct bl_list *ask = (const struct bl_list *)msg;
+	uint64_t serial = msg->serial;
+	char why[BL_TEXT_MAX];
+	struct listing *l;
+	int err;
+
+	if (!bl_row_size(ask->what)) {
+		bl_conn_error(c, serial, EINVAL, NULL,
+			      "BL_LIST: unknown kind %u of things to list", ask->what);
+		return;
+	}
+	if (!may_select(c, ask))
+		return;
+	l = calloc(1, sizeof(*l));
+	if (!l) {
+		bl_conn_error(c, serial, ENOMEM, NULL, "belayd is out of memory");
+		return;
+	}
+	l->task.step = step;
+	l->task.fini = fini;
+	l->conn = c->id;
+	memcpy(&l->ask, ask, sizeof(l->ask));
+	err = begin(c, l, why);
+	if (!err)
+		return;
+	free(l);
+	bl_conn_error(c, serial, -err, NULL, "%s%s", err == -EINVAL ? "BL_LIST: " : "", why);
 }

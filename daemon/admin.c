@@ -170,7 +170,7 @@ struct target {
 static struct bl_account *find_user(struct bl_manager *m, const char *name,
 				    int *ret_err)
 {
-	struct bl_account *a = bl_ledger_account_named(&m->ledger, name);
+	struct bl_account *a = bl_accounts_named(m, name);
 	uid_t uid;
 
 	*ret_err = -ENOENT;

@@ -6,6 +6,7 @@
 
 DAEMON_CORE := $(addprefix daemon/core/,ledger.c map.c policy.c revoke.c tag.c)
 DAEMON_IO := $(addprefix daemon/,accounts.c admin.c admin-list.c admin-recall.c \
+	act/recall.c act/select.c \
 	adopt.c client.c config.c conn.c device.c enforce.c events.c holders.c keeper.c log.c \
 	manager.c memlock.c notice.c process.c server.c users.c)
 

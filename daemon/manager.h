@@ -166,6 +166,8 @@ int bl_accounts_system(struct bl_manager *m);
 /* A user's, made at first need; NULL: *ret_err */
 struct bl_account *bl_accounts_user(struct bl_manager *m, uid_t uid,
 				    uint64_t memlock_bytes, int *ret_err);
+/* "system", "user/NAME", "user/UID"; NULL: there is none */
+struct bl_account *bl_accounts_named(struct bl_manager *m, const char *name);
 /* Everything that has another limit than it should, in one call; 0 or -errno */
 int bl_accounts_apply(struct bl_manager *m);
 /* Accounts that nobody uses go. */

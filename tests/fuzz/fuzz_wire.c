@@ -127,16 +127,33 @@ static void fill_limit(void)
 	packet.limit.limit_regions = fuzz_number();
 }
 
-static void fill_recall(void)
+static void fill_selection(struct bl_selection *s)
 {
+	static const char *const names[] = { "system", "user/1000", "user/1001", "x" };
 	struct fake_region *r = some_region();
 
-	packet.recall.what = fuzz_below(6);
+	/* Mostly by one thing, sometimes by several, by what there is not, or by nothing. */
+	s->by = 1U << fuzz_below(12);
+	if (!fuzz_below(3))
+		s->by |= 1U << fuzz_below(11);
+	if (!fuzz_below(10))
+		s->by = 0;
+	s->region = r && fuzz_below(4) ? r->row.region : fuzz_number();
+	s->grant = r && fuzz_below(4) ? r->row.grant : fuzz_number();
+	s->uid = 1000 + fuzz_below(4);
+	s->pid = fuzz_below(2) ? getpid() : (int)fuzz_number();
+	s->node = fuzz_below(5) ? fuzz_below(3) : (uint32_t)fuzz_number();
+	s->block = fuzz_below(2) ? fuzz_below(64) : fuzz_number();
+	s->device = fuzz_below(3);
+	s->inode = fuzz_below(3);
+	s->made_before = fuzz_number();
+	strcpy(s->account, names[fuzz_below(4)]);
+}
+
+static void fill_recall(void)
+{
+	fill_selection(&packet.recall.select);
 	packet.recall.escalation = fuzz_below(5);
-	packet.recall.region = r && fuzz_below(4) ? r->row.region : fuzz_number();
-	packet.recall.grant = r && fuzz_below(4) ? r->row.grant : fuzz_number();
-	packet.recall.uid = 1000 + fuzz_below(4);
-	packet.recall.pid = fuzz_below(2) ? getpid() : (int)fuzz_number();
 	packet.recall.timeout_usec = fuzz_below(3) ? fuzz_below(3000000) : fuzz_number();
 	packet.msg.flags = fuzz_below(2);
 }
@@ -144,10 +161,7 @@ static void fill_recall(void)
 static void fill_list(void)
 {
 	packet.list.what = fuzz_below(5);
-	packet.list.pid = fuzz_below(3) ? 0 : getpid();
-	packet.list.has_uid = fuzz_below(3);
-	packet.list.uid = 1000 + fuzz_below(4);
-	packet.list.grant = fuzz_below(3) ? 0 : fuzz_number();
+	fill_selection(&packet.list.select);
 	packet.list.after = fuzz_below(2) ? 0 : fuzz_number();
 	packet.list.after_region = fuzz_below(2) ? 0 : fuzz_number();
 }

@@ -382,7 +382,7 @@ TEST_TIMEOUT(watched, "the loss of a watched region is told without a deadline, 
 
 TEST_TIMEOUT(watched_recalled, "a recall passes over what is only watched", 60)
 {
-	struct bl_recall r = { .what = BL_RECALL_PROCESS, .pid = getpid(),
+	struct bl_recall r = { .select.by = BL_BY_PROCESS, .select.pid = getpid(),
 			       .escalation = BL_KILL, .timeout_usec = 1000000 };
 	struct belay_region *watched, *held;
 	struct belay_request_info info;
@@ -469,7 +469,8 @@ TEST(unregister_many, "three thousand regions are let go together")
 
 TEST(transient, "what a region is registered as shows in listings")
 {
-	struct bl_list ask = { .what = BL_LIST_REGIONS, .pid = getpid() };
+	struct bl_list ask = { .what = BL_LIST_REGIONS,
+			       .select.by = BL_BY_PROCESS, .select.pid = getpid() };
 	const struct bl_region_row *row = (void *)(in.bytes + sizeof(in.rows));
 	struct belay *b = open_handle();
 	int fd = raw_hello(), type;

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: the belay authors
 #
-# belayctl list: what lies on a node, in a memory block, over a file; whose it is, how
-# old, how lasting. Each selection has exactly what it should have.
+# belayctl list and recall: what lies on a node, in a memory block, over a file; whose
+# it is, what it is charged to, how old, how lasting. Each selection has exactly what it
+# should have.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
@@ -89,6 +90,8 @@ all="$on0 $on1 $shmem $tracked"
 
 check "all regions" are "$all"
 check "of alice" are "$on0 $tracked" --user alice
+check "charged to alice's account" are "$on0 $tracked" --account user/alice
+check "charged to the account of all" are "$all" --account system
 check "of one process" are "$on1" --pid "$on1"
 check "bob's on node 1, among them" are "$on1" --node 1 --pid "$on1"
 check "none of his first ones on node 0" are "" --node 0 --pid "$on1"
@@ -124,6 +127,56 @@ check "what lies in one memory block or another is all of it, 4 MiB ($blocks blo
 	[ "$sum" = $((4 << 20)) ]
 check "the last of those blocks names the holder" \
 	grep -qw "$on0" <<< "$(pids --block "$block")"
+
+# --- each selection, to recall by --------------------------------------------
+
+region_of() { belayctl list regions --no-headings "$@" | awk '{ print $1 }' | head -1; }
+# Who has been asked: the processes whose regions have a request.
+asked() { belayctl list regions --no-headings | awk '$NF != "-" { print $4 }' | sort -nu | xargs; }
+# recalls CLAIM OPTIONS...: asks the one in $pid to let go, and nobody else; it does so.
+recalls()
+{
+	local claim=$1 before
+	shift
+	before=$(pids)
+	belayctl recall --deadline 20s "$@" > "$work/recall" 2>&1 ||
+		{ not_ok "$claim" "$(cat "$work/recall")"; return; }
+	wait_until 10 are "$(tr ' ' '\n' <<< "$before" | grep -vx "$pid" | xargs)"
+	check "$claim" grep -qx '1 region (4 MiB) recalled' "$work/recall"
+	check "  and of all holders, that one has let go" \
+		are "$(tr ' ' '\n' <<< "$before" | grep -vx "$pid" | xargs)"
+}
+
+# Another user and another node than all who hold memory so far, as far as it matters.
+fresh() { holds "mallory holds 4 MiB of node 1" mallory "$@" -N 1 4096; }
+fresh; recalls "recalled by user" --user mallory
+fresh; recalls "recalled by process" --pid "$pid"
+fresh; recalls "recalled by account" --account user/mallory
+fresh; recalls "recalled by grant" \
+	--grant "$(belayctl list --no-headings --pid "$pid" | awk '{ print $1 }')"
+fresh; recalls "recalled by region" --region "$(region_of --pid "$pid")"
+fresh; recalls "recalled by node, of one user" --node 1 --user mallory
+fresh -s; recalls "recalled by user and duration" --transient --user mallory
+fresh; recalls "recalled by user and age" --older 1ms --user mallory --lasting
+head -c 4M /dev/zero > "$work/tmp/file4"
+chmod 644 "$work/tmp/file4"
+holds "mallory holds pages of a file" mallory -f "$work/tmp/file4" 4096
+recalls "recalled by file" --file "$work/tmp/file4"
+fresh
+for path in /sys/devices/system/memory/memory*; do
+	n=$(held --block "${path##*memory}" --pid "$pid")
+	[ "$n" = 0 ] || fresh_block=${path##*memory}
+done
+recalls "recalled by memory block, of one process" --block "$fresh_block" --pid "$pid"
+check_output "what fits one selection and not the other is not recalled" \
+	"Nothing to recall: nothing that fits \\(user mallory, node 1\\) holds memory" \
+	belayctl recall --user mallory --node 1
+check_status "nothing is recalled from an account that there is not" 5 \
+	belayctl recall --account user/nobodyhere
+check_status "nor from everybody at once" 2 belayctl recall
+check "those who were never asked still hold what they had" are "$all"
+check "and nobody is asked any more" [ -z "$(asked)" ]
+
 check_status "there is no node 99" 5 belayctl list --node 99
 check_status "there is no block 99999999" 5 belayctl list --block 99999999
 as_alice() { setpriv --reuid alice --regid alice --init-groups "$@"; }

@@ -121,11 +121,11 @@ static void pin(int session, size_t len)
 /* ------------------------------------------------------------------------ */
 /* What an administrator sees and does                                       */
 
-static int recall(uint32_t what, uint32_t escalation, uid_t uid, pid_t pid)
+static int recall(uint32_t by, uint32_t escalation, uid_t uid, pid_t pid)
 {
 	struct bl_recall r = {
-		.msg.flags = BL_RECALL_WAIT, .what = what, .escalation = escalation,
-		.uid = uid, .pid = pid, .timeout_usec = 300000,
+		.msg.flags = BL_RECALL_WAIT, .select.by = by, .escalation = escalation,
+		.select.uid = uid, .select.pid = pid, .timeout_usec = 300000,
 	};
 	int fd = raw_hello(), type;
 
@@ -139,8 +139,8 @@ static int recall(uint32_t what, uint32_t escalation, uid_t uid, pid_t pid)
 static unsigned int list(int uid, pid_t pid, struct bl_grant_row *ret)
 {
 	struct bl_list l = {
-		.what = BL_LIST_GRANTS, .pid = pid,
-		.has_uid = uid >= 0, .uid = uid >= 0 ? (uint32_t)uid : 0,
+		.what = BL_LIST_GRANTS, .select.pid = pid, .select.uid = (uint32_t)uid,
+		.select.by = (pid ? BL_BY_PROCESS : 0) | (uid >= 0 ? BL_BY_USER : 0),
 	};
 	int fd = raw_hello(), type = RAW_ASK(fd, l, BL_LIST);
 
@@ -208,7 +208,7 @@ TEST(sharers, "whoever shares a holder's memory is listed, found by its own pid,
 	CHECK_EQ(row.pid, first);
 	CHECK_EQ(row.holders, 2);
 	CHECK_EQ(row.others[0], sharer);
-	CHECK_EQ(recall(BL_RECALL_PROCESS, BL_KILL, 0, sharer), BL_RECALL);
+	CHECK_EQ(recall(BL_BY_PROCESS, BL_KILL, 0, sharer), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 1);
 	CHECK_EQ(in.recalled.killed, 2);
 	CHECK_EQ(in.recalled.kept + in.recalled.let_go, 0);
@@ -236,7 +236,7 @@ TEST(first_gone, "where the first process has ended, the other one is named, and
 	run("systemctl kill -s KILL belayd.service; systemctl start belayd.service");
 	CHECK_EQ(list(-1, sharer, &row), 1);
 	CHECK_EQ(row.usage_bytes, MIB);
-	CHECK_EQ(recall(BL_RECALL_USER, BL_KILL, UID_A, 0), BL_RECALL);
+	CHECK_EQ(recall(BL_BY_USER, BL_KILL, UID_A, 0), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 1);
 	CHECK_EQ(in.recalled.killed, 1);
 	CHECK_SOON(is_gone(sharer), 2);
@@ -276,7 +276,7 @@ TEST(without_main, "a process whose main thread has ended is given a grant, is l
 	hear();
 	CHECK_EQ(list(-1, pid, &row), 1);
 	CHECK_EQ(row.pid, pid);
-	CHECK_EQ(recall(BL_RECALL_PROCESS, BL_KILL, 0, pid), BL_RECALL);
+	CHECK_EQ(recall(BL_BY_PROCESS, BL_KILL, 0, pid), BL_RECALL);
 	CHECK_EQ(in.recalled.killed, 1);
 	CHECK(tap_wait(pid, 10, &status));
 	end();
@@ -340,9 +340,9 @@ TEST(another_user, "who has changed its user is found and recalled under both, a
 	CHECK_EQ(list(UID_A, 0, &row), 1);
 	CHECK_EQ(row.pid, pid);
 	CHECK_EQ(memlock_of(pid), 8 * MIB);
-	CHECK_EQ(recall(BL_RECALL_USER, BL_KEEP, UID_B, 0), BL_RECALL);
+	CHECK_EQ(recall(BL_BY_USER, BL_KEEP, UID_B, 0), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 2);
-	CHECK_EQ(recall(BL_RECALL_USER, BL_KEEP, UID_A, 0), BL_RECALL);
+	CHECK_EQ(recall(BL_BY_USER, BL_KEEP, UID_A, 0), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 2);
 	let_go_on();
 	CHECK_EQ(hear(), EACCES);

@@ -299,7 +299,7 @@ static void play_recalled(struct actor *a)
 
 TEST_TIMEOUT(recalled, "requests that were open when the daemon was killed are delivered again, with the same identity", 60)
 {
-	struct bl_recall r = { .what = BL_RECALL_USER, .uid = UID_A,
+	struct bl_recall r = { .select.by = BL_BY_USER, .select.uid = UID_A,
 			       .escalation = BL_KEEP, .timeout_usec = 600000000 };
 	struct bl_status status;
 	struct actor a;
@@ -337,7 +337,7 @@ static void play_overdue(struct actor *a)
 
 TEST_TIMEOUT(deadline, "a deadline that passes while there is no daemon is met by the next: the process is killed", 60)
 {
-	struct bl_recall r = { .what = BL_RECALL_USER, .uid = UID_A,
+	struct bl_recall r = { .select.by = BL_BY_USER, .select.uid = UID_A,
 			       .escalation = BL_KILL, .timeout_usec = 3000000 };
 	struct actor a;
 	int fd, type, status;

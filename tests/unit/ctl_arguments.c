@@ -55,7 +55,7 @@ TEST(unknown, "an unknown command or option is named, and the way to the help")
 	USAGE("list -V", "there is no option -V after a command; for the version: belayctl -V");
 	USAGE("list --version", "there is no option --version\n");
 	USAGE("list --frobnicate", "there is no option --frobnicate\n");
-	USAGE("recall --re 3 --no", "--no is ambiguous: --no-headings, --no-wait\n");
+	USAGE("recall --re 3 --no", "--no is ambiguous: --no-headings, --node, --no-wait\n");
 	USAGE("list --no-h=3", "--no-h=3 takes no value");
 }
 
@@ -86,11 +86,11 @@ TEST(limit_arguments, "limit set wants an account and a limit that is one")
 	      "is no account");
 }
 
-TEST(recall_arguments, "recall wants exactly one thing to recall, well-formed")
+TEST(recall_arguments, "recall wants a selection, well-formed")
 {
 	USAGE("recall", "recall what?");
 	USAGE("recall --deadline 3s", "recall what?");
-	USAGE("recall --grant 3 --pid 4", "one thing at a time");
+	USAGE("recall --grant 3 --grant 4", "--grant is given twice");
 	USAGE("recall --grant 0", "not the number of a grant");
 	USAGE("recall --grant 18446744073709551616", "not the number of a grant");
 	USAGE("recall --grant x", "not the number of a grant");

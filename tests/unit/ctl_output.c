@@ -555,10 +555,10 @@ static void filter_daemon(int fd)
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_LIST);
 	CHECK_EQ(m.list.what, BL_LIST_REGIONS);
-	CHECK_EQ(m.list.has_uid, 1);
-	CHECK_EQ(m.list.uid, 0);
-	CHECK_EQ(m.list.pid, getppid());
-	CHECK_EQ(m.list.grant, 5);
+	CHECK_EQ(m.list.select.by, BL_BY_USER | BL_BY_PROCESS | BL_BY_GRANT);
+	CHECK_EQ(m.list.select.uid, 0);
+	CHECK_EQ(m.list.select.pid, getppid());
+	CHECK_EQ(m.list.select.grant, 5);
 	send_end(fd, BL_LIST_REGIONS, m.msg.serial);
 	/* Nothing: is there such a grant? */
 	if (has_grant) {
@@ -566,8 +566,8 @@ static void filter_daemon(int fd)
 	} else {
 		fake_recv(fd, &m, BL_LIST);
 		CHECK_EQ(m.list.what, BL_LIST_GRANTS);
-		CHECK_EQ(m.list.grant, 5);
-		CHECK(!m.list.pid && !m.list.has_uid);
+		CHECK_EQ(m.list.select.by, BL_BY_GRANT);
+		CHECK_EQ(m.list.select.grant, 5);
 		send_end(fd, BL_LIST_GRANTS, m.msg.serial);
 	}
 }
@@ -600,7 +600,7 @@ TEST(no_such, "a process or a grant that there is not has the status of one, an 
 	CHECK_STR(r->err, "Nothing matches this selection.\n");
 }
 
-static struct bl_list wanted;
+static struct bl_selection wanted;
 
 static void select_daemon(int fd)
 {
@@ -609,29 +609,76 @@ static void select_daemon(int fd)
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_LIST);
 	CHECK_EQ(m.list.what, BL_LIST_REGIONS);
-	CHECK_EQ(m.list.select, wanted.select);
-	CHECK_EQ(m.list.node, wanted.node);
-	CHECK_EQ(m.list.block, wanted.block);
-	CHECK_EQ(m.list.device, wanted.device);
-	CHECK_EQ(m.list.inode, wanted.inode);
-	CHECK_EQ(m.list.made_before, wanted.made_before);
+	CHECK_MEM(&m.list.select, &wanted, sizeof(wanted));
 	send_end(fd, BL_LIST_REGIONS, m.msg.serial);
+	/* Nothing: of a region that is named, that is all to be known. */
+}
+
+static void select_recall_daemon(int fd)
+{
+	struct bl_recalled nothing = { .regions = 1 };
+	union fake_msg m;
+
+	fake_hello(fd);
+	fake_recv(fd, &m, BL_RECALL);
+	CHECK_MEM(&m.recall.select, &wanted, sizeof(wanted));
+	fake_send(fd, &nothing, sizeof(nothing), BL_RECALL, m.msg.serial);
+}
+
+/* The same words select for a list and for a recall. */
+static void selects(const char *words, const struct bl_selection *s)
+{
+	char line[160];
+
+	wanted = *s;
+	snprintf(line, sizeof(line), "list regions %s", words);
+	CHECK_RUN(run_against(select_daemon, line), CTL_OK, "Nothing matches this selection.");
+	snprintf(line, sizeof(line), "recall %s", words);
+	CHECK_EQ(run_against(select_recall_daemon, line)->status, CTL_OK);
+}
+
+TEST(one_selection, "what list selects by, recall selects by, with the same options")
+{
+	struct stat st;
+
+	CHECK_EQ(stat("/proc/self/exe", &st), 0);
+	selects("--node 0", &(struct bl_selection){ .by = BL_BY_NODE });
+	selects("--block 32", &(struct bl_selection){ .by = BL_BY_BLOCK, .block = 32 });
+	selects("--file /proc/self/exe",
+		&(struct bl_selection){ .by = BL_BY_FILE, .device = st.st_dev, .inode = st.st_ino });
+	selects("--older 2s", &(struct bl_selection){ .by = BL_BY_AGE,
+						      .made_before = NOW_NS - 2 * SEC });
+	selects("--user root", &(struct bl_selection){ .by = BL_BY_USER });
+	selects("--pid 1", &(struct bl_selection){ .by = BL_BY_PROCESS, .pid = 1 });
+	selects("--account user/alice", &(struct bl_selection){ .by = BL_BY_ACCOUNT,
+								.account = "user/alice" });
+	selects("--lasting", &(struct bl_selection){ .by = BL_BY_LASTING });
+	selects("--transient", &(struct bl_selection){ .by = BL_BY_TRANSIENT });
+	selects("--user root --node 0 --transient",
+		&(struct bl_selection){ .by = BL_BY_USER | BL_BY_NODE | BL_BY_TRANSIENT });
+	wanted = (struct bl_selection){ .by = BL_BY_REGION, .region = 5 };
+	CHECK_EQ(run_against(select_recall_daemon, "recall --region 5")->status, CTL_OK);
+	CHECK_RUN(run_against(select_daemon, "list --region 5"), CTL_NOT_FOUND,
+		  "there is no region 5");
+	CHECK_RUN(run("recall --lasting --transient"), CTL_USAGE, "exclude each other");
+	CHECK_RUN(run("recall --node 0 --node 0"), CTL_USAGE, "--node is given twice");
+	CHECK_RUN(run("recall --file /nonexistent"), CTL_NOT_FOUND, "/nonexistent");
 }
 
 TEST(selections, "a place, a file, an age or a duration chooses regions, and lists those unless told otherwise")
 {
 	struct stat st;
 
-	wanted = (struct bl_list){ .select = BL_SELECT_NODE | BL_SELECT_TRANSIENT };
+	wanted = (struct bl_selection){ .by = BL_BY_NODE | BL_BY_TRANSIENT };
 	CHECK_RUN(run_against(select_daemon, "list --node 0 --transient"), CTL_OK,
 		  "Nothing matches this selection.");
-	wanted = (struct bl_list){ .select = BL_SELECT_BLOCK | BL_SELECT_LASTING, .block = 32 };
+	wanted = (struct bl_selection){ .by = BL_BY_BLOCK | BL_BY_LASTING, .block = 32 };
 	CHECK_RUN(run_against(select_daemon, "list regions --block 32 --lasting"), CTL_OK,
 		  "Nothing matches this selection.");
 	CHECK_EQ(stat("/proc/self/exe", &st), 0);
-	wanted = (struct bl_list){ .select = BL_SELECT_FILE | BL_SELECT_MADE_BEFORE,
-				   .device = st.st_dev, .inode = st.st_ino,
-				   .made_before = NOW_NS - 2 * SEC };
+	wanted = (struct bl_selection){ .by = BL_BY_FILE | BL_BY_AGE,
+					.device = st.st_dev, .inode = st.st_ino,
+					.made_before = NOW_NS - 2 * SEC };
 	CHECK_RUN(run_against(select_daemon, "list --file /proc/self/exe --older 2s"), CTL_OK,
 		  "Nothing matches this selection.");
 	CHECK_RUN(run("list grants --node 0"), CTL_USAGE, "choose among regions, not grants");
@@ -741,8 +788,8 @@ TEST(recall_wait, "recall waits, and tells what became of the regions")
 {
 	struct run *r;
 
-	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_REGION,
-					  .region = 17825809, .escalation = BL_KILL,
+	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .select.by = BL_BY_REGION,
+					  .select.region = 17825809, .escalation = BL_KILL,
 					  .timeout_usec = 10000000 };
 	recalled = (struct bl_recalled){ .regions = 1, .bytes = 64 * MIB, .let_go = 1 };
 	r = run_against(recall_daemon, "recall --region 17825809 --deadline 10s --escalate kill");
@@ -750,8 +797,8 @@ TEST(recall_wait, "recall waits, and tells what became of the regions")
 	CHECK_OUTPUT(r,
 		"1 region (64 MiB) recalled\n"
 		"  1 let go by its holder in time\n");
-	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_USER,
-					  .uid = 0 };
+	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .select.by = BL_BY_USER,
+					  .select.uid = 0 };
 	recalled = (struct bl_recalled){ .regions = 4, .bytes = 64 * MIB, .let_go = 2,
 					 .released = 1, .killed = 1 };
 	r = run_against(recall_daemon, "recall --user root");
@@ -767,8 +814,8 @@ TEST(recall_kept, "recall: what is still held has a status of its own")
 {
 	struct run *r;
 
-	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_GRANT,
-					  .grant = 3 };
+	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .select.by = BL_BY_GRANT,
+					  .select.grant = 3 };
 	recalled = (struct bl_recalled){ .regions = 2, .bytes = 2 * MIB, .let_go = 1, .kept = 1 };
 	r = run_against(recall_daemon, "recall --grant 3");
 	CHECK_EQ(r->status, CTL_STILL_HELD);
@@ -776,8 +823,8 @@ TEST(recall_kept, "recall: what is still held has a status of its own")
 		"2 regions (2 MiB) recalled\n"
 		"  1 let go by its holder in time\n"
 		"  1 still held and overdue: belayctl list regions\n");
-	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_PROCESS,
-					  .pid = 77, .escalation = BL_RELEASE };
+	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .select.by = BL_BY_PROCESS,
+					  .select.pid = 77, .escalation = BL_RELEASE };
 	recalled = (struct bl_recalled){ .regions = 1, .bytes = 4096, .refused = 1 };
 	r = run_against(recall_daemon, "recall --pid 77 --escalate release --json");
 	CHECK_EQ(r->status, CTL_STILL_HELD);
@@ -799,8 +846,8 @@ TEST(recall_refused, "recall: what cannot be released by order says so, and what
 {
 	struct run *r;
 
-	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .what = BL_RECALL_PROCESS,
-					  .pid = 77, .escalation = BL_RELEASE };
+	want_recall = (struct bl_recall){ .msg.flags = BL_RECALL_WAIT, .select.by = BL_BY_PROCESS,
+					  .select.pid = 77, .escalation = BL_RELEASE };
 	recalled = (struct bl_recalled){ .refused = 1, .text = "the same in other words" };
 	r = run_against(recall_daemon, "recall --pid 77 --escalate release");
 	CHECK_EQ(r->status, CTL_STILL_HELD);
@@ -813,7 +860,7 @@ TEST(recall_no_wait, "recall --no-wait asks and returns; nothing to recall is no
 {
 	struct run *r;
 
-	want_recall = (struct bl_recall){ .what = BL_RECALL_PROCESS, .pid = 77 };
+	want_recall = (struct bl_recall){ .select.by = BL_BY_PROCESS, .select.pid = 77 };
 	recalled = (struct bl_recalled){ .regions = 3, .bytes = 12288 };
 	r = run_against(recall_daemon, "recall --pid 77 --no-wait");
 	CHECK_EQ(r->status, CTL_OK);

@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: the belay authors */
 /* What administrators ask for: recalls, lists, limits, reloading. */
 #include "common/proc.h"
+#include "daemon/users.h"
 #include "tests/unit/daemon_client.h"
 
 TEST(recall_acked, "a recall reaches the client, its ack releases the pinned region, the waiter is told")
@@ -110,7 +111,7 @@ TEST(recall_what_is_left, "what is left of a region lost in part can be recalled
 TEST(recall_watched, "a recall passes over what is only watched, and kills nobody for it")
 {
 	uint64_t session, watched;
-	struct bl_recall r = { .what = BL_RECALL_USER, .uid = 1000, .escalation = BL_KILL };
+	struct bl_recall r = { .select.by = BL_BY_USER, .select.uid = 1000, .escalation = BL_KILL };
 	int fd, admin;
 
 	start();
@@ -185,7 +186,7 @@ TEST(recall_refused, "release is refused for tracked regions, and it is said why
 TEST(recall_nothing, "a recall of what holds nothing says why there is nothing, also one that waits")
 {
 	uint64_t session, region, grant;
-	struct bl_recall r = { .what = BL_RECALL_GRANT };
+	struct bl_recall r = { .select.by = BL_BY_GRANT };
 	char text[100];
 	int admin, wait;
 
@@ -201,11 +202,11 @@ TEST(recall_nothing, "a recall of what holds nothing says why there is nothing, 
 			 (unsigned long long)region);
 		CHECK_STR(in.recalled.text, text);
 	}
-	r.grant = grant;
+	r.select.grant = grant;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
 	snprintf(text, sizeof(text), "grant %llu holds no memory", (unsigned long long)grant);
 	CHECK_STR(in.recalled.text, text);
-	r = (struct bl_recall){ .what = BL_RECALL_PROCESS, .pid = getpid() };
+	r = (struct bl_recall){ .select.by = BL_BY_PROCESS, .select.pid = getpid() };
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
 	snprintf(text, sizeof(text), "process %d holds no memory", getpid());
 	CHECK_STR(in.recalled.text, text);
@@ -218,7 +219,7 @@ TEST(recall_nothing, "a recall of what holds nothing says why there is nothing, 
 
 TEST(recall_many, "a user's regions are recalled together: by user, grant and process")
 {
-	struct bl_recall r = { .what = BL_RECALL_USER, .uid = 1000 };
+	struct bl_recall r = { .select.by = BL_BY_USER, .select.uid = 1000 };
 	uint64_t session, grant;
 	int fd, admin, i, n;
 
@@ -234,43 +235,46 @@ TEST(recall_many, "a user's regions are recalled together: by user, grant and pr
 	for (n = 0; get(fd, NULL) == BL_REVOKE; n++)
 		pump();
 	CHECK_EQ(n, 300);
-	r.what = BL_RECALL_GRANT;
-	r.grant = grant;
+	r.select.by = BL_BY_GRANT;
+	r.select.grant = grant;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 300);
 	CHECK_EQ(m->revoke.open, 300);
-	r.what = BL_RECALL_PROCESS;
-	r.pid = getpid();
+	r.select.by = BL_BY_PROCESS;
+	r.select.pid = getpid();
 	r.timeout_usec = 1000000;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
 	pass(2 * SEC);
 	for (i = 0; i < 10; i++)
 		pass(0);
 	CHECK_EQ(m->revoke.overdue, 300);
-	r.pid = 1;
+	r.select.pid = 1;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, ENOENT);
 	CHECK_STR(in.error.text, "process 1 has no grant, and so holds no memory; see: belayctl list");
 	/* More than a process's number can be. */
-	r.pid = INT32_MAX;
+	r.select.pid = INT32_MAX;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, ENOENT);
 	CHECK_STR(in.error.text, "there is no process 2147483647");
-	r.what = BL_RECALL_REGION;
-	r.region = 17825809;
+	r.select.by = BL_BY_REGION;
+	r.select.region = 17825809;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_STR(in.error.text, "there is no region 17825809; see: belayctl list regions");
-	r.what = BL_RECALL_GRANT;
-	r.grant = 9999;
+	r.select.by = BL_BY_GRANT;
+	r.select.grant = 9999;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, ENOENT);
 	CHECK_STR(in.error.text, "there is no grant 9999; see: belayctl list");
-	r.what = BL_RECALL_USER;
-	r.uid = 4711;
+	r.select.by = BL_BY_USER;
+	r.select.uid = 4711;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 0);
 	CHECK_STR(in.recalled.text, "user 4711 holds no memory");
-	r.what = 99;
+	r.select.by = 1U << 20;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
+	CHECK_EQ(in.error.error, EINVAL);
+	r.select.by = 0;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, EINVAL);
 	stop();
@@ -317,7 +321,7 @@ TEST(recall_kill_all, "all processes that share the memory are killed, also wher
 TEST(holders_listed, "a grant is found under every process and user that uses it, and recalled by each")
 {
 	struct bl_list l = { .what = BL_LIST_GRANTS };
-	struct bl_recall r = { .what = BL_RECALL_USER, .uid = 77 };
+	struct bl_recall r = { .select.by = BL_BY_USER, .select.uid = 77 };
 	const struct bl_grant_row *row = (const void *)(in.bytes + sizeof(in.rows));
 	uint64_t session;
 	int admin;
@@ -328,10 +332,10 @@ TEST(holders_listed, "a grant is found under every process and user that uses it
 	fake.run_as = 77;
 	fake.sharers[0] = (struct belay_holder_row){ .pid = 4711, .uid = 78, .euid = 78 };
 	admin = hello();
-	for (l.uid = 76; l.uid < 79; l.uid++) {
-		l.has_uid = 1;
+	l.select.by = BL_BY_USER;
+	for (l.select.uid = 76; l.select.uid < 79; l.select.uid++) {
 		CHECK_EQ(ASK(admin, l, BL_LIST), BL_LIST);
-		CHECK_EQ(in.rows.count, l.uid > 76);
+		CHECK_EQ(in.rows.count, l.select.uid > 76);
 	}
 	CHECK_EQ(row->pid, getpid());
 	CHECK_EQ(row->holders, 2);
@@ -339,15 +343,15 @@ TEST(holders_listed, "a grant is found under every process and user that uses it
 	CHECK_EQ(row->uid, 1000);
 	CHECK_EQ(row->uid_now, 77);
 	CHECK_STR(row->user_now, "77");
-	l.has_uid = 0;
-	l.pid = 4711;
+	l.select.by = BL_BY_PROCESS;
+	l.select.pid = 4711;
 	l.what = BL_LIST_REGIONS;
 	CHECK_EQ(ASK(admin, l, BL_LIST), BL_LIST);
 	CHECK_EQ(in.rows.count, 1);
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 1);
-	r.what = BL_RECALL_PROCESS;
-	r.pid = 4711;
+	r.select.by = BL_BY_PROCESS;
+	r.select.pid = 4711;
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
 	CHECK_EQ(in.recalled.regions, 1);
 	stop();
@@ -388,7 +392,7 @@ TEST(recall_kill, "a process that ignores its deadline is killed, itself and nob
 
 TEST(admin_only, "who is no administrator changes nothing, and sees its own rows and the system's")
 {
-	struct bl_recall r = { .what = BL_RECALL_USER };
+	struct bl_recall r = { .select.by = BL_BY_USER };
 	struct bl_limit l = { .account = "system", .set = 1 };
 	struct bl_list ls = { .what = BL_LIST_GRANTS };
 	struct bl_reload rl = { 0 };
@@ -415,8 +419,8 @@ TEST(admin_only, "who is no administrator changes nothing, and sees its own rows
 	ls.what = BL_LIST_ACCOUNTS;
 	CHECK_EQ(ASK(fd, ls, BL_LIST), BL_LIST);
 	CHECK_EQ(in.rows.count, 2);
-	ls.has_uid = 1;
-	ls.uid = 1001;
+	ls.select.by = BL_BY_USER;
+	ls.select.uid = 1001;
 	CHECK_EQ(ASK(fd, ls, BL_LIST), BL_ERROR);
 	CHECK_EQ(in.error.error, EACCES);
 	stop();
@@ -459,35 +463,178 @@ TEST(selections, "regions are listed by node, file, age and duration; what is un
 	fake_region(&fake, session, ids[2])->flags = BELAY_REGION_TRANSIENT;
 	admin = hello();
 	CHECK_EQ(count_selected(admin, l, &got), 4);
-	l = (struct bl_list){ .select = BL_SELECT_NODE, .node = 1 };
+	l = (struct bl_list){ .select.by = BL_BY_NODE, .select.node = 1 };
 	CHECK_EQ(count_selected(admin, l, &got), 1);
 	CHECK_EQ(got, ids[0]);
-	l = (struct bl_list){ .select = BL_SELECT_FILE, .device = 5, .inode = 6 };
+	l = (struct bl_list){ .select.by = BL_BY_FILE, .select.device = 5, .select.inode = 6 };
 	CHECK_EQ(count_selected(admin, l, &got), 1);
 	CHECK_EQ(got, ids[1]);
-	l = (struct bl_list){ .select = BL_SELECT_TRANSIENT };
+	l = (struct bl_list){ .select.by = BL_BY_TRANSIENT };
 	CHECK_EQ(count_selected(admin, l, &got), 1);
 	CHECK_EQ(got, ids[2]);
-	l = (struct bl_list){ .select = BL_SELECT_LASTING | BL_SELECT_MADE_BEFORE,
-			      .made_before = 3500 };
+	l = (struct bl_list){ .select.by = BL_BY_LASTING | BL_BY_AGE,
+			      .select.made_before = 3500 };
 	CHECK_EQ(count_selected(admin, l, &got), 2);
-	l = (struct bl_list){ .what = BL_LIST_REGIONS, .select = BL_SELECT_BLOCK,
-			      .block = 1ULL << 50 };
+	l = (struct bl_list){ .what = BL_LIST_REGIONS, .select.by = BL_BY_BLOCK,
+			      .select.block = 1ULL << 50 };
 	CHECK_EQ(ASK(admin, l, BL_LIST), BL_ERROR);
 	CHECK_EQ(in.error.error, ENOENT);
-	l = (struct bl_list){ .what = BL_LIST_REGIONS, .select = 1U << 20 };
+	l = (struct bl_list){ .what = BL_LIST_REGIONS, .select.by = 1U << 20 };
 	CHECK_EQ(ASK(admin, l, BL_LIST), BL_ERROR);
 	CHECK_EQ(in.error.error, EINVAL);
-	l = (struct bl_list){ .what = BL_LIST_GRANTS, .select = BL_SELECT_NODE };
+	l = (struct bl_list){ .what = BL_LIST_GRANTS, .select.by = BL_BY_NODE };
 	CHECK_EQ(ASK(admin, l, BL_LIST), BL_ERROR);
 	CHECK_EQ(in.error.error, EINVAL);
 
 	m->admin_gid = (gid_t)-1;
 	fd = hello();
 	newest()->peer.uid = 1000;
-	l = (struct bl_list){ .select = BL_SELECT_NODE, .node = 0 };
+	l = (struct bl_list){ .select.by = BL_BY_NODE, .select.node = 0 };
 	CHECK_EQ(count_selected(fd, l, &got), 4);
-	l = (struct bl_list){ .what = BL_LIST_REGIONS, .select = BL_SELECT_BLOCK };
+	l = (struct bl_list){ .what = BL_LIST_REGIONS, .select.by = BL_BY_BLOCK };
+	CHECK_EQ(ASK(fd, l, BL_LIST), BL_ERROR);
+	CHECK_EQ(in.error.error, EACCES);
+	stop();
+}
+
+/* Two users' regions; the first two differ in all that can be selected by. */
+static struct belay_region_row *different(uint64_t session, bool first)
+{
+	struct belay_region_row *row;
+
+	row = fake_region(&fake, session, fake_register(&fake, session, BELAY_PINNED, 4096));
+	row->made_at = first ? 1000 : 2000;
+	row->nodes = first ? 1 : 2;
+	row->device = 5;
+	row->inode = first ? 6 : 7;
+	row->flags = first ? BELAY_REGION_TRANSIENT : 0;
+	return row;
+}
+
+TEST(recall_selections, "regions are recalled by each kind of selection, and no others; several must all fit")
+{
+	static const char *const names[] = { "", "user/1000" };
+	struct belay_region_row *one, *other;
+	struct bl_recall r = { 0 };
+	uint64_t session, session2;
+	struct bl_selection kinds[] = {
+		{ .by = BL_BY_USER, .uid = 1000 },
+		{ .by = BL_BY_ACCOUNT },
+		{ .by = BL_BY_GRANT },
+		{ .by = BL_BY_REGION },
+		{ .by = BL_BY_NODE, .node = 0 },
+		{ .by = BL_BY_FILE, .device = 5, .inode = 6 },
+		{ .by = BL_BY_AGE, .made_before = 1500 },
+		{ .by = BL_BY_TRANSIENT },
+		{ .by = BL_BY_USER | BL_BY_NODE | BL_BY_AGE | BL_BY_ACCOUNT, .uid = 1000,
+		  .made_before = 1500 },
+	};
+	char user[BL_NAME_MAX], text[BL_TEXT_MAX];
+	int admin;
+	size_t i;
+
+	start();
+	client(1000, &session, NULL);
+	client(1001, &session2, NULL);
+	one = different(session, true);
+	other = different(session2, false);
+	admin = hello();
+	for (i = 0; i < sizeof(kinds) / sizeof(*kinds); i++) {
+		one->state = other->state = 0;
+		kinds[i].grant = one->grant;
+		kinds[i].region = one->region;
+		strcpy(kinds[i].account, names[!!(kinds[i].by & BL_BY_ACCOUNT)]);
+		r = (struct bl_recall){ .select = kinds[i] };
+		CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+		CHECK_EQ(in.recalled.regions, 1);
+		CHECK(one->state & BELAY_WORD_RECALLED);
+		CHECK(!(other->state & BELAY_WORD_RECALLED));
+	}
+	/* The other way round: what is not transient. */
+	r = (struct bl_recall){ .select.by = BL_BY_LASTING };
+	one->state = 0;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 1);
+	CHECK(other->state & BELAY_WORD_RECALLED && !one->state);
+	/* Both are of this process, and below the account of all. */
+	r = (struct bl_recall){ .select.by = BL_BY_PROCESS, .select.pid = getpid() };
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 2);
+	r = (struct bl_recall){ .select.by = BL_BY_ACCOUNT, .select.account = "system" };
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 2);
+	/* Each fits something, but both nothing. */
+	r = (struct bl_recall){ .select.by = BL_BY_NODE | BL_BY_USER, .select.node = 1,
+				.select.uid = 1000 };
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 0);
+	bl_user_name(1000, user, sizeof(user));
+	snprintf(text, sizeof(text), "nothing that fits (user %s, node 1) holds memory", user);
+	CHECK_STR(in.recalled.text, text);
+	r = (struct bl_recall){ .select.by = BL_BY_ACCOUNT, .select.account = "user/x" };
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOENT);
+	r = (struct bl_recall){ .select.by = BL_BY_BLOCK, .select.block = 1ULL << 50 };
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOENT);
+	stop();
+}
+
+TEST(recall_waits, "who waits for a selection is told when the last region that fits is decided")
+{
+	struct bl_recall r = { .msg.flags = BL_RECALL_WAIT, .select.by = BL_BY_NODE,
+			       .escalation = BL_RELEASE };
+	uint64_t session, session2;
+	int admin;
+
+	start();
+	client(1000, &session, NULL);
+	client(1001, &session2, NULL);
+	different(session, true);
+	different(session, true);
+	different(session2, false);
+	admin = hello();
+	CHECK_EQ(ASK(admin, r, BL_RECALL), 0);
+	pass(11 * SEC);
+	CHECK_EQ(get(admin, NULL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 2);
+	CHECK_EQ(in.recalled.released, 2);
+	stop();
+}
+
+TEST(account_lists, "accounts, grants and regions are listed by account")
+{
+	struct bl_list l = { .what = BL_LIST_GRANTS, .select.by = BL_BY_ACCOUNT,
+			     .select.account = "user/1000" };
+	const struct bl_account_row *row = (const void *)(in.bytes + sizeof(in.rows));
+	uint64_t session;
+	int admin, fd;
+
+	start();
+	client(1000, &session, NULL);
+	client(1001, NULL, NULL);
+	fake_register(&fake, session, BELAY_PINNED, 4096);
+	admin = hello();
+	for (l.what = BL_LIST_ACCOUNTS; l.what <= BL_LIST_REGIONS; l.what++) {
+		CHECK_EQ(ASK(admin, l, BL_LIST), BL_LIST);
+		CHECK_EQ(in.rows.count, 1);
+	}
+	strcpy(l.select.account, "system");
+	memset(l.select.account + 7, 0, BL_NAME_MAX - 7);
+	l.what = BL_LIST_ACCOUNTS;
+	CHECK_EQ(ASK(admin, l, BL_LIST), BL_LIST);
+	CHECK_EQ(in.rows.count, 3);
+	CHECK_STR(row->name, "system");
+	/* Who is no administrator does not even learn which accounts there are. */
+	m->admin_gid = (gid_t)-1;
+	fd = hello();
+	newest()->peer.uid = 1000;
+	CHECK_EQ(ASK(fd, l, BL_LIST), BL_LIST);
+	CHECK_EQ(in.rows.count, 2);
+	strcpy(l.select.account, "user/1001");
+	CHECK_EQ(ASK(fd, l, BL_LIST), BL_ERROR);
+	CHECK_EQ(in.error.error, EACCES);
+	strcpy(l.select.account, "user/1002");
 	CHECK_EQ(ASK(fd, l, BL_LIST), BL_ERROR);
 	CHECK_EQ(in.error.error, EACCES);
 	stop();
@@ -526,8 +673,8 @@ TEST(paging, "a list comes in pages, each row once, and ends with an empty one")
 	CHECK_EQ(n, 400);
 	CHECK_GE(pages, 5);
 	l.after = l.after_region = 0;
-	l.has_uid = 1;
-	l.uid = 1001;
+	l.select.by = BL_BY_USER;
+	l.select.uid = 1001;
 	for (n = 0; ASK(admin, l, BL_LIST) == BL_LIST && in.rows.count;) {
 		n += (int)in.rows.count;
 		l.after = in.rows.after;

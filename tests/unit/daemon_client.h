@@ -216,8 +216,8 @@ static TAP_UNUSED int client(uid_t uid, uint64_t *ret_session, int *ret_fd)
 static TAP_UNUSED int recall_region(int admin, uint64_t region,
 			 uint32_t escalation, bool wait)
 {
-	struct bl_recall r = { .what = BL_RECALL_REGION,
-			       .region = region, .escalation = escalation };
+	struct bl_recall r = { .select.by = BL_BY_REGION,
+			       .select.region = region, .escalation = escalation };
 
 	if (wait)
 		r.msg.flags = BL_RECALL_WAIT;

@@ -74,7 +74,7 @@ static void live(void)
 	struct bl_open o = { 0 };
 	struct bl_list l = { .what = BL_LIST_REGIONS };
 	struct bl_limit lim = { .account = "user/1000", .set = 1, .limit_bytes = 1 << 30 };
-	struct bl_recall r = { .what = BL_RECALL_USER, .uid = 1000 };
+	struct bl_recall r = { .select.by = BL_BY_USER, .select.uid = 1000 };
 	struct bl_reload rel = { 0 };
 	struct bl_ack ack = { 0 };
 	uint64_t session = 0, lost;

@@ -425,12 +425,25 @@ static int recall(struct fake_module *f, struct belay_ctl_recall *arg, bool rele
 	return 0;
 }
 
+/* Is the grant charged to that account, or to one below it? */
+static bool is_charged(struct fake_module *f, uint64_t grant, uint64_t account)
+{
+	struct fake_grant *g = FIND(f->grants, x->row.grant == grant);
+	struct belay_account_row *a = g ? fake_account(f, g->row.account) : NULL;
+
+	while (a && a->account != account)
+		a = fake_account(f, a->parent);
+	return a;
+}
+
 /* By place and so on; a physical range is everywhere. */
-static bool is_selected(const struct belay_region_row *r, const struct belay_select *s)
+static bool is_selected(struct fake_module *f, const struct belay_region_row *r,
+			const struct belay_select *s)
 {
 	bool transient = r->flags & BELAY_REGION_TRANSIENT;
 
-	return (!(s->by & BELAY_SELECT_NODE) || r->nodes >> s->node & 1) &&
+	return (!(s->by & BELAY_SELECT_ACCOUNT) || is_charged(f, r->grant, s->account)) &&
+	       (!(s->by & BELAY_SELECT_NODE) || r->nodes >> s->node & 1) &&
 	       (!(s->by & BELAY_SELECT_FILE) ||
 		(r->device == s->device && r->inode == s->inode)) &&
 	       (!(s->by & BELAY_SELECT_MADE_BEFORE) || r->made_at < s->made_before) &&
@@ -477,12 +490,14 @@ static int list(struct fake_module *f, struct belay_ctl_list *arg)
 			if (xg->used && xg->row.grant > arg->after &&
 			    (!(arg->select.by & BELAY_SELECT_GRANT) ||
 			     xg->row.grant == arg->select.grant) &&
+			    (!(arg->select.by & BELAY_SELECT_ACCOUNT) ||
+			     is_charged(f, xg->row.grant, arg->select.account)) &&
 			    (!g || xg->row.grant < g->row.grant))
 				g = xg;
 			if (!xr->used || xr->gone ||
 			    (arg->select.by & BELAY_SELECT_SESSION &&
 			     xr->row.session != arg->select.session) ||
-			    !is_selected(&xr->row, &arg->select) ||
+			    !is_selected(f, &xr->row, &arg->select) ||
 			    (arg->select.by & BELAY_SELECT_REGION &&
 			     xr->row.region != arg->select.region) ||
 			    (arg->select.by & BELAY_SELECT_GRANT &&
