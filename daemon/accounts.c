@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* SPDX-FileCopyrightText: the belay authors */
 /*
- * The tree of limits: "system", and below it one account per user. What an
+ * The tree of limits. The policy says which path of accounts somebody's grants are
+ * charged to; an account is made at first need, and goes when nobody uses it. What an
  * account should have comes from the policy, or from an administrator; what it
  * has is in the module. Changes are made in one call, so that no program ever
  * sees half of a new configuration.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,69 +16,118 @@
 #include "daemon/manager.h"
 #include "daemon/users.h"
 
-int bl_accounts_system(struct bl_manager *m)
-{
-	const struct bl_account_tag tag = { .kind = BL_ACCOUNT_SYSTEM };
-	uint8_t bytes[BELAY_TAG_BYTES];
-	uint64_t id;
-	int err;
+/* Kinds of accounts as people write them: "system", "user/NAME" */
+static const struct kind {
+	const char *word;
+	/* NULL: there is one only */
+	int (*parse)(const char *text, uint32_t *ret_id);
+	void (*format)(uint32_t id, char *buf, size_t len);
+} kinds[BL_ACCOUNT_KINDS] = {
+	[BL_ACCOUNT_SYSTEM] = { "system", NULL, NULL },
+	[BL_ACCOUNT_USER] = { "user", bl_user_id, bl_user_name },
+};
 
-	if (m->ledger.system)
-		return 0;
-	bl_tag_put_account(bytes, &tag);
-	err = bl_device_account(m->dev, 0, &m->policy->system, bytes, &id);
-	if (err)
-		return err;
-	if (bl_ledger_add_account(&m->ledger, id, &tag, "system",
-				  &m->policy->system))
-		return 0;
-	bl_device_account_remove(m->dev, id);
-	return -ENOMEM;
+void bl_accounts_name(const struct bl_account_key *key, char name[BL_NAME_MAX])
+{
+	const struct kind *kind = &kinds[key->kind];
+	int n = snprintf(name, BL_NAME_MAX, "%s%s", kind->word, kind->format ? "/" : "");
+
+	if (kind->format)
+		kind->format(key->id, name + n, (size_t)(BL_NAME_MAX - n));
 }
 
-struct bl_account *bl_accounts_user(struct bl_manager *m, uid_t uid,
-				    uint64_t memlock_bytes, int *ret_err)
+int bl_accounts_parse(const char *name, struct bl_account_key *ret)
 {
-	const struct bl_account_tag tag = { .kind = BL_ACCOUNT_USER, .uid = uid };
-	struct bl_account *a = bl_ledger_user(&m->ledger, uid);
-	uint8_t bytes[BELAY_TAG_BYTES];
-	char name[BL_NAME_MAX - 8];
-	struct bl_limits limits;
-	uint64_t id, before;
+	size_t len = strcspn(name, "/");
+	unsigned int i;
 
-	if (a) {
-		before = a->memlock_bytes;
-		if (before < memlock_bytes) {
-			a->memlock_bytes = memlock_bytes;
-			if (bl_accounts_apply(m))	/* the next one tries again */
-				a->memlock_bytes = before;
-		}
-		return a;
+	for (i = 1; i < BL_ACCOUNT_KINDS; i++) {
+		if (strncmp(kinds[i].word, name, len) || kinds[i].word[len] ||
+		    !kinds[i].parse != !name[len])
+			continue;
+		*ret = (struct bl_account_key){ .kind = i };
+		return kinds[i].parse ? kinds[i].parse(name + len + 1, &ret->id) : 0;
 	}
-	limits = bl_policy_user_limits(m->policy, uid, memlock_bytes);
-	bl_user_name(uid, name, sizeof(name));
-	bl_tag_put_account(bytes, &tag);
-	*ret_err = bl_device_account(m->dev, m->ledger.system->id, &limits, bytes, &id);
+	return -ENOENT;
+}
+
+/* One account more, in the module and the ledger. NULL: *ret_err */
+static struct bl_account *make(struct bl_manager *m, struct bl_account *parent,
+			       const struct bl_account_key *key, uint64_t memlock_bytes,
+			       int *ret_err)
+{
+	struct bl_limits limits = bl_policy_account_limits(m->policy, key, memlock_bytes);
+	uint8_t tag[BELAY_TAG_BYTES];
+	char name[BL_NAME_MAX];
+	struct bl_account *a;
+	uint64_t id;
+
+	bl_accounts_name(key, name);
+	bl_tag_put_account(tag, key);
+	*ret_err = bl_device_account(m->dev, parent ? parent->id : 0, &limits, tag, &id);
 	if (*ret_err)
 		return NULL;
-	a = bl_ledger_add_account(&m->ledger, id, &tag, name, &limits);
-	if (!a) {
-		bl_device_account_remove(m->dev, id);
-		*ret_err = -ENOMEM;
-		return NULL;
-	}
+	a = bl_ledger_add_account(&m->ledger, id, parent, key, name, &limits);
+	if (a)
+		return a;
+	bl_device_account_remove(m->dev, id);
+	*ret_err = -ENOMEM;
+	return NULL;
+}
+
+int bl_accounts_root(struct bl_manager *m)
+{
+	const struct bl_account_key key = { .kind = BL_ACCOUNT_SYSTEM };
+	int err = 0;
+
+	if (!m->ledger.root)
+		make(m, NULL, &key, 0, &err);
+	return err;
+}
+
+/* More than its processes came with until now may be more than its limit. */
+static void note_memlock(struct bl_manager *m, struct bl_account *a, uint64_t memlock_bytes)
+{
+	uint64_t before = a->memlock_bytes;
+
+	if (before >= memlock_bytes)
+		return;
 	a->memlock_bytes = memlock_bytes;
+	if (bl_accounts_apply(m))	/* the next one tries again */
+		a->memlock_bytes = before;
+}
+
+struct bl_account *bl_accounts_get(struct bl_manager *m, const struct bl_identity *who,
+				   uint64_t memlock_bytes, int *ret_err)
+{
+	struct bl_account *a = NULL, *parent;
+	struct bl_account_path path;
+	unsigned int i;
+
+	bl_policy_path(m->policy, who, &path);
+	for (i = 0; i < path.count; i++) {
+		parent = a;
+		a = bl_ledger_child(&m->ledger, parent, &path.keys[i]);
+		if (!a)
+			a = make(m, parent, &path.keys[i], memlock_bytes, ret_err);
+		if (!a)
+			return NULL;
+	}
+	note_memlock(m, a, memlock_bytes);
 	return a;
 }
 
 struct bl_account *bl_accounts_named(struct bl_manager *m, const char *name)
 {
 	struct bl_account *a = bl_ledger_account_named(&m->ledger, name);
-	uid_t uid;
+	struct bl_account_key key;
 
-	if (a || strncmp(name, "user/", 5) || bl_user_id(name + 5, &uid))
+	if (a || bl_accounts_parse(name, &key))
 		return a;
-	return bl_ledger_user(&m->ledger, uid);
+	TAILQ_FOREACH(a, &m->ledger.accounts, link)
+		if (a->key.kind == key.kind && a->key.id == key.id)
+			return a;
+	return NULL;
 }
 
 /* ------------------------------------------------------------------------ */
@@ -144,7 +195,7 @@ int bl_accounts_apply(struct bl_manager *m)
 		goto out;
 	TAILQ_FOREACH(a, &m->ledger.accounts, link)
 		want(&all, a->id, 0, &a->limits,
-		     bl_ledger_account_limits(&m->ledger, m->policy, a));
+		     bl_ledger_account_limits(m->policy, a));
 	TAILQ_FOREACH(g, &m->ledger.grants, link)
 		if (!g->over)
 			want(&all, g->id, BELAY_LIMIT_GRANT, &g->limits,
@@ -163,11 +214,12 @@ out:
 
 void bl_accounts_sweep(struct bl_manager *m)
 {
-	struct bl_account *a, *next;
+	struct bl_account *a, *before;
 
-	for (a = TAILQ_FIRST(&m->ledger.accounts); a; a = next) {
-		next = TAILQ_NEXT(a, link);
-		if (a->grants || a->set_mask || a->kind != BL_ACCOUNT_USER)
+	/* From the last to the first: children come after their parents. */
+	for (a = TAILQ_LAST(&m->ledger.accounts, bl_accounts); a; a = before) {
+		before = TAILQ_PREV(a, bl_accounts, link);
+		if (a->grants || a->children || a->set_mask || !a->parent)
 			continue;
 		/* EBUSY: of a process that is gone, but whose file is not. */
 		if (!bl_device_account_remove(m->dev, a->id))

@@ -92,7 +92,7 @@ static bool put_account(struct bl_manager *m, struct listing *l,
 	struct bl_account *a = bl_ledger_account(&m->ledger, in->account);
 	struct bl_account_row *out = next_row(l);
 
-	if (!bl_choice_has_account(&l->choice, a, in))
+	if (!bl_choice_has_account(&l->choice, a))
 		return false;
 	*out = (struct bl_account_row){
 		.account = in->account,
@@ -114,7 +114,8 @@ static bool put_grant(struct bl_manager *m, struct listing *l,
 	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, in->grant);
 	struct bl_account *a = bl_ledger_account(&m->ledger, in->account);
 	struct bl_grant_row *out = next_row(l);
-	uid_t uid = g ? g->uid : a ? a->uid : (uid_t)-1;
+	const struct bl_account *user = bl_account_user(a);
+	uid_t uid = g ? g->uid : user ? user->key.id : (uid_t)-1;
 
 	if (in->flags & BELAY_GRANT_ENDED || !bl_choice_has_grant(m, &l->choice, g))
 		return false;
@@ -134,11 +135,10 @@ static bool put_grant(struct bl_manager *m, struct listing *l,
 		.connected = g ? g->connected : 0,
 		.user_locked_bytes = in->user_locked_bytes,
 	};
-	if (a) {
+	if (a)
 		memcpy(out->account_name, a->name, sizeof(a->name));
-		if (a->kind == BL_ACCOUNT_USER)
-			strcpy(out->user, a->name + strlen("user/"));
-	}
+	if (user)
+		strcpy(out->user, bl_account_short_name(user));
 	if (g)
 		put_holders(m, l, g, out);
 	if (out->pid)
@@ -152,6 +152,7 @@ static bool put_region(struct bl_manager *m, struct listing *l,
 	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, in->grant);
 	struct bl_request *r = bl_revoke_find(&m->revoke, in->session, in->region);
 	struct bl_region_row *out = next_row(l);
+	const struct bl_account *user;
 	uid_t uid = g ? g->uid : (uid_t)-1;
 
 	if (!bl_choice_has_grant(m, &l->choice, g))
@@ -187,8 +188,9 @@ static bool put_region(struct bl_manager *m, struct listing *l,
 		return true;
 	if (out->pid)
 		strcpy(out->command, command_of(l, out->pid));
-	if (g->account->kind == BL_ACCOUNT_USER)
-		strcpy(out->user, g->account->name + strlen("user/"));
+	user = bl_account_user(g->account);
+	if (user)
+		strcpy(out->user, bl_account_short_name(user));
 	return true;
 }
 
@@ -270,12 +272,13 @@ static void fini(struct bl_manager *m, struct bl_task *task)
 	free(task);
 }
 
-/* Is that its own, or the system's? */
+/* Is that its own, or one above all users? */
 static bool is_own(struct bl_conn *c, const char *name)
 {
 	const struct bl_account *a = bl_accounts_named(c->m, name);
+	const struct bl_account *user = bl_account_user(a);
 
-	return a && (a->kind != BL_ACCOUNT_USER || a->uid == c->peer.uid);
+	return a && (!user || user->key.id == c->peer.uid);
 }
 
 /* Whoever is no administrator may select among what is its own, or is told why not. */

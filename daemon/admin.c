@@ -56,8 +56,7 @@ static int add_accounts(struct bl_manager *m, struct bl_status *s)
 		for (i = 0; !err && i < n; i++) {
 			s->accounts++;
 			s->refusals += rows[i].refusals;
-			if (!m->ledger.system ||
-			    rows[i].account != m->ledger.system->id)
+			if (!m->ledger.root || rows[i].account != m->ledger.root->id)
 				continue;
 			s->charged_bytes = rows[i].usage_bytes;
 			s->regions = rows[i].usage_regions;
@@ -166,19 +165,18 @@ struct target {
 	struct bl_grant_record *grant;
 };
 
-/* "user/NAME" or "user/UID"; made if it is not there, so that it can be set first */
-static struct bl_account *find_user(struct bl_manager *m, const char *name,
-				    int *ret_err)
+/* A user's account is made if it is not there, so that its limit can be set first. */
+static struct bl_account *find_account(struct bl_manager *m, const char *name, int *ret_err)
 {
 	struct bl_account *a = bl_accounts_named(m, name);
-	uid_t uid;
+	struct bl_account_key key;
+	struct bl_identity who;
 
 	*ret_err = -ENOENT;
-	if (a)
+	if (a || bl_accounts_parse(name, &key) || key.kind != BL_ACCOUNT_USER)
 		return a;
-	if (bl_user_id(name + strlen("user/"), &uid))
-		return NULL;
-	return bl_accounts_user(m, uid, 0, ret_err);
+	who.uid = key.id;
+	return bl_accounts_get(m, &who, 0, ret_err);
 }
 
 static int find_target(struct bl_manager *m, const char *name, struct target *ret)
@@ -187,11 +185,9 @@ static int find_target(struct bl_manager *m, const char *name, struct target *re
 	int err = -ENOENT;
 
 	*ret = (struct target){ 0 };
-	if (!strcmp(name, "system"))
-		ret->account = m->ledger.system;
-	else if (!strncmp(name, "user/", 5))
-		ret->account = find_user(m, name, &err);
-	else if (!strncmp(name, "grant/", 6) && !bl_count_parse(name + 6, &id))
+	if (strncmp(name, "grant/", 6))
+		ret->account = find_account(m, name, &err);
+	else if (!bl_count_parse(name + 6, &id))
 		ret->grant = bl_ledger_grant(&m->ledger, id);
 	return ret->account || ret->grant ? 0 : err;
 }

@@ -15,7 +15,6 @@
 
 #include "daemon/log.h"
 #include "daemon/manager.h"
-#include "daemon/users.h"
 
 #define ROWS	256
 
@@ -43,20 +42,21 @@ static int adopt_account(struct bl_manager *m, const void *arg)
 {
 	const struct belay_account_row *row = arg;
 	const struct bl_limits limits = { row->limit_bytes, row->limit_regions };
-	struct bl_account_tag tag;
-	char name[BL_NAME_MAX - 8] = "system";
+	struct bl_account *parent = bl_ledger_account(&m->ledger, row->parent);
+	struct bl_account_key key;
+	char name[BL_NAME_MAX];
 
-	if (bl_tag_get_account(row->tag, &tag)) {
+	/* A parent is older than its children, so it comes first. */
+	if (bl_tag_get_account(row->tag, &key) || !parent != !row->parent ||
+	    !parent != (key.kind == BL_ACCOUNT_SYSTEM)) {
 		bl_warn("account %llu was not made by belayd: it is left alone",
 			(unsigned long long)row->account);
 		return 0;
 	}
-	if (tag.kind == BL_ACCOUNT_SYSTEM ? m->ledger.system != NULL :
-	    bl_ledger_user(&m->ledger, tag.uid) != NULL)
+	if (bl_ledger_child(&m->ledger, parent, &key))
 		return 0;
-	if (tag.kind == BL_ACCOUNT_USER)
-		bl_user_name(tag.uid, name, sizeof(name));
-	return bl_ledger_add_account(&m->ledger, row->account, &tag, name,
+	bl_accounts_name(&key, name);
+	return bl_ledger_add_account(&m->ledger, row->account, parent, &key, name,
 				     &limits) ? 0 : -ENOMEM;
 }
 
@@ -189,7 +189,7 @@ int bl_adopt(struct bl_manager *m)
 	err = for_each(m, BELAY_LIST_ACCOUNTS, sizeof(struct belay_account_row),
 		       adopt_account);
 	if (!err)
-		err = bl_accounts_system(m);
+		err = bl_accounts_root(m);
 	if (!err)
 		err = for_each(m, BELAY_LIST_GRANTS,
 			       sizeof(struct belay_grant_row), adopt_grant);

@@ -69,22 +69,21 @@ void bl_client_hello(struct bl_conn *c, const struct bl_msg *msg)
 static void answer_grant(struct bl_conn *c, uint64_t serial, uint64_t session,
 			 const struct bl_grant_record *g, int fd)
 {
-	struct bl_manager *m = c->m;
 	struct bl_grant answer = {
 		.session = session,
 		.grant = g->id,
-		.count = 2,
 	};
+	const struct bl_account *a;
+	struct bl_level *level = answer.levels;
 
 	bl_msg_init(&answer.msg, sizeof(answer), BL_GRANT, serial);
-	copy_name(answer.levels[0].name, "grant");
-	answer.levels[1].account = g->account->id;
-	copy_name(answer.levels[1].name, g->account->name);
-	if (m->ledger.system) {
-		answer.levels[2].account = m->ledger.system->id;
-		copy_name(answer.levels[2].name, m->ledger.system->name);
-		answer.count = 3;
+	copy_name(level->name, "grant");
+	for (a = g->account; a; a = a->parent) {
+		level++;
+		level->account = a->id;
+		copy_name(level->name, a->name);
 	}
+	answer.count = (uint32_t)(level - answer.levels) + 1;
 	bl_conn_send(c, &answer.msg, fd);
 }
 
@@ -109,7 +108,7 @@ static bool wants_too_much(struct bl_conn *c, const struct bl_opening *o,
 	struct bl_refusal r = { .resource = BELAY_RESOURCE_BYTES };
 	const char *slash;
 
-	r.limit = bl_ledger_allowed_bytes(&c->m->ledger, a, grant, &level);
+	r.limit = bl_ledger_allowed_bytes(a, grant, &level);
 	r.needed = o->want_bytes;
 	if (r.needed <= r.limit)
 		return false;
@@ -215,6 +214,7 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 		.start_time = c->peer.start_time,
 		.uid = c->peer.uid,
 	};
+	const struct bl_identity who = { .uid = c->peer.uid };
 	struct bl_grant_tag tag = { .uid = c->peer.uid };
 	struct bl_memlock memlock;
 	struct bl_limits limits;
@@ -228,10 +228,10 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 		return err;
 
 	*ret_what = "no account";
-	a = bl_accounts_user(m, c->peer.uid, tag.memlock_soft, &err);
+	a = bl_accounts_get(m, &who, tag.memlock_soft, &err);
 	if (!a)
 		return err;
-	limits = bl_ledger_process_limits(m->policy, a, tag.memlock_soft);
+	limits = bl_ledger_process_limits(m->policy, a, who.uid, tag.memlock_soft);
 	if (wants_too_much(c, o, a, &limits))
 		return 0;
 

@@ -162,10 +162,13 @@ void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg);
 /* ---- accounts.c: the tree of limits in the module ---- */
 
 /* The account of the whole system; 0 or -errno */
-int bl_accounts_system(struct bl_manager *m);
-/* A user's, made at first need; NULL: *ret_err */
-struct bl_account *bl_accounts_user(struct bl_manager *m, uid_t uid,
-				    uint64_t memlock_bytes, int *ret_err);
+int bl_accounts_root(struct bl_manager *m);
+/* That somebody's grants are charged to, made at first need with all above it; NULL: *ret_err */
+struct bl_account *bl_accounts_get(struct bl_manager *m, const struct bl_identity *who,
+				   uint64_t memlock_bytes, int *ret_err);
+/* "system", "user/alice", and back: 0, or -ENOENT: nothing is called so */
+void bl_accounts_name(const struct bl_account_key *key, char name[BL_NAME_MAX]);
+int bl_accounts_parse(const char *name, struct bl_account_key *ret);
 /* "system", "user/NAME", "user/UID"; NULL: there is none */
 struct bl_account *bl_accounts_named(struct bl_manager *m, const char *name);
 /* Everything that has another limit than it should, in one call; 0 or -errno */

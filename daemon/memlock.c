@@ -114,7 +114,7 @@ static bool is_limited(struct bl_manager *m, const struct bl_grant_record *g)
 
 uint64_t bl_memlock_allowed(struct bl_manager *m, const struct bl_grant_record *g)
 {
-	uint64_t allowed = bl_ledger_allowed_bytes(&m->ledger, g->account, &g->limits, NULL);
+	uint64_t allowed = bl_ledger_allowed_bytes(g->account, &g->limits, NULL);
 
 	if (!is_limited(m, g))
 		return allowed;

@@ -163,13 +163,15 @@ bool bl_choice_has_grant(struct bl_manager *m, struct bl_choice *c,
 	       bl_holders_have_user(bl_choice_holders(m, c, g), c->by.uid);
 }
 
-bool bl_choice_has_account(const struct bl_choice *c, const struct bl_account *a,
-			   const struct belay_account_row *row)
+bool bl_choice_has_account(const struct bl_choice *c, const struct bl_account *a)
 {
-	if (c->account && c->account != row->account && c->account != row->parent)
-		return false;
-	return !(c->by.by & BL_BY_USER) ||
-	       (a && (a->kind != BL_ACCOUNT_USER || a->uid == c->by.uid));
+	const struct bl_account *user = bl_account_user(a), *top = a;
+
+	if (!a)
+		return !(c->by.by & BL_BY_OF_ACCOUNT);
+	while (c->account && top && top->id != c->account)
+		top = top->parent;
+	return top && (!(c->by.by & BL_BY_USER) || !user || user->key.id == c->by.uid);
 }
 
 /* ------------------------------------------------------------------------ */

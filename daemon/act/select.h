@@ -55,8 +55,7 @@ bool bl_choice_asks_grants(const struct bl_choice *c);
 bool bl_choice_has_grant(struct bl_manager *m, struct bl_choice *c,
 			 struct bl_grant_record *g);
 /* The same of an account. @a: NULL: another has made it. */
-bool bl_choice_has_account(const struct bl_choice *c, const struct bl_account *a,
-			   const struct belay_account_row *row);
+bool bl_choice_has_account(const struct bl_choice *c, const struct bl_account *a);
 
 /* "user alice, node 1": what it names, for a person; returns @buf */
 const char *bl_selection_text(const struct bl_selection *by, uint64_t now, char *buf,

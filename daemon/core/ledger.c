@@ -24,16 +24,23 @@ void bl_ledger_fini(struct bl_ledger *l)
 		bl_ledger_remove_grant(l, g);
 	while ((p = TAILQ_FIRST(&l->process_list)))
 		bl_ledger_forget_process(l, p);
-	while ((a = TAILQ_FIRST(&l->accounts)))
+	while ((a = TAILQ_LAST(&l->accounts, bl_accounts)))	/* children first */
 		bl_ledger_remove_account(l, a);
 	bl_map_fini(&l->account_ids);
 	bl_map_fini(&l->grant_ids);
-	bl_map_fini(&l->uids);
+	bl_map_fini(&l->keys);
 	bl_map_fini(&l->processes);
 }
 
+/* A key as a number */
+static uint64_t packed(const struct bl_account_key *key)
+{
+	return (uint64_t)key->kind << 32 | key->id;
+}
+
 struct bl_account *bl_ledger_add_account(struct bl_ledger *l, uint64_t id,
-					 const struct bl_account_tag *tag,
+					 struct bl_account *parent,
+					 const struct bl_account_key *key,
 					 const char *name,
 					 const struct bl_limits *limits)
 {
@@ -42,19 +49,18 @@ struct bl_account *bl_ledger_add_account(struct bl_ledger *l, uint64_t id,
 	if (!a)
 		return NULL;
 	a->id = id;
-	a->kind = tag->kind;
-	a->uid = tag->uid;
+	a->parent = parent;
+	a->key = *key;
 	a->limits = *limits;
-	if (tag->kind == BL_ACCOUNT_USER)
-		snprintf(a->name, sizeof(a->name), "user/%s", name);
-	else
-		snprintf(a->name, sizeof(a->name), "%s", name);
+	snprintf(a->name, sizeof(a->name), "%s", name);
 	if (bl_map_put(&l->account_ids, id, 0, a))
 		goto err;
-	if (tag->kind == BL_ACCOUNT_USER && bl_map_put(&l->uids, a->uid, 0, a))
+	if (bl_map_put(&l->keys, parent ? parent->id : 0, packed(key), a))
 		goto err_ids;
-	if (tag->kind == BL_ACCOUNT_SYSTEM)
-		l->system = a;
+	if (parent)
+		parent->children++;
+	else
+		l->root = a;
 	TAILQ_INSERT_TAIL(&l->accounts, a, link);
 	l->n_accounts++;
 	return a;
@@ -71,10 +77,11 @@ void bl_ledger_remove_account(struct bl_ledger *l, struct bl_account *a)
 	TAILQ_REMOVE(&l->accounts, a, link);
 	l->n_accounts--;
 	bl_map_remove(&l->account_ids, a->id, 0);
-	if (a->kind == BL_ACCOUNT_USER)
-		bl_map_remove(&l->uids, a->uid, 0);
-	if (l->system == a)
-		l->system = NULL;
+	bl_map_remove(&l->keys, a->parent ? a->parent->id : 0, packed(&a->key));
+	if (a->parent)
+		a->parent->children--;
+	else
+		l->root = NULL;
 	free(a);
 }
 
@@ -83,9 +90,39 @@ struct bl_account *bl_ledger_account(const struct bl_ledger *l, uint64_t id)
 	return bl_map_get(&l->account_ids, id, 0);
 }
 
-struct bl_account *bl_ledger_user(const struct bl_ledger *l, uid_t uid)
+struct bl_account *bl_ledger_child(const struct bl_ledger *l,
+				   const struct bl_account *parent,
+				   const struct bl_account_key *key)
 {
-	return bl_map_get(&l->uids, uid, 0);
+	return bl_map_get(&l->keys, parent ? parent->id : 0, packed(key));
+}
+
+struct bl_account *bl_ledger_at(const struct bl_ledger *l,
+				const struct bl_account_path *path)
+{
+	struct bl_account *a = NULL;
+	unsigned int i;
+
+	for (i = 0; i < path->count; i++) {
+		a = bl_ledger_child(l, a, &path->keys[i]);
+		if (!a)
+			return NULL;
+	}
+	return a;
+}
+
+const struct bl_account *bl_account_user(const struct bl_account *a)
+{
+	while (a && a->key.kind != BL_ACCOUNT_USER)
+		a = a->parent;
+	return a;
+}
+
+const char *bl_account_short_name(const struct bl_account *a)
+{
+	const char *slash = strrchr(a->name, '/');
+
+	return slash ? slash + 1 : a->name;
 }
 
 struct bl_account *bl_ledger_account_named(const struct bl_ledger *l,
@@ -206,53 +243,47 @@ static void apply_set(struct bl_limits *l, const struct bl_limits *set,
 		l->regions = set->regions;
 }
 
-struct bl_limits bl_ledger_account_limits(const struct bl_ledger *l,
-					  const struct bl_policy *p,
+struct bl_limits bl_ledger_account_limits(const struct bl_policy *p,
 					  const struct bl_account *a)
 {
-	struct bl_limits limits = p->system;
+	struct bl_limits limits = bl_policy_account_limits(p, &a->key, a->memlock_bytes);
 
-	if (a->kind == BL_ACCOUNT_USER)
-		limits = bl_policy_user_limits(p, a->uid, a->memlock_bytes);
 	apply_set(&limits, &a->set, a->set_mask);
 	return limits;
 }
 
 struct bl_limits bl_ledger_process_limits(const struct bl_policy *p,
-					  const struct bl_account *a,
+					  const struct bl_account *a, uid_t uid,
 					  uint64_t memlock_bytes)
 {
 	/* What an administrator gave the user is for its processes too. */
 	if (a->set_mask & BL_LIMIT_SET_BYTES)
 		memlock_bytes = BL_UNLIMITED;
-	return bl_policy_process_limits(p, a->uid, memlock_bytes);
+	return bl_policy_process_limits(p, uid, memlock_bytes);
 }
 
 struct bl_limits bl_ledger_grant_limits(const struct bl_policy *p,
 					const struct bl_grant_record *g)
 {
-	struct bl_limits limits = bl_ledger_process_limits(p, g->account,
+	struct bl_limits limits = bl_ledger_process_limits(p, g->account, g->uid,
 							   g->process->memlock_soft);
 
 	apply_set(&limits, &g->set, g->set_mask);
 	return limits;
 }
 
-uint64_t bl_ledger_allowed_bytes(const struct bl_ledger *l,
-				 const struct bl_account *a,
+uint64_t bl_ledger_allowed_bytes(const struct bl_account *a,
 				 const struct bl_limits *grant,
 				 const struct bl_account **ret_level)
 {
 	uint64_t least = grant->bytes;
 	const struct bl_account *level = NULL;
 
-	if (a->limits.bytes < least) {
-		least = a->limits.bytes;
-		level = a;
-	}
-	if (l->system && l->system->limits.bytes < least) {
-		least = l->system->limits.bytes;
-		level = l->system;
+	for (; a; a = a->parent) {
+		if (a->limits.bytes < least) {
+			least = a->limits.bytes;
+			level = a;
+		}
 	}
 	if (ret_level)
 		*ret_level = level;

@@ -23,14 +23,15 @@
 struct bl_account {
 	TAILQ_ENTRY(bl_account) link;
 	uint64_t id;
-	enum bl_account_kind kind;
-	uid_t uid;		/* of a user's */
+	struct bl_account *parent;	/* NULL: the root */
+	struct bl_account_key key;
 	char name[BL_NAME_MAX];	/* "system", "user/alice" */
 	struct bl_limits limits;	/* as the module has them */
 	struct bl_limits set;	/* by an administrator at run time ... */
 	uint32_t set_mask;	/* ... these: BL_LIMIT_SET_* */
 	uint64_t memlock_bytes;	/* the highest RLIMIT_MEMLOCK that its processes came with */
-	unsigned int grants;
+	unsigned int grants;	/* charged to it directly */
+	unsigned int children;
 };
 
 /*
@@ -81,9 +82,9 @@ struct bl_ledger {
 	struct bl_processes process_list;	/* looked at longest ago first */
 	struct bl_map account_ids;
 	struct bl_map grant_ids;
-	struct bl_map uids;	/* (uid, 0): the user's account */
+	struct bl_map keys;	/* (parent's id or 0, key): the account */
 	struct bl_map processes;	/* (pid, start time): its record */
-	struct bl_account *system;
+	struct bl_account *root;
 	unsigned int n_accounts;
 	unsigned int n_grants;
 	unsigned int n_processes;
@@ -92,16 +93,28 @@ struct bl_ledger {
 void bl_ledger_init(struct bl_ledger *l);
 void bl_ledger_fini(struct bl_ledger *l);
 
-/* NULL: out of memory. @name without the "user/" of a user's account. */
+/* NULL: out of memory */
 struct bl_account *bl_ledger_add_account(struct bl_ledger *l, uint64_t id,
-					 const struct bl_account_tag *tag,
+					 struct bl_account *parent,
+					 const struct bl_account_key *key,
 					 const char *name,
 					 const struct bl_limits *limits);
+/* It has no children. */
 void bl_ledger_remove_account(struct bl_ledger *l, struct bl_account *a);
 struct bl_account *bl_ledger_account(const struct bl_ledger *l, uint64_t id);
-struct bl_account *bl_ledger_user(const struct bl_ledger *l, uid_t uid);
+/* @parent: NULL: the root is wanted */
+struct bl_account *bl_ledger_child(const struct bl_ledger *l,
+				   const struct bl_account *parent,
+				   const struct bl_account_key *key);
+/* The account at the end of a path */
+struct bl_account *bl_ledger_at(const struct bl_ledger *l,
+				const struct bl_account_path *path);
 struct bl_account *bl_ledger_account_named(const struct bl_ledger *l,
 					   const char *name);
+/* The account of a user that it is, or is below; NULL: it is above all users */
+const struct bl_account *bl_account_user(const struct bl_account *a);
+/* Of its name, what tells it from others of its kind: "alice" */
+const char *bl_account_short_name(const struct bl_account *a);
 
 /* NULL: out of memory */
 struct bl_grant_record *bl_ledger_add_grant(struct bl_ledger *l, uint64_t id,
@@ -122,18 +135,16 @@ void bl_ledger_forget_process(struct bl_ledger *l, struct bl_process *p);
  * What an account, a process to come, or a grant should have: the policy's, or
  * the administrator's.
  */
-struct bl_limits bl_ledger_account_limits(const struct bl_ledger *l,
-					  const struct bl_policy *p,
+struct bl_limits bl_ledger_account_limits(const struct bl_policy *p,
 					  const struct bl_account *a);
 struct bl_limits bl_ledger_process_limits(const struct bl_policy *p,
-					  const struct bl_account *a,
+					  const struct bl_account *a, uid_t uid,
 					  uint64_t memlock_bytes);
 struct bl_limits bl_ledger_grant_limits(const struct bl_policy *p,
 					const struct bl_grant_record *g);
 
 /* The least of all levels from the grant upwards; *ret_level: whose; NULL: not asked */
-uint64_t bl_ledger_allowed_bytes(const struct bl_ledger *l,
-				 const struct bl_account *a,
+uint64_t bl_ledger_allowed_bytes(const struct bl_account *a,
 				 const struct bl_limits *grant,
 				 const struct bl_account **ret_level);
 

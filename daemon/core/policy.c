@@ -7,6 +7,8 @@
 #include "common/protocol.h"
 #include "daemon/core/policy.h"
 
+_Static_assert(BL_PATH_MAX == BELAY_MAX_DEPTH, "a path is as long as the module allows");
+
 static const struct bl_limits no_limits = { BL_UNLIMITED, BL_UNLIMITED };
 
 struct bl_policy *bl_policy_new(void)
@@ -90,8 +92,20 @@ static uint64_t like_mlock(uid_t uid, uint64_t memlock_bytes)
 	return uid ? memlock_bytes : BL_UNLIMITED;
 }
 
-struct bl_limits bl_policy_user_limits(const struct bl_policy *p, uid_t uid,
-				       uint64_t memlock_bytes)
+void bl_policy_path(const struct bl_policy *p, const struct bl_identity *who,
+		    struct bl_account_path *ret)
+{
+	*ret = (struct bl_account_path){
+		.count = 2,
+		.keys = {
+			{ .kind = BL_ACCOUNT_SYSTEM },
+			{ .kind = BL_ACCOUNT_USER, .id = who->uid },
+		},
+	};
+}
+
+static struct bl_limits user_limits(const struct bl_policy *p, uid_t uid,
+				    uint64_t memlock_bytes)
 {
 	struct bl_rule r = merged(p, uid);
 	struct bl_limits l = no_limits;
@@ -100,6 +114,18 @@ struct bl_limits bl_policy_user_limits(const struct bl_policy *p, uid_t uid,
 	if (r.has_regions)
 		l.regions = r.user.regions;
 	return l;
+}
+
+struct bl_limits bl_policy_account_limits(const struct bl_policy *p,
+					  const struct bl_account_key *key,
+					  uint64_t memlock_bytes)
+{
+	switch (key->kind) {
+	case BL_ACCOUNT_USER:
+		return user_limits(p, key->id, memlock_bytes);
+	default:
+		return p->system;
+	}
 }
 
 struct bl_limits bl_policy_process_limits(const struct bl_policy *p, uid_t uid,

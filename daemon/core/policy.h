@@ -15,6 +15,34 @@
 
 #include "common/units.h"
 
+/*
+ * Accounts are a tree. Each has a key: what it is for (its level), and which of that
+ * level it is. A grant is charged to the account at the end of a path, and so to all
+ * on it. Tags hold kinds: never renumber them.
+ */
+enum bl_account_kind {
+	BL_ACCOUNT_SYSTEM = 1,	/* the root: everybody together */
+	BL_ACCOUNT_USER = 2,	/* id: the uid */
+	BL_ACCOUNT_KINDS,
+};
+
+struct bl_account_key {
+	enum bl_account_kind kind;
+	uint32_t id;		/* 0 where there is one only */
+};
+
+#define BL_PATH_MAX	8	/* BELAY_MAX_DEPTH */
+
+struct bl_account_path {
+	unsigned int count;
+	struct bl_account_key keys[BL_PATH_MAX];	/* from the root */
+};
+
+/* Who asks for a grant. Groups, cgroup and class will choose among longer paths. */
+struct bl_identity {
+	uid_t uid;
+};
+
 struct bl_limits {
 	uint64_t bytes;		/* BL_UNLIMITED: none */
 	uint64_t regions;
@@ -69,15 +97,20 @@ struct bl_policy *bl_policy_free(struct bl_policy *p);
 /* bl_policy_user - the rule of a user; added if there is none; NULL: no memory */
 struct bl_rule *bl_policy_user(struct bl_policy *p, uid_t uid);
 
+/* bl_policy_path - the accounts that somebody's grants are charged to */
+void bl_policy_path(const struct bl_policy *p, const struct bl_identity *who,
+		    struct bl_account_path *ret);
+
 /*
- * bl_policy_user_limits - what all processes of a user may hold together
+ * bl_policy_account_limits - what all that is charged to an account may be
  *
- * The user's own entry, else [default], key by key. If neither says how many
+ * A user's: its own entry, else [default], key by key. If neither says how many
  * bytes: what mlock() would have given a process, @memlock_bytes, its
  * RLIMIT_MEMLOCK (root is not held to that, so neither here).
  */
-struct bl_limits bl_policy_user_limits(const struct bl_policy *p, uid_t uid,
-				       uint64_t memlock_bytes);
+struct bl_limits bl_policy_account_limits(const struct bl_policy *p,
+					  const struct bl_account_key *key,
+					  uint64_t memlock_bytes);
 
 /*
  * bl_policy_process_limits - what one process of a user may hold

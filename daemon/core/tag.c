@@ -7,7 +7,7 @@
 
 #define MAGIC		0x79616c62	/* "blay" */
 #define VERSION		1
-#define KIND_GRANT	64		/* beside enum bl_account_kind */
+#define KIND_GRANT	64		/* enum bl_account_kind is below */
 
 /* A later version may use the rest; the rest is zero until then. */
 struct layout {
@@ -15,7 +15,7 @@ struct layout {
 	uint8_t version;
 	uint8_t kind;
 	uint16_t zero;
-	uint32_t uid;
+	uint32_t id;		/* of an account's key; of a grant: the uid */
 	uint32_t zero2;
 	uint64_t memlock_soft;
 	uint64_t memlock_hard;
@@ -29,11 +29,11 @@ static void put(uint8_t *tag, const struct layout *l)
 	memcpy(tag, l, sizeof(*l));
 }
 
-void bl_tag_put_account(uint8_t tag[BELAY_TAG_BYTES], const struct bl_account_tag *t)
+void bl_tag_put_account(uint8_t tag[BELAY_TAG_BYTES], const struct bl_account_key *key)
 {
 	struct layout l = {
 		.magic = MAGIC, .version = VERSION,
-		.kind = (uint8_t)t->kind, .uid = t->uid,
+		.kind = (uint8_t)key->kind, .id = key->id,
 	};
 
 	put(tag, &l);
@@ -43,7 +43,7 @@ void bl_tag_put_grant(uint8_t tag[BELAY_TAG_BYTES], const struct bl_grant_tag *t
 {
 	struct layout l = {
 		.magic = MAGIC, .version = VERSION, .kind = KIND_GRANT,
-		.uid = t->uid,
+		.id = t->uid,
 		.memlock_soft = t->memlock_soft, .memlock_hard = t->memlock_hard,
 	};
 
@@ -56,14 +56,13 @@ static int get(const uint8_t *tag, struct layout *ret)
 	return ret->magic == MAGIC && ret->version == VERSION ? 0 : -EINVAL;
 }
 
-int bl_tag_get_account(const uint8_t tag[BELAY_TAG_BYTES], struct bl_account_tag *ret)
+int bl_tag_get_account(const uint8_t tag[BELAY_TAG_BYTES], struct bl_account_key *ret)
 {
 	struct layout l;
 
-	if (get(tag, &l) ||
-	    (l.kind != BL_ACCOUNT_SYSTEM && l.kind != BL_ACCOUNT_USER))
+	if (get(tag, &l) || !l.kind || l.kind >= BL_ACCOUNT_KINDS)
 		return -EINVAL;
-	*ret = (struct bl_account_tag){ .kind = l.kind, .uid = l.uid };
+	*ret = (struct bl_account_key){ .kind = l.kind, .id = l.id };
 	return 0;
 }
 
@@ -74,7 +73,7 @@ int bl_tag_get_grant(const uint8_t tag[BELAY_TAG_BYTES], struct bl_grant_tag *re
 	if (get(tag, &l) || l.kind != KIND_GRANT)
 		return -EINVAL;
 	*ret = (struct bl_grant_tag){
-		.uid = l.uid,
+		.uid = l.id,
 		.memlock_soft = l.memlock_soft,
 		.memlock_hard = l.memlock_hard,
 	};

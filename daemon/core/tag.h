@@ -16,15 +16,7 @@
 
 #include <linux/belay.h>
 
-enum bl_account_kind {
-	BL_ACCOUNT_SYSTEM = 1,
-	BL_ACCOUNT_USER = 2,
-};
-
-struct bl_account_tag {
-	enum bl_account_kind kind;
-	uid_t uid;		/* of a user's account */
-};
+#include "daemon/core/policy.h"
 
 struct bl_grant_tag {
 	uid_t uid;
@@ -32,11 +24,11 @@ struct bl_grant_tag {
 	uint64_t memlock_hard;
 };
 
-void bl_tag_put_account(uint8_t tag[BELAY_TAG_BYTES], const struct bl_account_tag *t);
+void bl_tag_put_account(uint8_t tag[BELAY_TAG_BYTES], const struct bl_account_key *key);
 void bl_tag_put_grant(uint8_t tag[BELAY_TAG_BYTES], const struct bl_grant_tag *t);
 
 /* 0, or -EINVAL: nobody of this daemon's kind has written that */
-int bl_tag_get_account(const uint8_t tag[BELAY_TAG_BYTES], struct bl_account_tag *ret);
+int bl_tag_get_account(const uint8_t tag[BELAY_TAG_BYTES], struct bl_account_key *ret);
 int bl_tag_get_grant(const uint8_t tag[BELAY_TAG_BYTES], struct bl_grant_tag *ret);
 
 #endif

@@ -730,11 +730,11 @@ TEST(limits, "a limit is set at run time, also before the user comes, and surviv
 	start();
 	admin = hello();
 	CHECK_EQ(ASK(admin, l, BL_LIMIT), BL_OK);
-	a = bl_ledger_user(&m->ledger, 1000);
+	a = user_account(1000);
 	CHECK(a);
 	CHECK_EQ(fake_account(&fake, a->id)->limit_bytes, 1 << 20);
 	bl_accounts_sweep(m);
-	CHECK(bl_ledger_user(&m->ledger, 1000));
+	CHECK(user_account(1000));
 	CHECK_OK(bl_manager_reload(m, text));
 	CHECK_EQ(fake_account(&fake, a->id)->limit_bytes, 1 << 20);
 	client(1000, NULL, NULL);
@@ -757,7 +757,7 @@ TEST(limits, "a limit is set at run time, also before the user comes, and surviv
 	l.set = BL_LIMIT_SET_REGIONS;
 	l.limit_regions = 17;
 	CHECK_EQ(ASK(admin, l, BL_LIMIT), BL_OK);
-	CHECK_EQ(fake_account(&fake, m->ledger.system->id)->limit_regions, 17);
+	CHECK_EQ(fake_account(&fake, m->ledger.root->id)->limit_regions, 17);
 	stop();
 }
 
@@ -809,8 +809,8 @@ TEST(reload, "a reload changes all limits in one call; one with errors changes n
 	CHECK_EQ(ASK(admin, rl, BL_RELOAD), BL_OK);
 	CHECK_EQ(fake.limit_calls, calls + 1);
 	CHECK_EQ(fake.limit_entries, 5);
-	CHECK_EQ(fake_account(&fake, m->ledger.system->id)->limit_bytes, 1 << 30);
-	CHECK_EQ(fake_account(&fake, bl_ledger_user(&m->ledger, 1001)->id)->limit_bytes, 64 << 20);
+	CHECK_EQ(fake_account(&fake, m->ledger.root->id)->limit_bytes, 1 << 30);
+	CHECK_EQ(fake_account(&fake, user_account(1001)->id)->limit_bytes, 64 << 20);
 	f = fopen(file, "w");
 	fputs("[system]\nmax = 2Q\n", f);
 	fclose(f);

@@ -231,6 +231,16 @@ static TAP_UNUSED void pass(uint64_t nsec)
 	pump();
 }
 
+/* The account of a user; NULL: there is none */
+static TAP_UNUSED struct bl_account *user_account(uid_t uid)
+{
+	const struct bl_identity who = { .uid = uid };
+	struct bl_account_path levels;
+
+	bl_policy_path(m->policy, &who, &levels);
+	return bl_ledger_at(&m->ledger, &levels);
+}
+
 static TAP_UNUSED unsigned int open_fds(void)
 {
 	unsigned int n = 0;

@@ -81,17 +81,24 @@ TEST(bucket, "a bucket gives its burst at once, and then its rate")
 	CHECK_EQ(n, 10);
 }
 
+static struct bl_limits user_limits(const struct bl_policy *p, uid_t uid, uint64_t memlock)
+{
+	const struct bl_account_key key = { .kind = BL_ACCOUNT_USER, .id = uid };
+
+	return bl_policy_account_limits(p, &key, memlock);
+}
+
 TEST(like_mlock, "a user that nobody has configured gets its RLIMIT_MEMLOCK, root no limit")
 {
 	struct bl_policy *p = bl_policy_new();
 	struct bl_limits l;
 
-	l = bl_policy_user_limits(p, 1000, 8 << 20);
+	l = user_limits(p, 1000, 8 << 20);
 	CHECK_EQ(l.bytes, 8 << 20);
 	CHECK_EQ(l.regions, BL_UNLIMITED);
 	l = bl_policy_process_limits(p, 1000, 8 << 20);
 	CHECK_EQ(l.bytes, 8 << 20);
-	CHECK_EQ(bl_policy_user_limits(p, 0, 8 << 20).bytes, BL_UNLIMITED);
+	CHECK_EQ(user_limits(p, 0, 8 << 20).bytes, BL_UNLIMITED);
 	CHECK_EQ(bl_policy_process_limits(p, 0, 8 << 20).bytes, BL_UNLIMITED);
 	bl_policy_free(p);
 }
@@ -109,12 +116,12 @@ TEST(merging, "a user's entry overrides [default] key by key")
 	CHECK(r == bl_policy_user(p, 1000));
 	r->has_regions = true;
 	r->user.regions = 5;
-	CHECK_EQ(bl_policy_user_limits(p, 1000, 1).bytes, 100);
-	CHECK_EQ(bl_policy_user_limits(p, 1000, 1).regions, 5);
-	CHECK_EQ(bl_policy_user_limits(p, 1001, 1).regions, BL_UNLIMITED);
+	CHECK_EQ(user_limits(p, 1000, 1).bytes, 100);
+	CHECK_EQ(user_limits(p, 1000, 1).regions, 5);
+	CHECK_EQ(user_limits(p, 1001, 1).regions, BL_UNLIMITED);
 	CHECK_EQ(bl_policy_process_limits(p, 1000, 1).bytes, BL_UNLIMITED);
 	CHECK_EQ(bl_policy_process_limits(p, 1000, 1).regions, 7);
-	CHECK_EQ(bl_policy_user_limits(p, 0, 1).bytes, 100);
+	CHECK_EQ(user_limits(p, 0, 1).bytes, 100);
 	bl_policy_free(p);
 }
 
@@ -138,17 +145,17 @@ TEST(escalation, "release is refused for tracked regions when asked for, and is 
 
 TEST(tags, "a tag gives back what was put into it, and a stranger's is recognised")
 {
-	struct bl_account_tag a = { .kind = BL_ACCOUNT_USER, .uid = 4711 };
+	struct bl_account_key a = { .kind = BL_ACCOUNT_USER, .id = 4711 };
 	struct bl_grant_tag g = { .uid = 12, .memlock_soft = 65536,
 				  .memlock_hard = BL_UNLIMITED };
 	uint8_t tag[BELAY_TAG_BYTES];
 
 	bl_tag_put_account(tag, &a);
 	CHECK_EQ(bl_tag_get_grant(tag, &g), -EINVAL);
-	a = (struct bl_account_tag){ 0 };
+	a = (struct bl_account_key){ 0 };
 	CHECK_OK(bl_tag_get_account(tag, &a));
 	CHECK_EQ(a.kind, BL_ACCOUNT_USER);
-	CHECK_EQ(a.uid, 4711);
+	CHECK_EQ(a.id, 4711);
 	bl_tag_put_grant(tag, &g);
 	CHECK_EQ(bl_tag_get_account(tag, &a), -EINVAL);
 	g = (struct bl_grant_tag){ 0 };
@@ -162,50 +169,105 @@ TEST(tags, "a tag gives back what was put into it, and a stranger's is recognise
 	CHECK_EQ(bl_tag_get_grant(tag, &g), -EINVAL);
 }
 
-TEST(ledger, "the ledger finds by id, by uid, by name and by process, and forgets")
+TEST(ledger, "the ledger finds by id, by key, by path, by name and by process, and forgets")
 {
-	struct bl_account_tag sys = { .kind = BL_ACCOUNT_SYSTEM };
-	struct bl_account_tag user = { .kind = BL_ACCOUNT_USER, .uid = 7 };
+	const struct bl_account_key sys = { .kind = BL_ACCOUNT_SYSTEM };
+	const struct bl_account_key user = { .kind = BL_ACCOUNT_USER, .id = 7 };
+	const struct bl_account_path path = { 2, { sys, user } };
 	struct bl_limits l = { 1000, 10 };
 	struct bl_grant_tag tag = { .uid = 7, .memlock_soft = 64 };
-	const struct bl_account *level;
 	struct bl_grant_record *g;
-	struct bl_account *a;
+	struct bl_account *a, *root;
 	struct bl_ledger lg;
 
 	bl_ledger_init(&lg);
-	bl_ledger_add_account(&lg, 1, &sys, "system", &l);
-	a = bl_ledger_add_account(&lg, 2, &user, "joe", &l);
-	CHECK_STR(a->name, "user/joe");
+	CHECK(!bl_ledger_at(&lg, &path));
+	root = bl_ledger_add_account(&lg, 1, NULL, &sys, "system", &l);
+	CHECK(!bl_ledger_at(&lg, &path));
+	a = bl_ledger_add_account(&lg, 2, root, &user, "user/joe", &l);
+	CHECK_STR(bl_account_short_name(a), "joe");
+	CHECK_STR(bl_account_short_name(root), "system");
+	CHECK(bl_account_user(a) == a && !bl_account_user(root));
 	CHECK(bl_ledger_account(&lg, 2) == a);
-	CHECK(bl_ledger_user(&lg, 7) == a);
+	CHECK(bl_ledger_child(&lg, root, &user) == a);
+	CHECK(bl_ledger_child(&lg, NULL, &sys) == root);
+	CHECK(!bl_ledger_child(&lg, a, &user));
+	CHECK(bl_ledger_at(&lg, &path) == a);
 	CHECK(bl_ledger_account_named(&lg, "user/joe") == a);
-	CHECK(bl_ledger_account_named(&lg, "system") == lg.system);
+	CHECK(bl_ledger_account_named(&lg, "system") == root);
+	CHECK(lg.root == root);
+	CHECK_EQ(root->children, 1);
 	g = bl_ledger_add_grant(&lg, 3, a, 100, 555, &tag, &l);
 	CHECK(bl_ledger_grant(&lg, 3) == g);
 	CHECK(bl_ledger_process(&lg, 100, 555) == g->process);
 	CHECK(!bl_ledger_process(&lg, 100, 556));
 	CHECK_EQ(a->grants, 1);
 	CHECK_EQ(a->memlock_bytes, 64);
-
-	l.bytes = 2000;
-	CHECK_EQ(bl_ledger_allowed_bytes(&lg, a, &l, &level), 1000);
-	CHECK(level == a);
-	l.bytes = 10;
-	CHECK_EQ(bl_ledger_allowed_bytes(&lg, a, &l, &level), 10);
-	CHECK(!level);
-
 	bl_ledger_remove_grant(&lg, g);
 	CHECK(!bl_ledger_process(&lg, 100, 555));
 	CHECK_EQ(a->grants, 0);
 	bl_ledger_remove_account(&lg, a);
-	CHECK(!bl_ledger_user(&lg, 7));
+	CHECK(!bl_ledger_at(&lg, &path));
+	CHECK_EQ(root->children, 0);
 	bl_ledger_fini(&lg);
+}
+
+/* As deep as the module allows: the levels of the policy are two, those of the tree are not. */
+TEST(deep, "a tree of any depth: the least limit of all levels holds, and a user is found in it")
+{
+	struct bl_account_key key = { .kind = BL_ACCOUNT_SYSTEM };
+	struct bl_account *levels[BL_PATH_MAX];
+	const struct bl_account *level;
+	struct bl_limits l;
+	struct bl_ledger lg;
+	unsigned int i;
+
+	bl_ledger_init(&lg);
+	for (i = 0; i < BL_PATH_MAX; i++) {
+		l = (struct bl_limits){ 1000 - i, 10 };
+		key.id = i;
+		if (i == 3)
+			key.kind = BL_ACCOUNT_USER;
+		levels[i] = bl_ledger_add_account(&lg, i + 1, i ? levels[i - 1] : NULL, &key, "x", &l);
+		CHECK(levels[i]);
+		CHECK(bl_ledger_child(&lg, i ? levels[i - 1] : NULL, &key) == levels[i]);
+		if (i < 3)
+			CHECK(!bl_account_user(levels[i]));
+		else
+			CHECK(bl_account_user(levels[i]) == levels[i]);
+	}
+	l.bytes = 5000;
+	CHECK_EQ(bl_ledger_allowed_bytes(levels[7], &l, &level), 993);
+	CHECK(level == levels[7]);
+	levels[2]->limits.bytes = 17;
+	CHECK_EQ(bl_ledger_allowed_bytes(levels[7], &l, &level), 17);
+	CHECK(level == levels[2]);
+	CHECK_EQ(bl_ledger_allowed_bytes(levels[1], &l, &level), 999);
+	CHECK(level == levels[1]);
+	l.bytes = 3;
+	CHECK_EQ(bl_ledger_allowed_bytes(levels[7], &l, &level), 3);
+	CHECK(!level);
+	bl_ledger_fini(&lg);
+}
+
+TEST(path, "the policy's path leads from the system to the user")
+{
+	struct bl_policy *p = bl_policy_new();
+	const struct bl_identity who = { .uid = 4711 };
+	struct bl_account_path path;
+
+	bl_policy_path(p, &who, &path);
+	CHECK_EQ(path.count, 2);
+	CHECK_EQ(path.keys[0].kind, BL_ACCOUNT_SYSTEM);
+	CHECK_EQ(path.keys[0].id, 0);
+	CHECK_EQ(path.keys[1].kind, BL_ACCOUNT_USER);
+	CHECK_EQ(path.keys[1].id, 4711);
+	bl_policy_free(p);
 }
 
 TEST(overrides, "what an administrator set wins over the policy, and reaches the user's processes")
 {
-	struct bl_account_tag user = { .kind = BL_ACCOUNT_USER, .uid = 7 };
+	const struct bl_account_key user = { .kind = BL_ACCOUNT_USER, .id = 7 };
 	struct bl_grant_tag tag = { .uid = 7, .memlock_soft = 64 };
 	struct bl_policy *p = bl_policy_new();
 	struct bl_limits l = { 64, BL_UNLIMITED };
@@ -214,14 +276,14 @@ TEST(overrides, "what an administrator set wins over the policy, and reaches the
 	struct bl_ledger lg;
 
 	bl_ledger_init(&lg);
-	a = bl_ledger_add_account(&lg, 2, &user, "joe", &l);
+	a = bl_ledger_add_account(&lg, 2, NULL, &user, "user/joe", &l);
 	g = bl_ledger_add_grant(&lg, 3, a, 100, 555, &tag, &l);
-	CHECK_EQ(bl_ledger_account_limits(&lg, p, a).bytes, 64);
+	CHECK_EQ(bl_ledger_account_limits(p, a).bytes, 64);
 	CHECK_EQ(bl_ledger_grant_limits(p, g).bytes, 64);
 	a->set.bytes = 4096;
 	a->set_mask = BL_LIMIT_SET_BYTES;
-	CHECK_EQ(bl_ledger_account_limits(&lg, p, a).bytes, 4096);
-	CHECK_EQ(bl_ledger_account_limits(&lg, p, a).regions, BL_UNLIMITED);
+	CHECK_EQ(bl_ledger_account_limits(p, a).bytes, 4096);
+	CHECK_EQ(bl_ledger_account_limits(p, a).regions, BL_UNLIMITED);
 	CHECK_EQ(bl_ledger_grant_limits(p, g).bytes, BL_UNLIMITED);
 	g->set.bytes = 512;
 	g->set_mask = BL_LIMIT_SET_BYTES;
