@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* SPDX-FileCopyrightText: the belay authors */
 /*
- * One table has the keys: section, name, what is allowed, and a function that
- * reads the value. Unknown sections and keys are warnings, so that a file for
+ * What keys there are, and what they may say, is in core/key.c. Unknown sections and keys are warnings, so that a file for
  * a later version can be used; a value that cannot be read is an error, since
  * a limit that is silently another one is worse than none.
  *
@@ -18,15 +17,10 @@
 #include <string.h>
 #include <syslog.h>
 
-#include "common/protocol.h"
-#include "common/reason.h"
 #include "daemon/config.h"
+#include "daemon/core/key.h"
 #include "daemon/users.h"
 
-#define MSEC		1000000ULL
-#define DEADLINE_MIN	(10 * MSEC)		/* time for a message and its answer */
-#define DEADLINE_MAX	(24 * 3600 * 1000 * MSEC)
-#define CLIENTS_MAX	60000			/* below LimitNOFILE= of the unit */
 #define SECTION_MAX	64			/* more than libinih takes */
 #define NOTHING		"neither a [section], nor key = value, nor a comment"
 
@@ -66,126 +60,6 @@ static void tell(struct reader *r, int level, const char *fmt, ...)
 }
 
 /* ------------------------------------------------------------------------ */
-/* Values                                                                    */
-
-static int set_system_bytes(struct reader *r, const char *value)
-{
-	return bl_size_parse(value, &r->policy->system.bytes);
-}
-
-static int set_system_regions(struct reader *r, const char *value)
-{
-	return bl_count_parse(value, &r->policy->system.regions);
-}
-
-static int set_bytes(struct reader *r, const char *value)
-{
-	r->rule->has_bytes = true;
-	return bl_size_parse(value, &r->rule->user.bytes);
-}
-
-static int set_regions(struct reader *r, const char *value)
-{
-	r->rule->has_regions = true;
-	return bl_count_parse(value, &r->rule->user.regions);
-}
-
-static int set_process_bytes(struct reader *r, const char *value)
-{
-	r->rule->has_process_bytes = true;
-	return bl_size_parse(value, &r->rule->process.bytes);
-}
-
-static int set_process_regions(struct reader *r, const char *value)
-{
-	r->rule->has_process_regions = true;
-	return bl_count_parse(value, &r->rule->process.regions);
-}
-
-/* "250%" */
-static int set_memlock(struct reader *r, const char *value)
-{
-	char number[16];
-	uint64_t n;
-	int err;
-
-	snprintf(number, sizeof(number), "%.*s", (int)strcspn(value, "%"), value);
-	err = strcmp(value + strlen(number), "%") ? -EINVAL : bl_count_parse(number, &n);
-	if (err)
-		return err;
-	if (n < BL_MEMLOCK_PERCENT || n > BL_MEMLOCK_PERCENT_MAX)
-		return -ERANGE;
-	r->rule->memlock_percent = (uint32_t)n;
-	return 0;
-}
-
-static int set_deadline(struct reader *r, const char *value)
-{
-	uint64_t nsec;
-	int err = bl_time_parse(value, &nsec);
-
-	if (err)
-		return err;
-	if (nsec < DEADLINE_MIN || nsec > DEADLINE_MAX)
-		return -ERANGE;
-	r->policy->deadline_nsec = nsec;
-	return 0;
-}
-
-static int set_escalation(struct reader *r, const char *value)
-{
-	return bl_escalation_parse(value, &r->policy->escalation);
-}
-
-static int parse_clients(const char *value, uint32_t *ret)
-{
-	uint64_t n;
-	int err = bl_count_parse(value, &n);
-
-	if (err)
-		return err;
-	if (!n || n > CLIENTS_MAX)
-		return -ERANGE;
-	*ret = (uint32_t)n;
-	return 0;
-}
-
-static int set_max_clients(struct reader *r, const char *value)
-{
-	return parse_clients(value, &r->policy->max_clients);
-}
-
-static int set_max_clients_per_user(struct reader *r, const char *value)
-{
-	return parse_clients(value, &r->policy->max_clients_per_user);
-}
-
-#define A_SIZE	"a size such as 4096, 64M, 8GiB, or unlimited"
-#define A_COUNT	"a whole number, or unlimited"
-#define CLIENTS	"a whole number from 1 to 60000"
-
-static const struct key {
-	const char *section;	/* "rule": [default] and [user NAME] */
-	const char *name;
-	int (*set)(struct reader *r, const char *value);
-	const char *allowed;
-} keys[] = {
-	{ "system", "max", set_system_bytes, A_SIZE },
-	{ "system", "regions", set_system_regions, A_COUNT },
-	{ "rule", "max", set_bytes, A_SIZE },
-	{ "rule", "regions", set_regions, A_COUNT },
-	{ "rule", "process_max", set_process_bytes, A_SIZE },
-	{ "rule", "process_regions", set_process_regions, A_COUNT },
-	{ "rule", "memlock", set_memlock, "a percentage from 100% to 10000%" },
-	{ "revoke", "deadline", set_deadline,
-	  "a time from 10ms to 24h, such as 10s or 2min" },
-	{ "revoke", "escalation", set_escalation, "keep, release or kill" },
-	{ "daemon", "max_clients", set_max_clients, CLIENTS },
-	{ "daemon", "max_clients_per_user", set_max_clients_per_user, CLIENTS },
-};
-#define N_KEYS	(sizeof(keys) / sizeof(*keys))
-
-/* ------------------------------------------------------------------------ */
 /* Sections                                                                  */
 
 /* A name, or a number; NULL after a message. */
@@ -215,8 +89,8 @@ static bool section_exists(const char *section)
 {
 	size_t i;
 
-	for (i = 0; i < N_KEYS; i++)
-		if (!strcmp(keys[i].section, section))
+	for (i = 0; i < bl_n_keys; i++)
+		if (!strcmp(bl_keys[i].section, section))
 			return true;
 	return false;
 }
@@ -249,7 +123,7 @@ static const char *enter_section(struct reader *r, const char *section)
 		else if (!strcmp(section, "default"))
 			r->rule = &r->policy->fallback;
 		else
-			r->known = strcmp(section, "rule") && section_exists(section);
+			r->known = strcmp(section, BL_KEY_RULE) && section_exists(section);
 		if (!*section)
 			tell(r, LOG_WARNING, "keys before the first [section] are ignored");
 		else if (!r->known)
@@ -257,21 +131,8 @@ static const char *enter_section(struct reader *r, const char *section)
 			     section);
 	}
 	if (is_user || !strcmp(section, "default"))
-		return r->rule ? "rule" : NULL;
+		return r->rule ? BL_KEY_RULE : NULL;
 	return r->known ? section : NULL;
-}
-
-/* "max, regions": the keys of a section. */
-static const char *keys_of(const char *section, char *buf, size_t len)
-{
-	size_t i, n = 0;
-
-	buf[0] = '\0';
-	for (i = 0; i < N_KEYS && n < len; i++)
-		if (!strcmp(keys[i].section, section))
-			n += (size_t)snprintf(buf + n, len - n, "%s%s",
-					      n ? ", " : "", keys[i].name);
-	return buf;
 }
 
 static int on_value(void *arg, const char *brackets, const char *name,
@@ -279,24 +140,24 @@ static int on_value(void *arg, const char *brackets, const char *name,
 {
 	char names[256], section[SECTION_MAX];
 	struct reader *r = arg;
+	const struct bl_key *k;
 	const char *table;
-	size_t i;
+	uint64_t v;
 
 	section_name(brackets, section, sizeof(section));
 	table = enter_section(r, section);
-
 	if (!table)
 		return 1;
-	for (i = 0; i < N_KEYS; i++) {
-		if (strcmp(keys[i].section, table) || strcmp(keys[i].name, name))
-			continue;
-		if (keys[i].set(r, value))
-			tell(r, LOG_ERR, "[%s] %s = %s: not %s", section, name,
-			     value, keys[i].allowed);
-		return 1;
-	}
-	tell(r, LOG_WARNING, "unknown key %s in [%s] is ignored; there are %s", name, section,
-	     keys_of(table, names, sizeof(names)));
+	k = bl_key_find(table, name);
+	if (!k)
+		tell(r, LOG_WARNING, "unknown key %s in [%s] is ignored; there are %s", name,
+		     section, bl_key_names(table, names, sizeof(names)));
+	else if (bl_key_parse(k, value, &v))
+		tell(r, LOG_ERR, "[%s] %s = %s: not %s", section, name, value, k->allowed);
+	else if (r->rule)
+		bl_rule_set(r->rule, k, v);
+	else
+		*bl_key_value(k, r->policy) = v;
 	return 1;
 }
 
@@ -419,4 +280,51 @@ struct bl_policy *bl_config_load(const char *path,
 	if (r.errors)
 		r.policy = bl_policy_free(r.policy);
 	return r.policy;
+}
+
+/* ------------------------------------------------------------------------ */
+/* Printing                                                                  */
+
+struct printer {
+	void (*say)(void *arg, int level, const char *text);
+	void *arg;
+};
+
+static void print(const struct printer *p, const char *section, const struct bl_key *k,
+		  uint64_t value)
+{
+	char text[BL_KEY_TEXT], line[160];
+
+	snprintf(line, sizeof(line), "[%s] %s = %s", section, k->name,
+		 bl_key_format(k, value, text, sizeof(text)));
+	p->say(p->arg, LOG_DEBUG, line);
+}
+
+static void print_rule(const struct printer *p, const char *section, struct bl_rule *r,
+		       bool defaults)
+{
+	const struct bl_key *k;
+
+	for (k = bl_keys; k < bl_keys + bl_n_keys; k++)
+		if (!strcmp(k->section, BL_KEY_RULE) &&
+		    (r->said & k->said || (defaults && k->fallback)))
+			print(p, section, k, *bl_key_value(k, r));
+}
+
+void bl_config_print(struct bl_policy *policy,
+		     void (*say)(void *arg, int level, const char *text), void *arg)
+{
+	const struct printer p = { say, arg };
+	const struct bl_key *k;
+	char section[SECTION_MAX];
+	unsigned int i;
+
+	for (k = bl_keys; k < bl_keys + bl_n_keys; k++)
+		if (strcmp(k->section, BL_KEY_RULE))
+			print(&p, k->section, k, *bl_key_value(k, policy));
+	print_rule(&p, "default", &policy->fallback, true);
+	for (i = 0; i < policy->n_users; i++) {
+		snprintf(section, sizeof(section), "user %u", policy->users[i].uid);
+		print_rule(&p, section, &policy->users[i].rule, false);
+	}
 }

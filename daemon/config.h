@@ -23,4 +23,8 @@ struct bl_policy *bl_config_load(const char *path,
 				 void (*say)(void *arg, int level, const char *text),
 				 void *arg);
 
+/* bl_config_print - every key that has a value, "[system] max = 1 GiB", at LOG_DEBUG */
+void bl_config_print(struct bl_policy *policy,
+		     void (*say)(void *arg, int level, const char *text), void *arg);
+
 #endif

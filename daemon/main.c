@@ -144,6 +144,7 @@ static int check_config(const struct options *o)
 	       f.errors, f.errors == 1 ? "" : "s", f.warnings, f.warnings == 1 ? "" : "s");
 	if (!p)
 		return EXIT_CONFIG;
+	bl_config_print(p, say, &f);
 	bl_policy_free(p);
 	return 0;
 }
@@ -401,6 +402,7 @@ int main(int argc, char **argv)
 	policy = bl_config_load(o.config, say, &findings);
 	if (!policy)
 		return bad_config(&o);
+	bl_config_print(policy, say, &findings);
 	if (open_device(&dev, o.device)) {
 		bl_policy_free(policy);
 		return 1;

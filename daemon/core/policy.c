@@ -1,28 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /* SPDX-FileCopyrightText: the belay authors */
 #include <stdlib.h>
+#include <string.h>
 
 #include <linux/belay.h>
 
 #include "common/protocol.h"
+#include "daemon/core/key.h"
 #include "daemon/core/policy.h"
 
 _Static_assert(BL_PATH_MAX == BELAY_MAX_DEPTH, "a path is as long as the module allows");
 
-static const struct bl_limits no_limits = { BL_UNLIMITED, BL_UNLIMITED };
+static bool is_of_rules(const struct bl_key *k)
+{
+	return !strcmp(k->section, BL_KEY_RULE);
+}
 
 struct bl_policy *bl_policy_new(void)
 {
 	struct bl_policy *p = calloc(1, sizeof(*p));
+	const struct bl_key *k;
 
-	if (!p)
-		return NULL;
-	p->system = no_limits;
-	p->deadline_nsec = BL_DEADLINE_NSEC;
-	p->escalation = BL_KEEP;
-	p->max_clients = BL_MAX_CLIENTS;
-	p->max_clients_per_user = BL_MAX_CLIENTS_PER_USER;
+	for (k = bl_keys; p && k < bl_keys + bl_n_keys; k++)
+		if (k->fallback)
+			bl_key_parse(k, k->fallback, bl_key_value(k, is_of_rules(k) ?
+				     (void *)&p->fallback : (void *)p));
 	return p;
+}
+
+void bl_rule_set(struct bl_rule *r, const struct bl_key *k, uint64_t value)
+{
+	*bl_key_value(k, r) = value;
+	r->said |= k->said;
 }
 
 struct bl_policy *bl_policy_free(struct bl_policy *p)
@@ -61,29 +70,13 @@ struct bl_rule *bl_policy_user(struct bl_policy *p, uid_t uid)
 /* The user's rule with what it leaves out taken from [default]. */
 static struct bl_rule merged(const struct bl_policy *p, uid_t uid)
 {
-	const struct bl_rule *own = find(p, uid);
+	struct bl_rule *own = find(p, uid);
 	struct bl_rule r = p->fallback;
+	const struct bl_key *k;
 
-	if (!own)
-		return r;
-	if (own->has_bytes) {
-		r.user.bytes = own->user.bytes;
-		r.has_bytes = true;
-	}
-	if (own->has_regions) {
-		r.user.regions = own->user.regions;
-		r.has_regions = true;
-	}
-	if (own->has_process_bytes) {
-		r.process.bytes = own->process.bytes;
-		r.has_process_bytes = true;
-	}
-	if (own->has_process_regions) {
-		r.process.regions = own->process.regions;
-		r.has_process_regions = true;
-	}
-	if (own->memlock_percent)
-		r.memlock_percent = own->memlock_percent;
+	for (k = bl_keys; own && k < bl_keys + bl_n_keys; k++)
+		if (is_of_rules(k) && own->said & k->said)
+			bl_rule_set(&r, k, *bl_key_value(k, own));
 	return r;
 }
 
@@ -108,12 +101,10 @@ static struct bl_limits user_limits(const struct bl_policy *p, uid_t uid,
 				    uint64_t memlock_bytes)
 {
 	struct bl_rule r = merged(p, uid);
-	struct bl_limits l = no_limits;
 
-	l.bytes = r.has_bytes ? r.user.bytes : like_mlock(uid, memlock_bytes);
-	if (r.has_regions)
-		l.regions = r.user.regions;
-	return l;
+	if (!(r.said & BL_SAYS_BYTES))
+		r.user.bytes = like_mlock(uid, memlock_bytes);
+	return r.user;
 }
 
 struct bl_limits bl_policy_account_limits(const struct bl_policy *p,
@@ -132,31 +123,23 @@ struct bl_limits bl_policy_process_limits(const struct bl_policy *p, uid_t uid,
 					  uint64_t memlock_bytes)
 {
 	struct bl_rule r = merged(p, uid);
-	struct bl_limits l = no_limits;
 
-	if (r.has_process_bytes)
-		l.bytes = r.process.bytes;
-	else if (!r.has_bytes)
-		l.bytes = like_mlock(uid, memlock_bytes);
-	if (r.has_process_regions)
-		l.regions = r.process.regions;
-	return l;
+	if (!(r.said & BL_SAYS_PROCESS_BYTES))
+		r.process.bytes = r.said & BL_SAYS_BYTES ? BL_UNLIMITED :
+							   like_mlock(uid, memlock_bytes);
+	return r.process;
 }
 
 bool bl_policy_limits_bytes(const struct bl_policy *p, uid_t uid)
 {
-	struct bl_rule r = merged(p, uid);
-
-	return r.has_bytes || r.has_process_bytes;
+	return merged(p, uid).said & (BL_SAYS_BYTES | BL_SAYS_PROCESS_BYTES);
 }
 
 uint64_t bl_policy_memlock_bytes(const struct bl_policy *p, uid_t uid, uint64_t allowed)
 {
-	uint32_t percent = merged(p, uid).memlock_percent;
+	uint64_t percent = merged(p, uid).memlock_percent;
 	unsigned __int128 bytes = allowed;
 
-	if (!percent)
-		percent = BL_MEMLOCK_PERCENT;
 	if (allowed == BL_UNLIMITED)
 		return BL_UNLIMITED;
 	bytes = bytes * percent / 100;
@@ -174,5 +157,5 @@ uint32_t bl_policy_escalation(const struct bl_policy *p, uint32_t asked,
 		return asked;
 	if (p->escalation == BL_RELEASE && kind != BELAY_PINNED)
 		return BL_KEEP;
-	return p->escalation;
+	return (uint32_t)p->escalation;
 }

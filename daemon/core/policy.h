@@ -15,6 +15,8 @@
 
 #include "common/units.h"
 
+struct bl_key;
+
 /*
  * Accounts are a tree. Each has a key: what it is for (its level), and which of that
  * level it is. A grant is charged to the account at the end of a path, and so to all
@@ -52,12 +54,14 @@ struct bl_limits {
 struct bl_rule {
 	struct bl_limits user;		/* max, regions: all processes together */
 	struct bl_limits process;	/* process_max, process_regions */
-	bool has_bytes;
-	bool has_regions;
-	bool has_process_bytes;
-	bool has_process_regions;
-	uint32_t memlock_percent;	/* memlock; 0: not said */
+	uint64_t memlock_percent;	/* memlock */
+	uint32_t said;			/* BL_SAYS_* bits: what is not missing */
 };
+#define BL_SAYS_BYTES		(1U << 0)
+#define BL_SAYS_REGIONS		(1U << 1)
+#define BL_SAYS_PROCESS_BYTES	(1U << 2)
+#define BL_SAYS_PROCESS_REGIONS	(1U << 3)
+#define BL_SAYS_MEMLOCK		(1U << 4)
 
 struct bl_user_rule {
 	uid_t uid;
@@ -66,33 +70,23 @@ struct bl_user_rule {
 
 struct bl_policy {
 	struct bl_limits system;
-	struct bl_rule fallback;	/* [default] */
+	struct bl_rule fallback;	/* [default]; all values but max and process_max */
 	struct bl_user_rule *users;
 	unsigned int n_users;
 	uint64_t deadline_nsec;		/* from a request to its escalation */
-	uint32_t escalation;		/* enum bl_escalation, not the default */
-	uint32_t max_clients;
-	uint32_t max_clients_per_user;
+	uint64_t escalation;		/* enum bl_escalation, not the default */
+	uint64_t max_clients;
+	uint64_t max_clients_per_user;
 };
 
-/*
- * RLIMIT_MEMLOCK of a process with a grant, in percent of what the grant allows. 100:
- * what drivers pin is then bounded as if they counted as belay does. 10000: a hundred
- * rails over the same memory, which no machine has.
- */
-#define BL_MEMLOCK_PERCENT	100
-#define BL_MEMLOCK_PERCENT_MAX	10000
-
-/* Built in, for what no file says. */
-#define BL_DEADLINE_NSEC	10000000000ULL	/* 10 s: stop a transfer, tell peers */
-#define BL_MAX_CLIENTS		8192		/* well under LimitNOFILE= */
-#define BL_MAX_CLIENTS_PER_USER	4096
-
-/* bl_policy_new - the built-in one; NULL: out of memory */
+/* bl_policy_new - what holds when no file says anything; NULL: out of memory */
 struct bl_policy *bl_policy_new(void);
 
 /* bl_policy_free - NULL is nothing; returns NULL */
 struct bl_policy *bl_policy_free(struct bl_policy *p);
+
+/* bl_rule_set - a key of the table (key.h) is said, and has that value */
+void bl_rule_set(struct bl_rule *r, const struct bl_key *k, uint64_t value);
 
 /* bl_policy_user - the rule of a user; added if there is none; NULL: no memory */
 struct bl_rule *bl_policy_user(struct bl_policy *p, uid_t uid);

@@ -19,7 +19,7 @@ TEST(recall_acked, "a recall reaches the client, its ack releases the pinned reg
 	CHECK_EQ(get(fd, NULL), BL_REVOKE);
 	CHECK_EQ(in.revoke.reason, BELAY_REASON_ADMIN);
 	CHECK_EQ(in.revoke.lost_len, 0);
-	CHECK_EQ(in.revoke.deadline, fake_now + BL_DEADLINE_NSEC);
+	CHECK_EQ(in.revoke.deadline, fake_now + m->policy->deadline_nsec);
 	CHECK(fake_region(&fake, session, region)->state & BELAY_WORD_RECALLED);
 	CHECK_EQ(fake_region(&fake, session, region)->request, in.revoke.request);
 	ack.request = in.revoke.request;
@@ -77,7 +77,7 @@ TEST(recall_partly_lost, "a recalled region that is lost in part stays asked for
 	CHECK_EQ(get(fd, NULL), BL_REVOKE);
 	CHECK_NE(in.revoke.request, request);
 	CHECK_EQ(in.revoke.lost_len, 4096);
-	CHECK_EQ(in.revoke.deadline, fake_now + BL_DEADLINE_NSEC);
+	CHECK_EQ(in.revoke.deadline, fake_now + m->policy->deadline_nsec);
 	pass(11 * SEC);
 	CHECK_EQ(get(admin, NULL), BL_RECALL);
 	CHECK_EQ(in.recalled.released, 1);

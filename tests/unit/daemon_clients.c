@@ -49,7 +49,7 @@ TEST(open_refused, "a wish that can never be granted is refused with account, us
 	int fd;
 
 	start();
-	bl_policy_user(m->policy, 1000)->has_bytes = true;
+	bl_policy_user(m->policy, 1000)->said |= BL_SAYS_BYTES;
 	bl_policy_user(m->policy, 1000)->user.bytes = 64 << 20;
 	fd = hello();
 	newest()->peer.uid = 1000;
@@ -63,7 +63,7 @@ TEST(open_refused, "a wish that can never be granted is refused with account, us
 	CHECK(strstr(in.error.text, "(max in [user "));
 	CHECK(strstr(in.error.text, "belayctl limit set user/"));
 	/* What no account refuses is the process's own limit; its grant is not there yet. */
-	bl_policy_user(m->policy, 1000)->has_process_bytes = true;
+	bl_policy_user(m->policy, 1000)->said |= BL_SAYS_PROCESS_BYTES;
 	bl_policy_user(m->policy, 1000)->process.bytes = 8 << 20;
 	CHECK_EQ(ASK(fd, o, BL_OPEN), BL_ERROR);
 	CHECK_STR(in.error.refusal.account, "grant");
@@ -185,7 +185,7 @@ TEST(loss_tracked, "the loss of a tracked region has a deadline, and is over whe
 	fake_lose(&fake, session, region);
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_REVOKE);
-	CHECK_EQ(in.revoke.deadline, fake_now + BL_DEADLINE_NSEC);
+	CHECK_EQ(in.revoke.deadline, fake_now + m->policy->deadline_nsec);
 	CHECK_EQ(in.revoke.escalation, BL_KEEP);
 	CHECK_EQ(m->revoke.open, 1);
 	pass(11 * SEC);
@@ -218,7 +218,7 @@ TEST(loss_partial, "a pinned region lost in part has a deadline; more of it is t
 	fd = client(1000, &session, NULL);
 	region = fake_register(&fake, session, BELAY_PINNED, 65536);
 	addr = fake_region(&fake, session, region)->addr;
-	deadline = fake_now + BL_DEADLINE_NSEC;
+	deadline = fake_now + m->policy->deadline_nsec;
 	fake_lose_part(&fake, session, region, 8192, 4096);
 	pump();
 	expect_loss(fd, 0, addr + 8192, 4096, deadline);
@@ -277,7 +277,7 @@ TEST(loss_partial_release, "release: what is left of a region lost in part goes 
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_REVOKE);
 	CHECK_EQ(in.revoke.escalation, BL_RELEASE);
-	pass(BL_DEADLINE_NSEC - 1);
+	pass(m->policy->deadline_nsec - 1);
 	CHECK(fake_region(&fake, session, region) != NULL);
 	pass(1);
 	CHECK(!fake_region(&fake, session, region));
@@ -303,7 +303,7 @@ TEST(loss_trimmed, "a trimmed region's request is over, and its parts meet no de
 	CHECK_EQ(m->revoke.open, 0);
 	CHECK_EQ(bl_revoke_wake(&m->revoke), 0);
 	CHECK_EQ(fake_pending(&fake), 0);
-	pass(2 * BL_DEADLINE_NSEC);
+	pass(2 * m->policy->deadline_nsec);
 	CHECK(fake_region(&fake, session, parts[0]) != NULL);
 	CHECK(fake_region(&fake, session, parts[1]) != NULL);
 	CHECK_EQ(get(fd, NULL), 0);
@@ -334,7 +334,7 @@ TEST(loss_partial_restart, "a new daemon finds what is left of a region lost in 
 	PUT(fd, resume, BL_RESUME);
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_GRANT);
-	expect_loss(fd, request, addr + 4096, 4096, fake_now + BL_DEADLINE_NSEC);
+	expect_loss(fd, request, addr + 4096, 4096, fake_now + m->policy->deadline_nsec);
 	stop();
 }
 
@@ -380,7 +380,7 @@ TEST(restart, "a new daemon finds accounts, grants, limits and open requests, an
 
 	start();
 	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
-	m->policy->fallback.has_bytes = true;
+	m->policy->fallback.said |= BL_SAYS_BYTES;
 	m->policy->fallback.user.bytes = 512 << 10;
 	fd = client(1000, &session, &session_fd);
 	admin = hello();
@@ -401,7 +401,7 @@ TEST(restart, "a new daemon finds accounts, grants, limits and open requests, an
 	CHECK_EQ(m->revoke.open, 2);
 	CHECK_SYS(getrlimit(RLIMIT_MEMLOCK, &rl));
 	p = m->policy;
-	p->fallback.has_bytes = true;
+	p->fallback.said |= BL_SAYS_BYTES;
 	p->fallback.user.bytes = 512 << 10;
 	CHECK_OK(bl_accounts_apply(m));
 	fd = hello();
@@ -441,7 +441,7 @@ TEST(ended_unseen, "a grant that ended while there was no daemon has its process
 
 	start();
 	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
-	m->policy->fallback.has_bytes = true;
+	m->policy->fallback.said |= BL_SAYS_BYTES;
 	m->policy->fallback.user.bytes = 512 << 10;
 	client(1000, &session, NULL);
 	CHECK_SYS(getrlimit(RLIMIT_MEMLOCK, &rl));

@@ -25,6 +25,10 @@ says()
 printf '[system]\nmax = 1G\n' > "$conf"
 check "a good configuration: no error, status 0" \
 	says "^$conf and drop-ins: 0 errors, 0 warnings$" 0 "$belayd" --check-config="$conf"
+check "with --debug, each key is shown with the value that it has" \
+	says '\[system\] max = 1 GiB$' 0 "$belayd" --debug --check-config="$conf"
+check "also one that no file sets" \
+	says '\[revoke\] deadline = 10s$' 0 "$belayd" --debug --check-config="$conf"
 mkdir "$conf.d"
 printf '[system]\nmaximum = 1G\n' > "$conf.d/a.conf"
 check "a warning is counted, and is no error" \

@@ -6,6 +6,7 @@
 
 #include "common/protocol.h"
 #include "daemon/config.h"
+#include "daemon/core/key.h"
 #include "tests/lib/tap.h"
 
 static char dir[64], path[128], messages[8192];
@@ -107,7 +108,7 @@ TEST(nothing, "no file, an empty file and one of comments are the built-in polic
 	struct bl_policy *p = bl_config_load("/nonexistent/belayd.conf", say, NULL);
 
 	CHECK(p);
-	CHECK_EQ(p->deadline_nsec, BL_DEADLINE_NSEC);
+	CHECK_EQ(p->deadline_nsec, 10000000000ULL);
 	CHECK_EQ(p->escalation, BL_KEEP);
 	CHECK_EQ(p->system.bytes, BL_UNLIMITED);
 	bl_policy_free(p);
@@ -214,6 +215,199 @@ TEST(drop_ins, "drop-ins override key by key, in the order of their names")
 	CHECK(!bl_config_load(path, say, NULL));
 	CHECK(strstr(messages, "/belayd.conf.d/50-e.conf:3: error: [system] max = many"));
 	cleanup();
+}
+
+/* ------------------------------------------------------------------------ */
+/* The table, and what is written about it                                   */
+
+static char *read_text(const char *file)
+{
+	static char text[65536];
+	FILE *f = fopen(file, "r");
+	size_t n;
+
+	CHECK(f);
+	n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = '\0';
+	fclose(f);
+	return text;
+}
+
+static const char *shown_section(const struct bl_key *k)
+{
+	return strcmp(k->section, BL_KEY_RULE) ? k->section : "default";
+}
+
+/*
+ * What a manual page says of a key: between its .It, in the list of its section, and the
+ * next one of the same list. The key's text is cut out of @page; "" if there is none.
+ */
+static char *entry_of(char *page, const char *section, const char *name)
+{
+	static char nothing[1];
+	char head[64], *p, *end, *line;
+	int depth = 0;
+
+	snprintf(head, sizeof(head), "\n.Ss Section %s\n", section);
+	p = strstr(page, head);
+	if (!p)
+		return nothing;
+	p += strlen(head);
+	end = strstr(p, "\n.S");
+	if (end)
+		*end = '\0';
+	snprintf(head, sizeof(head), ".It Li %s\n", name);
+	p = strstr(p, head);
+	if (!p)
+		return nothing;
+	for (line = strchr(p, '\n') + 1; line[-1]; line = strchrnul(line, '\n') + 1) {
+		depth += !strncmp(line, ".Bl", 3) - !strncmp(line, ".El", 3);
+		if (depth < 0 || (!depth && !strncmp(line, ".It", 3))) {
+			*line = '\0';
+			break;
+		}
+	}
+	return p;
+}
+
+/* "Default: 8192.", or on a line of its own: "Default:\n.Li 10s ." */
+static bool says_default(const char *entry, const char *value)
+{
+	char same[64], next[64], *p;
+
+	snprintf(same, sizeof(same), "Default: %s", value);
+	snprintf(next, sizeof(next), "Default:\n.Li %s", value);
+	p = strstr(entry, same);
+	if (!p)
+		p = strstr(entry, next);
+	return p;
+}
+
+TEST(manual, "belayd.conf(5) has each key of the table, in its section, with its default and bounds, and no others")
+{
+	const struct bl_key *k;
+	char *page, *p, *entry, lowest[BL_KEY_TEXT], highest[BL_KEY_TEXT];
+	size_t listed = 0;
+
+	for (k = bl_keys; k < bl_keys + bl_n_keys; k++) {
+		page = read_text("man/belayd.conf.5");
+		entry = entry_of(page, shown_section(k), k->name);
+		if (!*entry)
+			FAIL("[%s] %s is not in the manual", shown_section(k), k->name);
+		if (!strstr(entry, "Default:"))
+			FAIL("[%s] %s: the manual says no default", shown_section(k), k->name);
+		if (k->fallback && !says_default(entry, k->fallback))
+			FAIL("[%s] %s: the manual does not say that the default is %s",
+			     shown_section(k), k->name, k->fallback);
+		if (!k->min)
+			continue;
+		bl_key_format(k, k->min, lowest, sizeof(lowest));
+		if (k->type == BL_KEY_TIME)
+			snprintf(highest, sizeof(highest), "%dh", (int)(k->max / 3600000000000ULL));
+		else
+			bl_key_format(k, k->max, highest, sizeof(highest));
+		if (!strstr(entry, lowest) || !strstr(entry, highest))
+			FAIL("[%s] %s: the manual does not say: from %s to %s",
+			     shown_section(k), k->name, lowest, highest);
+	}
+	/* The other way round: what the page lists in its sections is in the table. */
+	page = read_text("man/belayd.conf.5");
+	for (k = bl_keys; k < bl_keys + bl_n_keys; k++) {
+		char head[64];
+
+		snprintf(head, sizeof(head), ".It Li %s\n", k->name);
+		for (p = strstr(page, head); p; p = strstr(p + 1, head))
+			memcpy(p, ".Ok", 3);
+	}
+	for (p = strstr(page, ".Ss Section"); p; p = strstr(p + 1, "\n.It Li ")) {
+		if (!strncmp(p, "\n.It Li keep", 12) || !strncmp(p, "\n.It Li release", 15) ||
+		    !strncmp(p, "\n.It Li kill", 12))
+			continue;	/* values of escalation */
+		if (!strncmp(p, "\n.It", 4))
+			FAIL("not in the table:%.40s", p);
+		listed++;
+	}
+	CHECK_EQ(listed, 1);	/* the place to begin at */
+}
+
+TEST(shipped_defaults, "the installed file shows each key of the table that has a default, with that value")
+{
+	const struct bl_key *k;
+	char line[64], head[64], *p, *end;
+
+	for (k = bl_keys; k < bl_keys + bl_n_keys; k++) {
+		p = read_text("daemon/belayd.conf");
+		snprintf(head, sizeof(head), "\n[%s]\n", shown_section(k));
+		p = strstr(p, head);
+		CHECK(p);
+		end = strstr(p + 1, "\n[");
+		if (end)
+			*end = '\0';
+		snprintf(line, sizeof(line), "\n#%s = %s", k->name, k->fallback ? k->fallback : "");
+		if (!strstr(p, line))
+			FAIL("[%s] has no line %s", shown_section(k), line + 1);
+	}
+}
+
+static char printed[4096];
+
+static void write_line(void *arg, int level, const char *text)
+{
+	const char *blank = strstr(text, "] ");
+
+	CHECK_EQ(level, LOG_DEBUG);
+	sprintf(printed + strlen(printed), "%.*s\n%s\n", (int)(blank + 1 - text), text, blank + 2);
+}
+
+TEST(printing, "what is printed of a configuration is the same configuration when it is read")
+{
+	struct bl_policy *p = load(
+		"[system]\nmax = 4097\nregions = 1000\n"
+		"[default]\nmax=1.5G\nprocess_max = 32M\nmemlock = 250%\n"
+		"[user 4711]\nmax = unlimited\nprocess_regions = 5\n"
+		"[revoke]\ndeadline = 1500ms\nescalation = release\n"
+		"[daemon]\nmax_clients = 100\n"), *again;
+
+	CHECK(p);
+	bl_config_print(p, write_line, NULL);
+	CHECK(strstr(printed, "[default]\nmax = 1.5 GiB\n"));
+	CHECK(strstr(printed, "[daemon]\nmax_clients_per_user = 4096\n"));
+	CHECK(strstr(printed, "[user 4711]\nmax = unlimited\n[user 4711]\nprocess_regions = 5\n"));
+	dir[0] = '\0';
+	again = load(printed);
+	CHECK_STR(messages, "");
+	CHECK(again);
+	CHECK_EQ(again->system.bytes, 4097);
+	CHECK_EQ(again->system.regions, 1000);
+	CHECK_EQ(again->fallback.user.bytes, 3ULL << 29);
+	CHECK_EQ(again->fallback.memlock_percent, 250);
+	CHECK_EQ(again->users[0].rule.said, p->users[0].rule.said);
+	CHECK_EQ(again->users[0].rule.process.regions, 5);
+	CHECK_EQ(again->deadline_nsec, p->deadline_nsec);
+	CHECK_EQ(again->escalation, BL_RELEASE);
+	CHECK_EQ(again->max_clients, 100);
+	bl_policy_free(again);
+	bl_policy_free(p);
+}
+
+TEST(defaults, "each default of the table is a value that its key allows, and holds without a file")
+{
+	struct bl_policy *p = bl_policy_new();
+	const struct bl_key *k;
+	char text[BL_KEY_TEXT];
+	uint64_t v;
+
+	CHECK(p);
+	for (k = bl_keys; k < bl_keys + bl_n_keys; k++) {
+		if (!k->fallback)
+			continue;
+		CHECK_OK(bl_key_parse(k, k->fallback, &v));
+		CHECK_STR(bl_key_format(k, v, text, sizeof(text)), k->fallback);
+		CHECK_EQ(*bl_key_value(k, strcmp(k->section, BL_KEY_RULE) ? (void *)p :
+				       (void *)&p->fallback), v);
+	}
+	CHECK_EQ(p->fallback.said, 0);
+	bl_policy_free(p);
 }
 
 TAP_MAIN()

@@ -108,13 +108,13 @@ TEST(merging, "a user's entry overrides [default] key by key")
 	struct bl_policy *p = bl_policy_new();
 	struct bl_rule *r;
 
-	p->fallback.has_bytes = true;
+	p->fallback.said |= BL_SAYS_BYTES;
 	p->fallback.user.bytes = 100;
-	p->fallback.has_process_regions = true;
+	p->fallback.said |= BL_SAYS_PROCESS_REGIONS;
 	p->fallback.process.regions = 7;
 	r = bl_policy_user(p, 1000);
 	CHECK(r == bl_policy_user(p, 1000));
-	r->has_regions = true;
+	r->said |= BL_SAYS_REGIONS;
 	r->user.regions = 5;
 	CHECK_EQ(user_limits(p, 1000, 1).bytes, 100);
 	CHECK_EQ(user_limits(p, 1000, 1).regions, 5);

@@ -12,7 +12,7 @@ TEST(memlock, "RLIMIT_MEMLOCK is raised to what the grant allows, and put back a
 
 	start();
 	CHECK_SYS(setrlimit(RLIMIT_MEMLOCK, &mine));
-	m->policy->fallback.has_bytes = true;
+	m->policy->fallback.said |= BL_SAYS_BYTES;
 	m->policy->fallback.user.bytes = 512 << 10;
 	pid = tap_spawn(sleeper, NULL);
 	for (i = 0; i < 1000 && m->ledger.n_grants < 1; i++, usleep(1000))
@@ -43,7 +43,7 @@ static uint64_t soft_limit(void)
 static void start_with_limits(void)
 {
 	start();
-	m->policy->fallback.has_bytes = true;
+	m->policy->fallback.said |= BL_SAYS_BYTES;
 	m->policy->fallback.user.bytes = 512 << 10;
 }
 

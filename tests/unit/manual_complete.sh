@@ -142,8 +142,6 @@ none_missing "every column of belayctl list is in belayctl(8)" man/belayctl.8 \
 check "every exit status of belayctl is in belayctl(8)" exit_statuses
 none_missing "every option of belayd is in belayd(8)" man/belayd.8 \
 	"$("$daemon" --help 2>&1 | grep -oE -- '--[a-z-]+' | sort -u)"
-none_missing "every key of the configuration is in belayd.conf(5)" man/belayd.conf.5 \
-	"$(sed -nE 's/^\t\{ "[a-z]+", "([a-z_]+)", set_.*/\1/p' daemon/config.c | sort -u)"
 none_missing "every command of the kernel ABI is in belay(4)" man/belay.4 \
 	"$(sed -nE 's/^#define (BELAY_[A-Z_]+)\s+_IO\(.*/\1/p' include/uapi/linux/belay.h)"
 none_missing "every errno of the kernel ABI is in belay(4)" man/belay.4 \
