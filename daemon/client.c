@@ -12,6 +12,7 @@
 
 #include "common/message.h"
 #include "common/proc.h"
+#include "daemon/core/decide.h"
 #include "daemon/log.h"
 #include "daemon/manager.h"
 
@@ -87,53 +88,25 @@ static void answer_grant(struct bl_conn *c, uint64_t serial, uint64_t session,
 	bl_conn_send(c, &answer.msg, fd);
 }
 
-static uint64_t usage_of(struct bl_manager *m, uint64_t account)
+/* bl_wish.usage: the module knows. */
+static uint64_t usage_of(void *arg, const struct bl_account *a)
 {
-	struct bl_walk w = { .what = BELAY_LIST_ACCOUNTS, .after = account - 1 };
+	struct bl_manager *m = arg;
+	struct bl_walk w = { .what = BELAY_LIST_ACCOUNTS, .after = a->id - 1 };
 	struct belay_account_row row;
 	uint32_t n;
 
-	if (bl_device_list(m->dev, &w, &row, 1, &n) || !n || row.account != account)
+	if (bl_device_list(m->dev, &w, &row, 1, &n) || !n || row.account != a->id)
 		return 0;
 	return row.usage_bytes;
 }
 
-/* More than can ever be had: true, and the client has been told. */
-static bool wants_too_much(struct bl_conn *c, const struct bl_opening *o,
-			   const struct bl_account *a,
-			   const struct bl_limits *grant)
+static void refused(struct bl_conn *c, uint64_t serial, const struct bl_verdict *v)
 {
-	char want[BL_SIZE_TEXT], limit[BL_SIZE_TEXT], usage[BL_SIZE_TEXT];
-	const struct bl_account *level;
-	struct bl_refusal r = { .resource = BELAY_RESOURCE_BYTES };
-	const char *slash;
+	const struct bl_refusal r = bl_verdict_refusal(v);
+	char text[BL_TEXT_MAX];
 
-	r.limit = bl_ledger_allowed_bytes(a, grant, &level);
-	r.needed = o->want_bytes;
-	if (r.needed <= r.limit)
-		return false;
-	copy_name(r.account, level ? level->name : "grant");
-	bl_size_format(limit, sizeof(limit), r.limit);
-	bl_size_format(want, sizeof(want), r.needed);
-	if (!level) {
-		/* The grant is not there, so neither is anything in use, nor its limit to be set. */
-		bl_conn_error(c, o->serial, EDQUOT, &r,
-			      "this process may hold %s, and %s were asked for; ask for less, "
-			      "or ask the administrator to raise process_max (where that is not set, max; "
-			      "where neither is set, the process's RLIMIT_MEMLOCK) in /etc/belay/belayd.conf",
-			      limit, want);
-		return true;
-	}
-	r.usage = usage_of(c->m, level->id);
-	slash = strchr(r.account, '/');
-	bl_conn_error(c, o->serial, EDQUOT, &r,
-		      "%s may hold %s (%s in use), and %s were asked for; ask for less, "
-		      "or ask the administrator to raise the limit of %s (max in [%.*s%s%s] of "
-		      "/etc/belay/belayd.conf; until belayd ends: belayctl limit set %s SIZE)",
-		      r.account, limit, bl_size_format(usage, sizeof(usage), r.usage), want,
-		      r.account, slash ? (int)(slash - r.account) : BL_NAME_MAX, r.account,
-		      slash ? " " : "", slash ? slash + 1 : "", r.account);
-	return true;
+	bl_conn_error(c, serial, EDQUOT, &r, "%s", bl_verdict_text(v, text, sizeof(text)));
 }
 
 static void open_failed(struct bl_conn *c, const struct bl_opening *o, int err,
@@ -216,8 +189,14 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 	};
 	const struct bl_identity who = { .uid = c->peer.uid };
 	struct bl_grant_tag tag = { .uid = c->peer.uid };
+	struct bl_wish wish = {
+		.uid = who.uid,
+		.want_bytes = o->want_bytes,
+		.usage = usage_of,
+		.arg = m,
+	};
+	struct bl_verdict verdict;
 	struct bl_memlock memlock;
-	struct bl_limits limits;
 	struct bl_account *a;
 	bool inherited;
 	int err;
@@ -231,14 +210,18 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 	a = bl_accounts_get(m, &who, tag.memlock_soft, &err);
 	if (!a)
 		return err;
-	limits = bl_ledger_process_limits(m->policy, a, who.uid, tag.memlock_soft);
-	if (wants_too_much(c, o, a, &limits))
+	wish.account = a;
+	wish.memlock_bytes = tag.memlock_soft;
+	bl_decide_open(m->policy, &wish, &verdict);
+	if (verdict.refused) {
+		refused(c, o->serial, &verdict);
 		return 0;
+	}
 
 	*ret_what = "the kernel module gives no grant";
 	arg.account = a->id;
-	arg.limit_bytes = limits.bytes;
-	arg.limit_regions = limits.regions;
+	arg.limit_bytes = verdict.grant.bytes;
+	arg.limit_regions = verdict.grant.regions;
 	bl_tag_put_grant(arg.tag, &tag);
 	err = bl_device_grant(m->dev, &arg);
 	if (err)

@@ -29,6 +29,7 @@
 #include <string.h>
 
 #include "common/proc.h"
+#include "daemon/core/decide.h"
 #include "daemon/log.h"
 #include "daemon/manager.h"
 
@@ -114,7 +115,8 @@ static bool is_limited(struct bl_manager *m, const struct bl_grant_record *g)
 
 uint64_t bl_memlock_allowed(struct bl_manager *m, const struct bl_grant_record *g)
 {
-	uint64_t allowed = bl_ledger_allowed_bytes(g->account, &g->limits, NULL);
+	const struct bl_account *level;
+	uint64_t allowed = bl_decide_bytes(g->account, &g->limits, &level);
 
 	if (!is_limited(m, g))
 		return allowed;

@@ -271,21 +271,3 @@ struct bl_limits bl_ledger_grant_limits(const struct bl_policy *p,
 	apply_set(&limits, &g->set, g->set_mask);
 	return limits;
 }
-
-uint64_t bl_ledger_allowed_bytes(const struct bl_account *a,
-				 const struct bl_limits *grant,
-				 const struct bl_account **ret_level)
-{
-	uint64_t least = grant->bytes;
-	const struct bl_account *level = NULL;
-
-	for (; a; a = a->parent) {
-		if (a->limits.bytes < least) {
-			least = a->limits.bytes;
-			level = a;
-		}
-	}
-	if (ret_level)
-		*ret_level = level;
-	return least;
-}

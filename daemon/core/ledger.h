@@ -143,9 +143,4 @@ struct bl_limits bl_ledger_process_limits(const struct bl_policy *p,
 struct bl_limits bl_ledger_grant_limits(const struct bl_policy *p,
 					const struct bl_grant_record *g);
 
-/* The least of all levels from the grant upwards; *ret_level: whose; NULL: not asked */
-uint64_t bl_ledger_allowed_bytes(const struct bl_account *a,
-				 const struct bl_limits *grant,
-				 const struct bl_account **ret_level);
-
 #endif

@@ -10,7 +10,7 @@ $(call vm_helper,system,walkthrough,build/generated/walkthrough.c,shared:belay)
 $(call vm_helper,system,ctl_hold,tests/system/ctl_hold.c,shared:belay)
 $(call vm_script,system,tests/system/ctl_walkthrough.sh,once)
 $(call vm_script,system,tests/system/ctl_admin.sh,once timeout=300)
-$(call vm_script,system,tests/system/ctl_places.sh,timeout=180)
+$(call vm_script,system,tests/system/ctl_places.sh,timeout=400)
 
 # libclient and the examples
 $(call vm_test,system,client_api,tests/system/client_api.c,shared:belay -pthread,once timeout=300)

@@ -3,6 +3,7 @@
 /* The map, policies, tags and the ledger. */
 #include "common/protocol.h"
 #include "daemon/core/bucket.h"
+#include "daemon/core/decide.h"
 #include "daemon/core/ledger.h"
 #include "daemon/core/map.h"
 #include "daemon/core/policy.h"
@@ -237,17 +238,88 @@ TEST(deep, "a tree of any depth: the least limit of all levels holds, and a user
 			CHECK(bl_account_user(levels[i]) == levels[i]);
 	}
 	l.bytes = 5000;
-	CHECK_EQ(bl_ledger_allowed_bytes(levels[7], &l, &level), 993);
+	CHECK_EQ(bl_decide_bytes(levels[7], &l, &level), 993);
 	CHECK(level == levels[7]);
 	levels[2]->limits.bytes = 17;
-	CHECK_EQ(bl_ledger_allowed_bytes(levels[7], &l, &level), 17);
+	CHECK_EQ(bl_decide_bytes(levels[7], &l, &level), 17);
 	CHECK(level == levels[2]);
-	CHECK_EQ(bl_ledger_allowed_bytes(levels[1], &l, &level), 999);
+	CHECK_EQ(bl_decide_bytes(levels[1], &l, &level), 999);
 	CHECK(level == levels[1]);
 	l.bytes = 3;
-	CHECK_EQ(bl_ledger_allowed_bytes(levels[7], &l, &level), 3);
+	CHECK_EQ(bl_decide_bytes(levels[7], &l, &level), 3);
 	CHECK(!level);
 	bl_ledger_fini(&lg);
+}
+
+static unsigned int asked;
+
+static uint64_t usage_of(void *arg, const struct bl_account *a)
+{
+	asked++;
+	return a->id * 100;
+}
+
+/* What the verdict says of a wish, with a tree of system (id 1) and a user (id 2). */
+static struct bl_verdict verdict_of(uint64_t system, uint64_t user, uint64_t process,
+				    uint64_t want, char *text)
+{
+	const struct bl_account_key keys[] = {
+		{ .kind = BL_ACCOUNT_SYSTEM }, { .kind = BL_ACCOUNT_USER, .id = 7 },
+	};
+	struct bl_wish wish = { .uid = 7, .memlock_bytes = process, .want_bytes = want,
+				.usage = usage_of };
+	struct bl_limits l = { system, 10 };
+	struct bl_policy *p = bl_policy_new();
+	struct bl_verdict v;
+	struct bl_account *root;
+	struct bl_refusal r;
+	struct bl_ledger lg;
+
+	asked = 0;
+	bl_ledger_init(&lg);
+	root = bl_ledger_add_account(&lg, 1, NULL, &keys[0], "system", &l);
+	l.bytes = user;
+	wish.account = bl_ledger_add_account(&lg, 2, root, &keys[1], "user/joe", &l);
+	bl_decide_open(p, &wish, &v);
+	bl_verdict_text(&v, text, BL_TEXT_MAX);
+	r = bl_verdict_refusal(&v);
+	CHECK_STR(r.account, v.level ? v.level->name : "grant");
+	CHECK_EQ(r.usage, v.used);
+	CHECK_EQ(r.limit, v.limit);
+	CHECK_EQ(r.needed, want);
+	CHECK_EQ(r.resource, BELAY_RESOURCE_BYTES);
+	bl_ledger_fini(&lg);
+	bl_policy_free(p);
+	return v;
+}
+
+TEST(verdict, "a verdict names the level that refuses, its limit and usage, and what would cure it")
+{
+	char text[BL_TEXT_MAX];
+	struct bl_verdict v;
+
+	v = verdict_of(1000, 500, 300, 0, text);
+	CHECK(!v.refused && v.cure == BL_CURE_NOTHING);
+	CHECK_EQ(v.grant.bytes, 300);
+	CHECK_EQ(asked, 0);	/* nobody is asked for what does not matter */
+	v = verdict_of(1000, 500, 300, 300, text);
+	CHECK(!v.refused);
+	v = verdict_of(1000, 500, 300, 301, text);
+	CHECK(v.refused && !v.level && v.cure == BL_CURE_PROCESS_MAX);
+	CHECK_EQ(v.limit, 300);
+	CHECK_EQ(asked, 0);
+	CHECK_STR(text, "this process may hold 300 B, and 301 B were asked for; ask for less, or ask the administrator to raise process_max (where that is not set, max; where neither is set, the process's RLIMIT_MEMLOCK) in /etc/belay/belayd.conf");
+	v = verdict_of(1000, 200, 300, 301, text);
+	CHECK(v.refused && v.level && v.cure == BL_CURE_ACCOUNT_MAX);
+	CHECK_EQ(v.limit, 200);
+	CHECK_EQ(v.used, 200);
+	CHECK_STR(text, "user/joe may hold 200 B (200 B in use), and 301 B were asked for; ask for less, or ask the administrator to raise the limit of user/joe (max in [user joe] of /etc/belay/belayd.conf; until belayd ends: belayctl limit set user/joe SIZE)");
+	v = verdict_of(100, 200, 300, 150, text);
+	CHECK(v.refused && v.cure == BL_CURE_ACCOUNT_MAX);
+	CHECK_EQ(v.limit, 100);
+	CHECK_EQ(v.used, 100);
+	CHECK(strstr(text, "system may hold 100 B (100 B in use), and 150 B were asked for;"));
+	CHECK(strstr(text, "(max in [system] of /etc/belay"));
 }
 
 TEST(path, "the policy's path leads from the system to the user")
