@@ -4,7 +4,7 @@
 # belayd. What is pure (core/) and what surrounds it are libraries, so that unit
 # tests link the very objects that the daemon consists of.
 
-DAEMON_CORE := $(addprefix daemon/core/,decide.c key.c ledger.c map.c policy.c revoke.c tag.c)
+DAEMON_CORE := $(addprefix daemon/core/,decide.c heap.c job.c key.c ledger.c map.c policy.c revoke.c tag.c)
 DAEMON_IO := $(addprefix daemon/,accounts.c admin.c admin-list.c admin-recall.c \
 	act/recall.c act/select.c \
 	adopt.c client.c config.c conn.c device.c enforce.c events.c holders.c keeper.c log.c \

@@ -56,74 +56,26 @@
 #define LOOK_AGAIN_NSEC	(NSEC_PER_SEC / 4)
 #define GIVE_UP_NSEC	(10 * NSEC_PER_SEC)
 #define RETRY_NSEC	NSEC_PER_SEC
-#define NOT_IN_HEAP	UINT32_MAX
-
-struct bl_wait {
-	struct bl_wait *next;
-	struct bl_job *job;
-};
 
 /* ------------------------------------------------------------------------ */
-/* Jobs                                                                      */
+/* Timers, and kills                                                         */
 
-struct bl_job *bl_job_new(void)
+/* There is room: as much as there are requests. */
+static void wake_at(struct bl_revocation *rv, struct bl_request *r, uint64_t when)
 {
-	return calloc(1, sizeof(struct bl_job));
+	bl_heap_set(&rv->timers, &r->timer, when);
 }
 
-static void job_finish(struct bl_job *job)
+static struct bl_request *first_due(const struct bl_revocation *rv)
 {
-	if (!job->started || job->pending)
-		return;
-	if (job->done)
-		job->done(job, job->arg);
-	bl_map_fini(&job->killed_grants);
-	free(job);
+	return (struct bl_request *)bl_heap_first(&rv->timers);
 }
 
-void bl_job_start(struct bl_job *job, void (*done)(struct bl_job *, void *),
-		  void *arg)
+uint64_t bl_revoke_wake(const struct bl_revocation *rv)
 {
-	job->started = true;
-	job->done = done;
-	job->arg = arg;
-	job_finish(job);
-}
+	const struct bl_request *r = first_due(rv);
 
-void bl_job_abandon(struct bl_job *job)
-{
-	bl_job_start(job, NULL, NULL);
-}
-
-static void job_count(struct bl_job *job, enum bl_outcome outcome)
-{
-	switch (outcome) {
-	case BL_LET_GO:
-		job->let_go++;
-		break;
-	case BL_RELEASED:
-		job->released++;
-		break;
-	case BL_KILLED:
-		break;	/* counted by process, at the kill */
-	case BL_KEPT:
-		job->kept++;
-		break;
-	}
-	job->pending--;
-	job_finish(job);
-}
-
-/* What the waiters waited for has come out. */
-static void decide(struct bl_request *r, enum bl_outcome outcome)
-{
-	struct bl_wait *w;
-
-	while ((w = r->waits)) {
-		r->waits = w->next;
-		job_count(w->job, outcome);
-		free(w);
-	}
+	return r ? r->timer.wake : 0;
 }
 
 /* How many processes of a grant were killed; -1: that was not tried. */
@@ -132,18 +84,12 @@ static int killed_of(const struct bl_revocation *rv, uint64_t grant)
 	return (int)(uintptr_t)bl_map_get(&rv->killed, grant, 0) - 1;
 }
 
-/* Once for each process and job, however many regions it had. */
 static void count_kills(const struct bl_revocation *rv, const struct bl_request *r)
 {
-	uintptr_t n = (uintptr_t)bl_map_get(&rv->killed, r->grant, 0), counted;
-	struct bl_wait *w;
+	int n = killed_of(rv, r->grant);
 
-	for (w = r->waits; n && w; w = w->next) {
-		counted = (uintptr_t)bl_map_get(&w->job->killed_grants, r->grant, 0);
-		/* Without memory a process may be counted twice: so be it. */
-		bl_map_put(&w->job->killed_grants, r->grant, 0, (void *)n);
-		w->job->killed += n - (counted ? counted : 1);
-	}
+	if (n >= 0)
+		bl_job_count_kills(r->waits, r->grant, (unsigned int)n);
 }
 
 void bl_revoke_killed(struct bl_revocation *rv, uint64_t grant, unsigned int n)
@@ -153,84 +99,6 @@ void bl_revoke_killed(struct bl_revocation *rv, uint64_t grant, unsigned int n)
 	/* Without memory there is a second signal: it does no harm. */
 	bl_map_put(&rv->killed, grant, 0,
 		   (void *)((uintptr_t)(before < 0 ? 0 : before) + n + 1));
-}
-
-/* ------------------------------------------------------------------------ */
-/* The heap of wake times                                                    */
-
-static void heap_place(struct bl_revocation *rv, uint32_t i, struct bl_request *r)
-{
-	rv->heap[i] = r;
-	r->heap_index = i;
-}
-
-static void heap_up(struct bl_revocation *rv, uint32_t i, struct bl_request *r)
-{
-	for (; i && rv->heap[(i - 1) / 2]->wake > r->wake; i = (i - 1) / 2)
-		heap_place(rv, i, rv->heap[(i - 1) / 2]);
-	heap_place(rv, i, r);
-}
-
-static void heap_down(struct bl_revocation *rv, uint32_t i, struct bl_request *r)
-{
-	uint32_t child;
-
-	while ((child = 2 * i + 1) < rv->heap_size) {
-		if (child + 1 < rv->heap_size &&
-		    rv->heap[child + 1]->wake < rv->heap[child]->wake)
-			child++;
-		if (rv->heap[child]->wake >= r->wake)
-			break;
-		heap_place(rv, i, rv->heap[child]);
-		i = child;
-	}
-	heap_place(rv, i, r);
-}
-
-static void heap_remove(struct bl_revocation *rv, struct bl_request *r)
-{
-	uint32_t i = r->heap_index;
-	struct bl_request *last;
-
-	if (i == NOT_IN_HEAP)
-		return;
-	r->heap_index = NOT_IN_HEAP;
-	last = rv->heap[--rv->heap_size];
-	if (last == r)
-		return;
-	if (i && rv->heap[(i - 1) / 2]->wake > last->wake)
-		heap_up(rv, i, last);
-	else
-		heap_down(rv, i, last);
-}
-
-/* There is room: as much as there are requests. */
-static void wake_at(struct bl_revocation *rv, struct bl_request *r, uint64_t when)
-{
-	heap_remove(rv, r);
-	r->wake = when;
-	if (when)
-		heap_up(rv, rv->heap_size++, r);
-}
-
-static int heap_reserve(struct bl_revocation *rv)
-{
-	uint32_t room = rv->heap_room ? rv->heap_room * 2 : 64;
-	struct bl_request **heap;
-
-	if (rv->open < rv->heap_room)
-		return 0;
-	heap = realloc(rv->heap, room * sizeof(*heap));
-	if (!heap)
-		return -ENOMEM;
-	rv->heap = heap;
-	rv->heap_room = room;
-	return 0;
-}
-
-uint64_t bl_revoke_wake(const struct bl_revocation *rv)
-{
-	return rv->heap_size ? rv->heap[0]->wake : 0;
 }
 
 /* ------------------------------------------------------------------------ */
@@ -258,7 +126,7 @@ static int enter(struct bl_revocation *rv, struct bl_request *r)
 {
 	struct bl_request *first = bl_revoke_first(rv, r->grant);
 
-	if (heap_reserve(rv) || bl_map_put(&rv->regions, r->session, r->region, r))
+	if (bl_heap_reserve(&rv->timers, rv->open + 1) || bl_map_put(&rv->regions, r->session, r->region, r))
 		return -ENOMEM;
 	if (bl_map_put(&rv->ids, r->session, r->id, r))
 		goto err_regions;
@@ -288,7 +156,7 @@ static void set_state(struct bl_revocation *rv, struct bl_request *r,
 static void finish(struct bl_revocation *rv, struct bl_request *r,
 		   enum bl_outcome outcome)
 {
-	heap_remove(rv, r);
+	wake_at(rv, r, 0);
 	bl_map_remove(&rv->regions, r->session, r->region);
 	bl_map_remove(&rv->ids, r->session, r->id);
 	if (r->next)
@@ -303,7 +171,7 @@ static void finish(struct bl_revocation *rv, struct bl_request *r,
 		count_kills(rv, r);
 	set_state(rv, r, BL_ASKED);
 	rv->open--;
-	decide(r, outcome);
+	bl_job_decide(&r->waits, outcome);
 	free(r);
 }
 
@@ -313,7 +181,7 @@ static void overdue(struct bl_revocation *rv, struct bl_request *r)
 	if (r->state == BL_KILLING)
 		count_kills(rv, r);
 	set_state(rv, r, BL_OVERDUE);
-	decide(r, BL_KEPT);
+	bl_job_decide(&r->waits, BL_KEPT);
 }
 
 /* The id of a request that there is becomes another. */
@@ -347,7 +215,6 @@ static int get(struct bl_revocation *rv, const struct bl_ask *ask,
 	r->id = ask->id;
 	r->bytes = ask->bytes;
 	r->kind = (uint8_t)ask->kind;
-	r->heap_index = NOT_IN_HEAP;
 	if (enter(rv, r)) {
 		free(r);
 		return -ENOMEM;
@@ -375,20 +242,16 @@ int bl_revoke_ask(struct bl_revocation *rv, const struct bl_ask *ask,
 	struct bl_wait *w = NULL;
 	struct bl_request *r;
 
-	if (job) {
-		w = malloc(sizeof(*w));
-		if (!w)
-			return -ENOMEM;
-	}
+	if (job && bl_job_wait(job, &w))
+		return -ENOMEM;
 	if (get(rv, ask, &r)) {
-		free(w);
+		bl_job_unwait(w);
 		return -ENOMEM;
 	}
 	ask_again(rv, r, ask);
 	if (w) {
-		*w = (struct bl_wait){ .next = r->waits, .job = job };
+		w->next = r->waits;
 		r->waits = w;
-		job->pending++;
 	}
 	if (ret)
 		*ret = r;
@@ -499,8 +362,7 @@ struct bl_request *bl_revoke_due(struct bl_revocation *rv, uint64_t now,
 {
 	struct bl_request *r;
 
-	while (rv->heap_size && rv->heap[0]->wake <= now) {
-		r = rv->heap[0];
+	while ((r = first_due(rv)) && r->timer.wake <= now) {
 		*ret_action = r->state == BL_DUE ? escalate(rv, r, now) :
 						   BL_DO_LOOK;
 		if (*ret_action != BL_DO_NOTHING)
@@ -576,13 +438,13 @@ void bl_revoke_fini(struct bl_revocation *rv)
 
 		if (!r)
 			continue;
-		decide(r, BL_KEPT);
+		bl_job_decide(&r->waits, BL_KEPT);
 		free(r);
 	}
 	bl_map_fini(&rv->regions);
 	bl_map_fini(&rv->ids);
 	bl_map_fini(&rv->grants);
 	bl_map_fini(&rv->killed);
-	free(rv->heap);
+	bl_heap_fini(&rv->timers);
 	*rv = (struct bl_revocation){ 0 };
 }

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "daemon/core/heap.h"
+#include "daemon/core/job.h"
 #include "daemon/core/map.h"
 
 enum bl_request_state {
@@ -31,44 +33,8 @@ enum bl_action {
 	BL_DO_KILL,	/* the grant's processes: how many were killed, or why none could be */
 };
 
-enum bl_outcome {
-	BL_LET_GO,	/* by its holder */
-	BL_RELEASED,	/* by order, at the deadline */
-	BL_KILLED,	/* with its processes */
-	BL_KEPT,	/* the deadline has passed, it is still held */
-};
-
-/*
- * Who waits for the outcome of many requests. Each of them counts once, also
- * a KEPT one, which stays open. Belongs to who made it until bl_job_start().
- */
-struct bl_job {
-	uint64_t regions;
-	uint64_t bytes;
-	uint64_t refused;
-	uint64_t let_go;
-	uint64_t released;
-	uint64_t killed;	/* processes */
-	uint64_t kept;
-	uint64_t pending;
-	struct bl_map killed_grants;	/* (grant, 0): how many of it are counted, and 1 */
-	bool started;
-	void (*done)(struct bl_job *job, void *arg);	/* NULL: nobody waits any more */
-	void *arg;
-};
-
-struct bl_job *bl_job_new(void);
-
-/* Nothing will be added: done() is called when all is decided, perhaps now. */
-void bl_job_start(struct bl_job *job, void (*done)(struct bl_job *, void *),
-		  void *arg);
-
-/* Nobody waits any more; done() is not called. */
-void bl_job_abandon(struct bl_job *job);
-
-struct bl_wait;
-
 struct bl_request {
+	struct bl_heap_node timer;	/* first; when it is looked at again */
 	uint64_t session;
 	uint64_t region;
 	uint64_t grant;
@@ -76,9 +42,7 @@ struct bl_request {
 	uint64_t bytes;		/* held when it was asked for, or lost */
 	uint64_t lost_len;	/* of the range around all that is lost */
 	uint64_t deadline;	/* 0: none */
-	uint64_t wake;		/* when it is looked at again, 0: never */
 	uint64_t give_up;	/* BL_KILLING: until when to wait */
-	uint32_t heap_index;
 	uint32_t reason;
 	uint8_t kind;		/* enum belay_kind */
 	uint8_t escalation;	/* enum bl_escalation, not the default */
@@ -93,9 +57,7 @@ struct bl_revocation {
 	struct bl_map ids;	/* (session, id) */
 	struct bl_map grants;	/* (grant, 0): the first of its requests */
 	struct bl_map killed;	/* (grant, 0): how many of its processes were killed, and 1 */
-	struct bl_request **heap;
-	uint32_t heap_size;
-	uint32_t heap_room;
+	struct bl_heap timers;
 	uint64_t open;		/* requests that there are */
 	uint64_t overdue;	/* of these, BL_OVERDUE */
 };

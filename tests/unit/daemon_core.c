@@ -4,6 +4,7 @@
 #include "common/protocol.h"
 #include "daemon/core/bucket.h"
 #include "daemon/core/decide.h"
+#include "daemon/core/heap.h"
 #include "daemon/core/ledger.h"
 #include "daemon/core/map.h"
 #include "daemon/core/policy.h"
@@ -61,6 +62,34 @@ TEST(map_replace, "replacing needs no memory, however full the map is")
 		}
 	}
 	bl_map_fini(&map);
+}
+
+TEST(heap, "a heap gives what is first, as an array does, under 200,000 random changes")
+{
+	static struct bl_heap_node nodes[200];
+	struct bl_heap h = { 0 };
+	uint64_t x = 88172645463325252ULL, least;
+	int i, k;
+
+	CHECK_OK(bl_heap_reserve(&h, 1));
+	CHECK(!bl_heap_first(&h));
+	for (i = 2; i <= 200; i++)
+		CHECK_OK(bl_heap_reserve(&h, (uint64_t)i));
+	for (i = 0; i < 200000; i++) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		bl_heap_set(&h, &nodes[x % 200], x >> 62 ? x >> 40 : 0);
+		least = UINT64_MAX;
+		for (k = 0; k < 200; k++)
+			if (nodes[k].wake && nodes[k].wake < least)
+				least = nodes[k].wake;
+		if (least == UINT64_MAX)
+			CHECK(!bl_heap_first(&h));
+		else
+			CHECK_EQ(bl_heap_first(&h)->wake, least);
+	}
+	bl_heap_fini(&h);
 }
 
 TEST(bucket, "a bucket gives its burst at once, and then its rate")
