@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
-#include "daemon/log.h"
+#include "daemon/sys/config.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 #define CONFIG_PATH	"/etc/belay/belayd.conf"

@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "daemon/config.h"
-#include "daemon/log.h"
+#include "daemon/sys/config.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 #define SWEEP_SEC	60	/* a user that comes back soon finds its account */

@@ -20,13 +20,13 @@
 
 #include "common/message.h"
 #include "common/protocol.h"
-#include "daemon/conn.h"
+#include "daemon/wire/conn.h"
 #include "daemon/core/ledger.h"
 #include "daemon/core/map.h"
 #include "daemon/core/policy.h"
 #include "daemon/core/revoke.h"
-#include "daemon/device.h"
-#include "daemon/keeper.h"
+#include "daemon/sys/device.h"
+#include "daemon/sys/keeper.h"
 
 #define BL_LISTENERS_MAX	4
 #define BL_STATUS_BURST		20	/* new answers to BL_STATUS, for all who ask */

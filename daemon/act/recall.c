@@ -18,7 +18,7 @@
 
 #include "daemon/act/recall.h"
 #include "daemon/act/select.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 #define STEP_ROWS	128

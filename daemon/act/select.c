@@ -11,7 +11,7 @@
 #include "common/units.h"
 #include "daemon/act/select.h"
 #include "daemon/manager.h"
-#include "daemon/users.h"
+#include "daemon/sys/users.h"
 
 #define MEMORY_BLOCKS	"/sys/devices/system/memory/"
 

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "common/protocol.h"
-#include "daemon/device.h"
+#include "daemon/sys/device.h"
 
 struct bl_account;
 struct bl_grant_record;

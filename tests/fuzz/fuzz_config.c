@@ -5,7 +5,7 @@
 #include <syslog.h>
 
 #include "common/protocol.h"
-#include "daemon/config.h"
+#include "daemon/sys/config.h"
 #include "tests/fuzz/fuzz.h"
 
 static const char *const pieces[] = {

@@ -2,7 +2,7 @@
 /* SPDX-FileCopyrightText: the belay authors */
 /* What administrators ask for: recalls, lists, limits, reloading. */
 #include "common/proc.h"
-#include "daemon/users.h"
+#include "daemon/sys/users.h"
 #include "tests/unit/daemon_client.h"
 
 TEST(recall_acked, "a recall reaches the client, its ack releases the pinned region, the waiter is told")

@@ -5,7 +5,7 @@
 #include <syslog.h>
 
 #include "common/protocol.h"
-#include "daemon/config.h"
+#include "daemon/sys/config.h"
 #include "daemon/core/key.h"
 #include "tests/lib/tap.h"
 

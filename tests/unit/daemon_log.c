@@ -6,7 +6,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "tests/lib/tap.h"
 
 #define LINES 5000

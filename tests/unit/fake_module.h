@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "daemon/device.h"
+#include "daemon/sys/device.h"
 
 #define FAKE_MAX 512
 #define FAKE_SHARERS 4

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "common/reason.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 #define TURN_ACTIONS	64	/* in one turn of the loop */

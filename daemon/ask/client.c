@@ -13,7 +13,7 @@
 #include "common/message.h"
 #include "common/proc.h"
 #include "daemon/core/decide.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 /* An address space may be busy (EAGAIN): how often and how long to try. */

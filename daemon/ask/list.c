@@ -14,9 +14,9 @@
 #include "common/message.h"
 #include "common/proc.h"
 #include "daemon/act/select.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
-#include "daemon/users.h"
+#include "daemon/sys/users.h"
 
 #define STEP_ROWS	128
 

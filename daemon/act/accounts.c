@@ -12,9 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
-#include "daemon/users.h"
+#include "daemon/sys/users.h"
 
 /* Kinds of accounts as people write them: "system", "user/NAME" */
 static const struct kind {

@@ -7,7 +7,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "daemon/device.h"
+#include "daemon/sys/device.h"
 
 static int call_ioctl(struct bl_device *dev, unsigned long cmd, void *arg)
 {

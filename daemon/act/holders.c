@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "common/proc.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 void bl_holders_look(struct bl_manager *m, struct bl_grant_record *g,

@@ -25,7 +25,7 @@
 #include <unistd.h>
 
 #include "daemon/core/bucket.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 
 /* Enough to see what a client does, too little to drown the journal. */
 #define CLIENT_BURST	50

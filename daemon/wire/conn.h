@@ -18,7 +18,7 @@
 
 #include "common/protocol.h"
 #include "daemon/core/bucket.h"
-#include "daemon/process.h"
+#include "daemon/sys/process.h"
 
 struct bl_manager;
 struct bl_opening;

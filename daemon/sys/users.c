@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/units.h"
-#include "daemon/users.h"
+#include "daemon/sys/users.h"
 
 int bl_user_id(const char *user, uid_t *ret)
 {

@@ -13,7 +13,7 @@
 #include "common/units.h"
 #include "daemon/act/recall.h"
 #include "daemon/act/select.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 /* Who gets the answer, if it is still there */

@@ -30,7 +30,7 @@
 
 #include "common/proc.h"
 #include "daemon/core/decide.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 /* Generations between a child and a process with a grant: a launcher has a few. */

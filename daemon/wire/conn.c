@@ -23,7 +23,7 @@
 
 #include "common/message.h"
 #include "common/proc.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 #define HELLO_SEC	5	/* for the first message to come */

@@ -62,7 +62,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "daemon/keeper.h"
+#include "daemon/sys/keeper.h"
 
 #define UNDERTAKERS	512	/* at a time; each that hangs holds one process */
 #define FEW		16	/* of them, for a single connection */

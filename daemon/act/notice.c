@@ -21,7 +21,7 @@
 #include <stdlib.h>
 
 #include "common/message.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 #define ROWS		64	/* in one turn of the loop, for one client */

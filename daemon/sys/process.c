@@ -12,7 +12,7 @@
 
 #include "common/proc.h"
 #include "common/units.h"
-#include "daemon/process.h"
+#include "daemon/sys/process.h"
 
 #ifndef SO_PEERPIDFD
 #define SO_PEERPIDFD	77	/* since Linux 6.5 */

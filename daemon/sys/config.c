@@ -17,9 +17,9 @@
 #include <string.h>
 #include <syslog.h>
 
-#include "daemon/config.h"
+#include "daemon/sys/config.h"
 #include "daemon/core/key.h"
-#include "daemon/users.h"
+#include "daemon/sys/users.h"
 
 #define SECTION_MAX	64			/* more than libinih takes */
 #define NOTHING		"neither a [section], nor key = value, nor a comment"

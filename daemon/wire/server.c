@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
 
 #ifndef SO_PASSPIDFD

@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "common/message.h"
-#include "daemon/log.h"
+#include "daemon/sys/log.h"
 #include "daemon/manager.h"
-#include "daemon/users.h"
+#include "daemon/sys/users.h"
 
 #define ROWS	64
 
