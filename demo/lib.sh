@@ -48,10 +48,10 @@ claim()
 	printf '   %s=> %s%s\n' "$green" "$sentence" "$plain"
 }
 
-# soon COMMAND...: within ten seconds.
+# soon COMMAND...: within a minute, as the machine that shows this may be a busy one.
 soon()
 {
-	local end=$((SECONDS + 10))
+	local end=$((SECONDS + 60))
 	until "$@" > /dev/null 2>&1; do
 		if [ "$SECONDS" -ge "$end" ]; then
 			"$@"
