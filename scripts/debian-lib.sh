@@ -6,10 +6,10 @@
 # that this machine does not have. That apt has a configuration, lists and a cache of its
 # own in build/debianRELEASE/; nothing of the other release is installed.
 
-release=${release:-}
+debian_release=${debian_release:-}
 debian_top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-say() { echo "debian$release: $*" >&2; }
+say() { echo "debian$debian_release: $*" >&2; }
 die() { say "$*"; exit 1; }
 
 # debian_codename RELEASE
@@ -55,7 +55,7 @@ debian_other_sources()
 # debian_apt_refresh DIR CONF
 debian_apt_refresh()
 {
-	say "asking the archive what Debian $release has"
+	say "asking the archive what Debian $debian_release has"
 	APT_CONFIG=$2 apt-get -q update > "$1/log" 2>&1 || { tail -n 20 "$1/log" >&2; die "apt-get update failed"; }
 }
 
