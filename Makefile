@@ -39,6 +39,9 @@
 #   make vm                  a shell in the machine, with belay installed; KERNEL=6.12
 #   make images              the images of the machine
 #   make debug-kernel        the kernel of check-debug
+#   make patch               the module as a patch series for the newest kernel's tree,
+#                            in build/patch/; SIGNOFF=1 signs it off in your name
+#   make check-patch         applies and builds it there, asks checkpatch.pl, boots it
 #
 # V=1 shows commands, WERROR=1 makes warnings errors, CFLAGS is yours, -jN is parallel.
 #

@@ -10,7 +10,8 @@ SUB := $(MAKE) --no-print-directory
 alone = MAKEFLAGS="$$(sed -E 's/ *(-j[0-9]*|--jobserver-[a-z]+=[^ ]*)//g' <<< "$$MAKEFLAGS")"
 
 .PHONY: all help build tests modules dist compile_commands.json check check-debug debug-kernel \
-	check-fresh check-races check-mutants check-long fuzz lint demo vm images \
+	check-fresh check-races check-mutants check-long patch check-patch \
+	fuzz lint demo vm images \
 	install install-dkms uninstall clean distclean setup lists FORCE
 
 all:
@@ -92,6 +93,14 @@ check-long:
 	echo "== stress, for $(MINUTES) minutes on each kernel"; \
 	MINUTES=$(MINUTES) SLOW=$${SLOW:-10} tests/run stress || failed+=" stress"; \
 	[ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+
+# For the kernel KERNEL, of which there is one that can have it.
+patch:
+	@scripts/setup build
+	@SIGNOFF='$(SIGNOFF)' scripts/make-patch $(or $(KERNEL),newest)
+
+check-patch:
+	@tests/patch/check $(or $(KERNEL),newest)
 
 lint:
 	@scripts/setup
