@@ -3,7 +3,7 @@
 /*
  * belayd - decides who may hold memory for DMA
  *
- * This file: command line, start and end. The rest: manager.h is the map.
+ * This file: command line, start and end. The rest: docs/architecture.md is the map.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -16,9 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "daemon/act/reload.h"
+#include "daemon/ask/ask.h"
+#include "daemon/manager.h"
 #include "daemon/sys/config.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
 
 #define CONFIG_PATH	"/etc/belay/belayd.conf"
 #define EXIT_CONFIG	78	/* EX_CONFIG of sysexits.h: trying again is no use */
@@ -35,7 +37,7 @@ struct options {
 };
 
 struct daemon {
-	struct bl_manager *m;
+	struct bl_state *st;
 	struct event ev_term, ev_int, ev_hup, ev_watchdog, ev_status;
 	char status[256];
 };
@@ -156,7 +158,7 @@ static void on_stop(int sig, short what, void *arg)
 {
 	struct daemon *d = arg;
 
-	event_base_loopbreak(d->m->base);
+	event_base_loopbreak(d->st->loop.base);
 }
 
 static void on_hup(int sig, short what, void *arg)
@@ -168,7 +170,7 @@ static void on_hup(int sig, short what, void *arg)
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%lld", ts.tv_sec * 1000000LL +
 		   ts.tv_nsec / 1000);
-	bl_manager_reload(d->m, text);
+	bl_reload(d->st, text);
 	sd_notify(0, "READY=1");
 }
 
@@ -182,7 +184,7 @@ static void on_status(int fd, short what, void *arg)
 	struct daemon *d = arg;
 	char status[sizeof(d->status)];
 
-	bl_manager_status_text(d->m, status, sizeof(status));
+	bl_status_text(d->st, status, sizeof(status));
 	if (!strcmp(status, d->status))
 		return;
 	strcpy(d->status, status);
@@ -201,23 +203,23 @@ static void add_timer(struct event *ev, struct event_base *base, uint64_t usec,
 	event_add(ev, &tv);
 }
 
-static void run(struct bl_manager *m)
+static void run(struct bl_state *st)
 {
-	struct daemon d = { .m = m };
+	struct daemon d = { .st = st };
 	uint64_t usec = 0;
 
-	evsignal_assign(&d.ev_term, m->base, SIGTERM, on_stop, &d);
-	evsignal_assign(&d.ev_int, m->base, SIGINT, on_stop, &d);
-	evsignal_assign(&d.ev_hup, m->base, SIGHUP, on_hup, &d);
+	evsignal_assign(&d.ev_term, st->loop.base, SIGTERM, on_stop, &d);
+	evsignal_assign(&d.ev_int, st->loop.base, SIGINT, on_stop, &d);
+	evsignal_assign(&d.ev_hup, st->loop.base, SIGHUP, on_hup, &d);
 	event_add(&d.ev_term, NULL);
 	event_add(&d.ev_int, NULL);
 	event_add(&d.ev_hup, NULL);
 	if (sd_watchdog_enabled(0, &usec) > 0)
-		add_timer(&d.ev_watchdog, m->base, usec / 2, on_watchdog, &d);
-	add_timer(&d.ev_status, m->base, STATUS_SEC * 1000000ULL, on_status, &d);
+		add_timer(&d.ev_watchdog, st->loop.base, usec / 2, on_watchdog, &d);
+	add_timer(&d.ev_status, st->loop.base, STATUS_SEC * 1000000ULL, on_status, &d);
 	sd_notify(0, "READY=1");
 	on_status(-1, 0, &d);
-	event_base_dispatch(m->base);
+	event_base_dispatch(st->loop.base);
 	sd_notify(0, "STOPPING=1\nSTATUS=Stopping; grants live on in the kernel module");
 	event_del(&d.ev_term);
 	event_del(&d.ev_int);
@@ -293,7 +295,7 @@ static int bind_socket(const char *path)
 }
 
 /* From systemd, or its own; *ret_own: to be removed at the end. */
-static int listen_all(struct bl_manager *m, const char *path, bool *ret_own)
+static int listen_all(struct bl_state *st, const char *path, bool *ret_own)
 {
 	int n = sd_listen_fds(1), fd, i, err;
 
@@ -309,7 +311,7 @@ static int listen_all(struct bl_manager *m, const char *path, bool *ret_own)
 				 i);
 			return -EINVAL;
 		}
-		err = bl_server_listen(m, fd);
+		err = bl_server_listen(&st->server, fd);
 		if (err)
 			return err;
 	}
@@ -321,7 +323,7 @@ static int listen_all(struct bl_manager *m, const char *path, bool *ret_own)
 		return fd;
 	}
 	*ret_own = true;
-	return bl_server_listen(m, fd);
+	return bl_server_listen(&st->server, fd);
 }
 
 /* After the last fork(): a forked process would not have the log's thread. */
@@ -337,19 +339,19 @@ static int start_log(void)
 static int serve(struct bl_device *dev, struct bl_policy *policy,
 		 const struct options *o)
 {
-	struct bl_manager *m = bl_manager_new(dev, policy, o->config);
+	struct bl_state *st = bl_manager_new(dev, policy, o->config);
 	bool own = false;
 	int err;
 
-	if (!m) {
+	if (!st) {
 		bl_error("cannot start: %s", strerror(errno));
 		return 1;
 	}
-	err = bl_manager_start(m);
+	err = bl_manager_start(st);
 	if (!err)
 		err = start_log();
 	if (!err)
-		err = listen_all(m, o->socket, &own);
+		err = listen_all(st, o->socket, &own);
 	if (!err) {
 		/*
 		 * A page that has to be read in first may need the very memory
@@ -358,11 +360,11 @@ static int serve(struct bl_device *dev, struct bl_policy *policy,
 		if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT))
 			bl_info("memory not locked: %s", strerror(errno));
 		bl_info("belayd %s started", BELAY_VERSION);
-		run(m);
+		run(st);
 	}
-	if (m->failed)
+	if (st->loop.failed)
 		err = -EIO;
-	bl_manager_free(m);
+	bl_manager_free(st);
 	if (own)
 		unlink(o->socket);
 	return err ? 1 : 0;

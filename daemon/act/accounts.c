@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/act/accounts.h"
+#include "daemon/act/memlock.h"
+#include "daemon/state.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
 #include "daemon/sys/users.h"
 
 /* Kinds of accounts as people write them: "system", "user/NAME" */
@@ -52,11 +54,11 @@ int bl_accounts_parse(const char *name, struct bl_account_key *ret)
 }
 
 /* One account more, in the module and the ledger. NULL: *ret_err */
-static struct bl_account *make(struct bl_manager *m, struct bl_account *parent,
+static struct bl_account *make(struct bl_state *st, struct bl_account *parent,
 			       const struct bl_account_key *key, uint64_t memlock_bytes,
 			       int *ret_err)
 {
-	struct bl_limits limits = bl_policy_account_limits(m->policy, key, memlock_bytes);
+	struct bl_limits limits = bl_policy_account_limits(st->policy, key, memlock_bytes);
 	uint8_t tag[BELAY_TAG_BYTES];
 	char name[BL_NAME_MAX];
 	struct bl_account *a;
@@ -64,67 +66,67 @@ static struct bl_account *make(struct bl_manager *m, struct bl_account *parent,
 
 	bl_accounts_name(key, name);
 	bl_tag_put_account(tag, key);
-	*ret_err = bl_device_account(m->dev, parent ? parent->id : 0, &limits, tag, &id);
+	*ret_err = bl_device_account(st->dev, parent ? parent->id : 0, &limits, tag, &id);
 	if (*ret_err)
 		return NULL;
-	a = bl_ledger_add_account(&m->ledger, id, parent, key, name, &limits);
+	a = bl_ledger_add_account(&st->ledger, id, parent, key, name, &limits);
 	if (a)
 		return a;
-	bl_device_account_remove(m->dev, id);
+	bl_device_account_remove(st->dev, id);
 	*ret_err = -ENOMEM;
 	return NULL;
 }
 
-int bl_accounts_root(struct bl_manager *m)
+int bl_accounts_root(struct bl_state *st)
 {
 	const struct bl_account_key key = { .kind = BL_ACCOUNT_SYSTEM };
 	int err = 0;
 
-	if (!m->ledger.root)
-		make(m, NULL, &key, 0, &err);
+	if (!st->ledger.root)
+		make(st, NULL, &key, 0, &err);
 	return err;
 }
 
 /* More than its processes came with until now may be more than its limit. */
-static void note_memlock(struct bl_manager *m, struct bl_account *a, uint64_t memlock_bytes)
+static void note_memlock(struct bl_state *st, struct bl_account *a, uint64_t memlock_bytes)
 {
 	uint64_t before = a->memlock_bytes;
 
 	if (before >= memlock_bytes)
 		return;
 	a->memlock_bytes = memlock_bytes;
-	if (bl_accounts_apply(m))	/* the next one tries again */
+	if (bl_accounts_apply(st))	/* the next one tries again */
 		a->memlock_bytes = before;
 }
 
-struct bl_account *bl_accounts_get(struct bl_manager *m, const struct bl_identity *who,
+struct bl_account *bl_accounts_get(struct bl_state *st, const struct bl_identity *who,
 				   uint64_t memlock_bytes, int *ret_err)
 {
 	struct bl_account *a = NULL, *parent;
 	struct bl_account_path path;
 	unsigned int i;
 
-	bl_policy_path(m->policy, who, &path);
+	bl_policy_path(st->policy, who, &path);
 	for (i = 0; i < path.count; i++) {
 		parent = a;
-		a = bl_ledger_child(&m->ledger, parent, &path.keys[i]);
+		a = bl_ledger_child(&st->ledger, parent, &path.keys[i]);
 		if (!a)
-			a = make(m, parent, &path.keys[i], memlock_bytes, ret_err);
+			a = make(st, parent, &path.keys[i], memlock_bytes, ret_err);
 		if (!a)
 			return NULL;
 	}
-	note_memlock(m, a, memlock_bytes);
+	note_memlock(st, a, memlock_bytes);
 	return a;
 }
 
-struct bl_account *bl_accounts_named(struct bl_manager *m, const char *name)
+struct bl_account *bl_accounts_named(struct bl_state *st, const char *name)
 {
-	struct bl_account *a = bl_ledger_account_named(&m->ledger, name);
+	struct bl_account *a = bl_ledger_account_named(&st->ledger, name);
 	struct bl_account_key key;
 
 	if (a || bl_accounts_parse(name, &key))
 		return a;
-	TAILQ_FOREACH(a, &m->ledger.accounts, link)
+	TAILQ_FOREACH(a, &st->ledger.accounts, link)
 		if (a->key.kind == key.kind && a->key.id == key.id)
 			return a;
 	return NULL;
@@ -161,7 +163,7 @@ static void want(struct changes *all, uint64_t id, uint32_t flags,
 }
 
 /* What is over 16,384 at once (users and processes) goes in several calls. */
-static int set_all(struct bl_manager *m, struct changes *all)
+static int set_all(struct bl_state *st, struct changes *all)
 {
 	uint32_t i, n, failed, done;
 	int err = 0;
@@ -170,7 +172,7 @@ static int set_all(struct bl_manager *m, struct changes *all)
 		n = all->count - done;
 		if (n > BELAY_MAX_BATCH)
 			n = BELAY_MAX_BATCH;
-		err = bl_device_limits(m->dev, all->entries + done, n, &failed);
+		err = bl_device_limits(st->dev, all->entries + done, n, &failed);
 		if (!err)
 			continue;
 		for (i = done; i < all->count; i++)
@@ -180,9 +182,9 @@ static int set_all(struct bl_manager *m, struct changes *all)
 	return err;
 }
 
-int bl_accounts_apply(struct bl_manager *m)
+int bl_accounts_apply(struct bl_state *st)
 {
-	size_t max = m->ledger.n_accounts + m->ledger.n_grants + 1;
+	size_t max = st->ledger.n_accounts + st->ledger.n_grants + 1;
 	struct changes all = {
 		.entries = calloc(max, sizeof(*all.entries)),
 		.changes = calloc(max, sizeof(*all.changes)),
@@ -193,36 +195,36 @@ int bl_accounts_apply(struct bl_manager *m)
 
 	if (!all.entries || !all.changes)
 		goto out;
-	TAILQ_FOREACH(a, &m->ledger.accounts, link)
+	TAILQ_FOREACH(a, &st->ledger.accounts, link)
 		want(&all, a->id, 0, &a->limits,
-		     bl_ledger_account_limits(m->policy, a));
-	TAILQ_FOREACH(g, &m->ledger.grants, link)
+		     bl_ledger_account_limits(st->policy, a));
+	TAILQ_FOREACH(g, &st->ledger.grants, link)
 		if (!g->over)
 			want(&all, g->id, BELAY_LIMIT_GRANT, &g->limits,
-			     bl_ledger_grant_limits(m->policy, g));
-	err = set_all(m, &all);
+			     bl_ledger_grant_limits(st->policy, g));
+	err = set_all(st, &all);
 	/* Not only where a limit has changed: `memlock` may have. */
 	if (!err)
-		TAILQ_FOREACH(g, &m->ledger.grants, link)
+		TAILQ_FOREACH(g, &st->ledger.grants, link)
 			if (!g->over)
-				bl_memlock_raise(m, g);
+				bl_memlock_raise(st, g);
 out:
 	free(all.entries);
 	free(all.changes);
 	return err;
 }
 
-void bl_accounts_sweep(struct bl_manager *m)
+void bl_accounts_sweep(struct bl_state *st)
 {
 	struct bl_account *a, *before;
 
 	/* From the last to the first: children come after their parents. */
-	for (a = TAILQ_LAST(&m->ledger.accounts, bl_accounts); a; a = before) {
+	for (a = TAILQ_LAST(&st->ledger.accounts, bl_accounts); a; a = before) {
 		before = TAILQ_PREV(a, bl_accounts, link);
 		if (a->grants || a->children || a->set_mask || !a->parent)
 			continue;
 		/* EBUSY: of a process that is gone, but whose file is not. */
-		if (!bl_device_account_remove(m->dev, a->id))
-			bl_ledger_remove_account(&m->ledger, a);
+		if (!bl_device_account_remove(st->dev, a->id))
+			bl_ledger_remove_account(&st->ledger, a);
 	}
 }

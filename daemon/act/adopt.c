@@ -13,14 +13,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/act/accounts.h"
+#include "daemon/act/adopt.h"
+#include "daemon/act/holders.h"
+#include "daemon/act/memlock.h"
+#include "daemon/state.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
 
 #define ROWS	256
 
 /* Calls one() for every row there is; stops at the first error. */
-static int for_each(struct bl_manager *m, uint32_t what, size_t size,
-		    int (*one)(struct bl_manager *m, const void *row))
+static int for_each(struct bl_state *st, uint32_t what, size_t size,
+		    int (*one)(struct bl_state *st, const void *row))
 {
 	struct bl_walk walk = { .what = what };
 	char *rows = calloc(ROWS, size);
@@ -30,19 +34,19 @@ static int for_each(struct bl_manager *m, uint32_t what, size_t size,
 	if (!rows)
 		return -ENOMEM;
 	do {
-		err = bl_device_list(m->dev, &walk, rows, ROWS, &n);
+		err = bl_device_list(st->dev, &walk, rows, ROWS, &n);
 		for (i = 0; !err && i < n; i++)
-			err = one(m, rows + i * size);
+			err = one(st, rows + i * size);
 	} while (!err && n);
 	free(rows);
 	return err;
 }
 
-static int adopt_account(struct bl_manager *m, const void *arg)
+static int adopt_account(struct bl_state *st, const void *arg)
 {
 	const struct belay_account_row *row = arg;
 	const struct bl_limits limits = { row->limit_bytes, row->limit_regions };
-	struct bl_account *parent = bl_ledger_account(&m->ledger, row->parent);
+	struct bl_account *parent = bl_ledger_account(&st->ledger, row->parent);
 	struct bl_account_key key;
 	char name[BL_NAME_MAX];
 
@@ -53,18 +57,18 @@ static int adopt_account(struct bl_manager *m, const void *arg)
 			(unsigned long long)row->account);
 		return 0;
 	}
-	if (bl_ledger_child(&m->ledger, parent, &key))
+	if (bl_ledger_child(&st->ledger, parent, &key))
 		return 0;
 	bl_accounts_name(&key, name);
-	return bl_ledger_add_account(&m->ledger, row->account, parent, &key, name,
+	return bl_ledger_add_account(&st->ledger, row->account, parent, &key, name,
 				     &limits) ? 0 : -ENOMEM;
 }
 
-static int adopt_grant(struct bl_manager *m, const void *arg)
+static int adopt_grant(struct bl_state *st, const void *arg)
 {
 	const struct belay_grant_row *row = arg;
 	const struct bl_limits limits = { row->limit_bytes, row->limit_regions };
-	struct bl_account *a = bl_ledger_account(&m->ledger, row->account);
+	struct bl_account *a = bl_ledger_account(&st->ledger, row->account);
 	struct bl_grant_record *g;
 	struct bl_grant_tag tag;
 	struct bl_process *p;
@@ -75,7 +79,7 @@ static int adopt_grant(struct bl_manager *m, const void *arg)
 	 * One that has ended is an event, with its tag, and only that; unless its
 	 * process lives on, which may ask for another before that event is read.
 	 */
-	if (over && (!row->pid || bl_ledger_process(&m->ledger, row->pid, row->start_time)))
+	if (over && (!row->pid || bl_ledger_process(&st->ledger, row->pid, row->start_time)))
 		return 0;
 	if (!a || bl_tag_get_grant(row->tag, &tag)) {
 		if (!over)
@@ -83,20 +87,20 @@ static int adopt_grant(struct bl_manager *m, const void *arg)
 				(unsigned long long)row->grant);
 		return 0;
 	}
-	g = bl_ledger_add_grant(&m->ledger, row->grant, a, row->pid,
+	g = bl_ledger_add_grant(&st->ledger, row->grant, a, row->pid,
 				row->start_time, &tag, &limits);
 	if (!g)
 		return -ENOMEM;
 	g->over = over;
 	/* What the limits of then have made of it, if they did. */
 	p = g->process;
-	allowed = bl_memlock_allowed(m, g);
+	allowed = bl_memlock_allowed(st, g);
 	if (allowed > p->memlock_soft)
 		p->memlock_raised = allowed;
 	return 0;
 }
 
-int bl_adopt_region(struct bl_manager *m, const struct belay_region_row *row)
+int bl_adopt_region(struct bl_state *st, const struct belay_region_row *row)
 {
 	struct bl_ask ask = {
 		.session = row->session,
@@ -115,23 +119,23 @@ int bl_adopt_region(struct bl_manager *m, const struct belay_region_row *row)
 	if (!bl_region_is_held(row) ||
 	    !(row->state & (BELAY_WORD_LOST | BELAY_WORD_RECALLED)))
 		return 0;
-	if (ask.id > m->last_request)
-		m->last_request = ask.id;
+	if (ask.id > st->last_request)
+		st->last_request = ask.id;
 	if (!ask.lost)
-		return bl_revoke_ask(&m->revoke, &ask, NULL, NULL);
+		return bl_revoke_ask(&st->revoke, &ask, NULL, NULL);
 	ask.id = BL_LOSS_ID(row->region);
 	ask.reason = row->lost_reason;
 	if (!row->request) {
-		ask.deadline = bl_manager_now(m) + m->policy->deadline_nsec;
-		ask.escalation = bl_policy_escalation(m->policy, BL_ESCALATE_DEFAULT,
+		ask.deadline = bl_loop_now(&st->loop) + st->policy->deadline_nsec;
+		ask.escalation = bl_policy_escalation(st->policy, BL_ESCALATE_DEFAULT,
 						      row->kind);
 	}
-	return bl_revoke_lost(&m->revoke, &ask, NULL);
+	return bl_revoke_lost(&st->revoke, &ask, NULL);
 }
 
-static int adopt_region(struct bl_manager *m, const void *row)
+static int adopt_region(struct bl_state *st, const void *row)
 {
-	return bl_adopt_region(m, row);
+	return bl_adopt_region(st, row);
 }
 
 /*
@@ -162,46 +166,46 @@ static void remember(struct bl_process *p, const struct bl_memlock *has, uint64_
 }
 
 /* A process whose limit was not raised yet, or not put where it belongs. */
-static void raise_all(struct bl_manager *m)
+static void raise_all(struct bl_state *st)
 {
 	struct bl_grant_record *g;
 	struct belay_grant_row row;
 	struct bl_holders holders;
 	struct bl_memlock has;
 
-	TAILQ_FOREACH(g, &m->ledger.grants, link) {
+	TAILQ_FOREACH(g, &st->ledger.grants, link) {
 		if (!bl_process_get_memlock(g->pid, g->start_time, &has) &&
-		    !bl_device_grant_row(m->dev, g->id, &row)) {
+		    !bl_device_grant_row(st->dev, g->id, &row)) {
 			compare(g->process, &has);
 			remember(g->process, &has, bl_process_clock_at(row.made_at));
 		}
 		if (g->over)
 			continue;
-		bl_holders_look(m, g, &holders);
-		bl_memlock_raise(m, g);
+		bl_holders_look(st, g, &holders);
+		bl_memlock_raise(st, g);
 	}
 }
 
-int bl_adopt(struct bl_manager *m)
+int bl_adopt(struct bl_state *st)
 {
 	int err;
 
-	err = for_each(m, BELAY_LIST_ACCOUNTS, sizeof(struct belay_account_row),
+	err = for_each(st, BELAY_LIST_ACCOUNTS, sizeof(struct belay_account_row),
 		       adopt_account);
 	if (!err)
-		err = bl_accounts_root(m);
+		err = bl_accounts_root(st);
 	if (!err)
-		err = for_each(m, BELAY_LIST_GRANTS,
+		err = for_each(st, BELAY_LIST_GRANTS,
 			       sizeof(struct belay_grant_row), adopt_grant);
 	if (!err)
-		err = for_each(m, BELAY_LIST_REGIONS,
+		err = for_each(st, BELAY_LIST_REGIONS,
 			       sizeof(struct belay_region_row), adopt_region);
 	if (err)
 		return err;
-	raise_all(m);
-	if (m->ledger.n_grants)
+	raise_all(st);
+	if (st->ledger.n_grants)
 		bl_info("adopted %u grants in %u accounts, %llu open revoke requests",
-			m->ledger.n_grants, m->ledger.n_accounts,
-			(unsigned long long)m->revoke.open);
-	return bl_accounts_apply(m);
+			st->ledger.n_grants, st->ledger.n_accounts,
+			(unsigned long long)st->revoke.open);
+	return bl_accounts_apply(st);
 }

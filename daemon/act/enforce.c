@@ -2,17 +2,16 @@
 /* SPDX-FileCopyrightText: the belay authors */
 /*
  * Carries out what core/revoke.c decides, and says in the log what was done to
- * whom. One timer, of CLOCK_BOOTTIME: a deadline that passes while the machine
- * sleeps has passed when it wakes.
+ * whom.
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/timerfd.h>
-#include <unistd.h>
 
 #include "common/reason.h"
+#include "daemon/act/enforce.h"
+#include "daemon/act/holders.h"
+#include "daemon/state.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
 
 #define TURN_ACTIONS	64	/* in one turn of the loop */
 #define NSEC_PER_SEC	1000000000ULL
@@ -36,46 +35,46 @@ static struct region_text describe(const struct bl_request *r)
 }
 
 /* All that use it: how many; 0: there is none. */
-static int kill_holders(struct bl_manager *m, const struct bl_request *r)
+static int kill_holders(struct bl_state *st, const struct bl_request *r)
 {
-	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, r->grant);
+	struct bl_grant_record *g = bl_ledger_grant(&st->ledger, r->grant);
 
 	if (!g)
 		return 0;
-	g->killed_at = bl_manager_now(m);
-	return bl_holders_kill(m, g, describe(r).text);
+	g->killed_at = bl_loop_now(&st->loop);
+	return bl_holders_kill(st, g, describe(r).text);
 }
 
 /* One that shares the address space may have come, or been passed over, since. */
-static void kill_rest(struct bl_manager *m, const struct bl_request *r)
+static void kill_rest(struct bl_state *st, const struct bl_request *r)
 {
-	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, r->grant);
+	struct bl_grant_record *g = bl_ledger_grant(&st->ledger, r->grant);
 	int n;
 
-	if (!g || bl_manager_now(m) < g->killed_at + KILL_AGAIN_NSEC)
+	if (!g || bl_loop_now(&st->loop) < g->killed_at + KILL_AGAIN_NSEC)
 		return;
-	n = kill_holders(m, r);
+	n = kill_holders(st, r);
 	if (n > 0)
-		bl_revoke_killed(&m->revoke, r->grant, (unsigned int)n);
+		bl_revoke_killed(&st->revoke, r->grant, (unsigned int)n);
 }
 
-static int look(struct bl_manager *m, const struct bl_request *r)
+static int look(struct bl_state *st, const struct bl_request *r)
 {
 	struct belay_region_row row;
-	int err = bl_device_region_row(m->dev, r->session, r->region, &row);
+	int err = bl_device_region_row(st->dev, r->session, r->region, &row);
 
 	if (err)
 		return err;
 	if (!bl_region_is_held(&row))
 		return -ENOENT;
 	if (r->state == BL_KILLING)
-		kill_rest(m, r);
+		kill_rest(st, r);
 	return 0;
 }
 
-static int release(struct bl_manager *m, const struct bl_request *r)
+static int release(struct bl_state *st, const struct bl_request *r)
 {
-	int err = bl_device_release(m->dev, r->session, r->region);
+	int err = bl_device_release(st->dev, r->session, r->region);
 
 	if (!err)
 		bl_log_client(LOG_NOTICE, "%s released by order: its deadline has passed",
@@ -87,14 +86,14 @@ static int release(struct bl_manager *m, const struct bl_request *r)
 }
 
 /* What has become of it, where the action itself did not say so. */
-static void log_state(struct bl_manager *m, const struct bl_request *r,
+static void log_state(struct bl_state *st, const struct bl_request *r,
 		      enum bl_request_state before)
 {
 	struct bl_holders holders;
 
 	if (r->state == before || r->state != BL_OVERDUE)
 		return;
-	if (before == BL_KILLING && !bl_device_holders(m->dev, r->grant, &holders) &&
+	if (before == BL_KILLING && !bl_device_holders(st->dev, r->grant, &holders) &&
 	    holders.count)
 		bl_warn("%s is still held: process %ld, which uses it, has been killed and has not ended",
 			describe(r).text, (long)holders.rows[0].pid);
@@ -105,21 +104,21 @@ static void log_state(struct bl_manager *m, const struct bl_request *r,
 		bl_log_client(LOG_NOTICE, "%s is overdue, and kept", describe(r).text);
 }
 
-static int act(struct bl_manager *m, struct bl_request *r, enum bl_action action)
+static int act(struct bl_state *st, struct bl_request *r, enum bl_action action)
 {
 	switch (action) {
 	case BL_DO_LOOK:
-		return look(m, r);
+		return look(st, r);
 	case BL_DO_RELEASE:
-		return release(m, r);
+		return release(st, r);
 	case BL_DO_KILL:
-		return kill_holders(m, r);
+		return kill_holders(st, r);
 	default:
 		return 0;
 	}
 }
 
-void bl_enforce_run(struct bl_manager *m)
+void bl_enforce_run(struct bl_state *st)
 {
 	enum bl_request_state before;
 	enum bl_action action;
@@ -127,35 +126,28 @@ void bl_enforce_run(struct bl_manager *m)
 	int i, result;
 
 	for (i = 0; i < TURN_ACTIONS; i++) {
-		r = bl_revoke_due(&m->revoke, bl_manager_now(m), &action);
+		r = bl_revoke_due(&st->revoke, bl_loop_now(&st->loop), &action);
 		if (!r)
 			break;
 		before = r->state;
-		result = act(m, r, action);
-		if (bl_revoke_result(&m->revoke, r, action, result,
-				     bl_manager_now(m)))
+		result = act(st, r, action);
+		if (bl_revoke_result(&st->revoke, r, action, result,
+				     bl_loop_now(&st->loop)))
 			continue;
-		log_state(m, r, before);
+		log_state(st, r, before);
 	}
-	bl_enforce_arm(m);
+	bl_enforce_arm(st);
 }
 
-void bl_enforce_arm(struct bl_manager *m)
+void bl_enforce_arm(struct bl_state *st)
 {
-	uint64_t wake = bl_revoke_wake(&m->revoke);
-	struct itimerspec t = {
-		.it_value.tv_sec = (time_t)(wake / NSEC_PER_SEC),
-		.it_value.tv_nsec = (long)(wake % NSEC_PER_SEC),
-	};
-
-	/* All zero disarms; a time in the past fires at once. */
-	timerfd_settime(m->timer_fd, TFD_TIMER_ABSTIME, &t, NULL);
+	bl_alarm_set(&st->deadline, bl_revoke_wake(&st->revoke));
 }
 
-void bl_enforce_release(struct bl_manager *m, struct bl_request *r)
+void bl_enforce_release(struct bl_state *st, struct bl_request *r)
 {
-	int err = bl_device_release(m->dev, r->session, r->region);
+	int err = bl_device_release(st->dev, r->session, r->region);
 
-	bl_revoke_result(&m->revoke, r, BL_DO_RELEASE, err, bl_manager_now(m));
-	bl_enforce_arm(m);
+	bl_revoke_result(&st->revoke, r, BL_DO_RELEASE, err, bl_loop_now(&st->loop));
+	bl_enforce_arm(st);
 }

@@ -14,22 +14,24 @@
 #include <unistd.h>
 
 #include "common/proc.h"
+#include "daemon/act/holders.h"
+#include "daemon/act/memlock.h"
+#include "daemon/state.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
 
-void bl_holders_look(struct bl_manager *m, struct bl_grant_record *g,
+void bl_holders_look(struct bl_state *st, struct bl_grant_record *g,
 		     struct bl_holders *ret)
 {
 	uint32_t i;
 	int err;
 
-	err = bl_device_holders(m->dev, g->id, ret);
+	err = bl_device_holders(st->dev, g->id, ret);
 	if (err && err != -ENOENT)
 		bl_warn("the processes that use grant %llu cannot be listed: %s",
 			(unsigned long long)g->id, strerror(-err));
 	for (i = 0; i < ret->count; i++)
 		if (ret->rows[i].pid == g->pid && ret->rows[i].start_time == g->start_time)
-			bl_memlock_user_now(m, g, ret->rows[i].euid);
+			bl_memlock_user_now(st, g, ret->rows[i].euid);
 }
 
 bool bl_holders_have_pid(const struct bl_holders *h, pid_t pid)
@@ -72,13 +74,13 @@ static int kill_one(struct bl_grant_record *g, const struct belay_holder_row *h,
 	return err;
 }
 
-int bl_holders_kill(struct bl_manager *m, struct bl_grant_record *g, const char *why)
+int bl_holders_kill(struct bl_state *st, struct bl_grant_record *g, const char *why)
 {
 	struct bl_holders holders;
 	int killed = 0, known = 0, err, first_err = 0;
 	uint32_t i;
 
-	bl_holders_look(m, g, &holders);
+	bl_holders_look(st, g, &holders);
 	for (i = 0; i < holders.count; i++) {
 		const struct belay_holder_row *h = &holders.rows[i];
 
@@ -98,12 +100,12 @@ int bl_holders_kill(struct bl_manager *m, struct bl_grant_record *g, const char 
 	return killed || known ? killed : first_err;
 }
 
-void bl_holders_sweep(struct bl_manager *m)
+void bl_holders_sweep(struct bl_state *st)
 {
 	struct bl_grant_record *g;
 	struct bl_holders holders;
 
-	TAILQ_FOREACH(g, &m->ledger.grants, link)
+	TAILQ_FOREACH(g, &st->ledger.grants, link)
 		if (!g->over)
-			bl_holders_look(m, g, &holders);
+			bl_holders_look(st, g, &holders);
 }

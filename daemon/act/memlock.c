@@ -29,9 +29,10 @@
 #include <string.h>
 
 #include "common/proc.h"
+#include "daemon/act/memlock.h"
 #include "daemon/core/decide.h"
+#include "daemon/state.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
 
 /* Generations between a child and a process with a grant: a launcher has a few. */
 #define ANCESTORS_MAX	64
@@ -61,7 +62,7 @@ static bool inherited(const struct bl_process *p, uint64_t start_time,
 	       has->soft <= p->highest_soft && has->hard <= p->highest_hard;
 }
 
-static const struct bl_process *raised_ancestor(struct bl_manager *m,
+static const struct bl_process *raised_ancestor(struct bl_state *st,
 						const struct bl_peer *peer,
 						const struct bl_memlock *has)
 {
@@ -75,7 +76,7 @@ static const struct bl_process *raised_ancestor(struct bl_manager *m,
 		    bl_proc_start_time(parent, &above) ||
 		    bl_process_check(pid, start_time) || above > start_time)
 			return NULL;
-		p = bl_ledger_process(&m->ledger, parent, above);
+		p = bl_ledger_process(&st->ledger, parent, above);
 		if (p && inherited(p, start_time, has))
 			return p;
 		pid = parent;
@@ -84,10 +85,10 @@ static const struct bl_process *raised_ancestor(struct bl_manager *m,
 	return NULL;
 }
 
-bool bl_memlock_original(struct bl_manager *m, const struct bl_peer *peer,
+bool bl_memlock_original(struct bl_state *st, const struct bl_peer *peer,
 			 const struct bl_memlock *has, struct bl_memlock *ret)
 {
-	const struct bl_process *p = bl_ledger_process(&m->ledger, peer->pid,
+	const struct bl_process *p = bl_ledger_process(&st->ledger, peer->pid,
 						       peer->start_time);
 
 	*ret = *has;
@@ -95,7 +96,7 @@ bool bl_memlock_original(struct bl_manager *m, const struct bl_peer *peer,
 		*ret = (struct bl_memlock){ p->memlock_soft, p->memlock_hard };
 		return false;
 	}
-	p = raised_ancestor(m, peer, has);
+	p = raised_ancestor(st, peer, has);
 	if (!p)
 		return false;
 	ret->soft = lower(has->soft, p->memlock_soft);
@@ -107,20 +108,20 @@ bool bl_memlock_original(struct bl_manager *m, const struct bl_peer *peer,
 /* Raising and putting back                                                  */
 
 /* Or is it what mlock() would have given? */
-static bool is_limited(struct bl_manager *m, const struct bl_grant_record *g)
+static bool is_limited(struct bl_state *st, const struct bl_grant_record *g)
 {
 	return (g->set_mask | g->account->set_mask) & BL_LIMIT_SET_BYTES ||
-	       bl_policy_limits_bytes(m->policy, g->uid);
+	       bl_policy_limits_bytes(st->policy, g->uid);
 }
 
-uint64_t bl_memlock_allowed(struct bl_manager *m, const struct bl_grant_record *g)
+uint64_t bl_memlock_allowed(struct bl_state *st, const struct bl_grant_record *g)
 {
 	const struct bl_account *level;
 	uint64_t allowed = bl_decide_bytes(g->account, &g->limits, &level);
 
-	if (!is_limited(m, g))
+	if (!is_limited(st, g))
 		return allowed;
-	return bl_policy_memlock_bytes(m->policy, g->uid, allowed);
+	return bl_policy_memlock_bytes(st->policy, g->uid, allowed);
 }
 
 /* Before it happens: a child that is forked meanwhile was forked after it. */
@@ -139,9 +140,9 @@ void bl_memlock_inherited(struct bl_process *p, const struct bl_memlock *has)
 	p->memlock_raised = has->soft;
 }
 
-void bl_memlock_raise(struct bl_manager *m, struct bl_grant_record *g)
+void bl_memlock_raise(struct bl_state *st, struct bl_grant_record *g)
 {
-	uint64_t allowed = bl_memlock_allowed(m, g);
+	uint64_t allowed = bl_memlock_allowed(st, g);
 	struct bl_process *p = g->process;
 	struct bl_memlock has, want = {
 		.soft = higher(p->memlock_soft, allowed),
@@ -201,7 +202,7 @@ int bl_memlock_restore(struct bl_process *p)
 /* ------------------------------------------------------------------------ */
 /* Looking again                                                             */
 
-void bl_memlock_user_now(struct bl_manager *m, struct bl_grant_record *g, uid_t uid)
+void bl_memlock_user_now(struct bl_state *st, struct bl_grant_record *g, uid_t uid)
 {
 	char command[BL_NAME_MAX];
 
@@ -209,7 +210,7 @@ void bl_memlock_user_now(struct bl_manager *m, struct bl_grant_record *g, uid_t 
 		return;
 	g->uid_now = uid;
 	if (uid == g->uid) {
-		bl_memlock_raise(m, g);
+		bl_memlock_raise(st, g);
 		return;
 	}
 	bl_proc_command(g->pid, command, sizeof(command));
@@ -218,16 +219,16 @@ void bl_memlock_user_now(struct bl_manager *m, struct bl_grant_record *g, uid_t 
 	bl_memlock_restore(g->process);
 }
 
-void bl_memlock_sweep(struct bl_manager *m)
+void bl_memlock_sweep(struct bl_state *st)
 {
 	struct bl_process *p;
-	unsigned int i, n = m->ledger.n_processes;
+	unsigned int i, n = st->ledger.n_processes;
 
 	for (i = 0; i < n && i < BL_SWEEP_PROCESSES; i++) {
-		p = TAILQ_FIRST(&m->ledger.process_list);
-		TAILQ_REMOVE(&m->ledger.process_list, p, link);
-		TAILQ_INSERT_TAIL(&m->ledger.process_list, p, link);
+		p = TAILQ_FIRST(&st->ledger.process_list);
+		TAILQ_REMOVE(&st->ledger.process_list, p, link);
+		TAILQ_INSERT_TAIL(&st->ledger.process_list, p, link);
 		if (!p->grants && bl_process_check(p->pid, p->start_time))
-			bl_ledger_forget_process(&m->ledger, p);
+			bl_ledger_forget_process(&st->ledger, p);
 	}
 }

@@ -21,8 +21,10 @@
 #include <stdlib.h>
 
 #include "common/message.h"
+#include "daemon/act/adopt.h"
+#include "daemon/act/notice.h"
+#include "daemon/state.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
 
 #define ROWS		64	/* in one turn of the loop, for one client */
 #define ACKS_DUE_MAX	(1U << 20)
@@ -42,7 +44,7 @@ static bool is_news(const struct belay_region_row *row)
 
 static void tell(struct bl_conn *c, const struct belay_region_row *row)
 {
-	struct bl_request *r = bl_revoke_find(&c->m->revoke, row->session,
+	struct bl_request *r = bl_revoke_find(&bl_state_of(c)->revoke, row->session,
 					      row->region);
 	struct bl_revoke rev = {
 		.session = row->session,
@@ -75,59 +77,62 @@ static void tell(struct bl_conn *c, const struct belay_region_row *row)
 }
 
 /* One part of the walk; true when it is over, or must wait. */
-static bool walk(struct bl_manager *m, struct bl_conn *c)
+static bool walk(struct bl_state *st, struct bl_conn *c)
 {
+	struct bl_client *k = bl_client_of(c);
 	struct bl_walk w = {
 		.what = BELAY_LIST_REGIONS,
-		.select = { .by = BELAY_SELECT_SESSION, .session = c->session },
-		.after = c->told_region ? c->session : c->session - 1,
-		.after_region = c->told_region,
+		.select = { .by = BELAY_SELECT_SESSION, .session = k->session },
+		.after = k->told_region ? k->session : k->session - 1,
+		.after_region = k->told_region,
 	};
 	struct belay_region_row rows[ROWS];
 	uint32_t n, i;
 
 	if (!bl_conn_has_room(c))
 		return true;
-	if (bl_device_list(m->dev, &w, rows, ROWS, &n)) {
+	if (bl_device_list(st->dev, &w, rows, ROWS, &n)) {
 		bl_conn_drop(c, "its regions cannot be listed");	/* it will come back and ask */
 		return true;
 	}
 	for (i = 0; i < n && bl_conn_has_room(c); i++) {
 		if (is_news(&rows[i]))
 			tell(c, &rows[i]);
-		c->told_region = rows[i].region;
+		k->told_region = rows[i].region;
 	}
 	if (n || c->dead)
 		return c->dead;
-	c->told_region = 0;
-	c->behind = c->behind_again;
-	c->behind_again = false;
-	return !c->behind;
+	k->told_region = 0;
+	k->behind = k->behind_again;
+	k->behind_again = false;
+	return !k->behind;
 }
 
-static bool pump_step(struct bl_manager *m, struct bl_task *task)
+static bool pump_step(struct bl_task *task)
 {
+	struct bl_state *st = task->arg;
 	struct pump *p = (struct pump *)task;
-	struct bl_conn *c = bl_conn_find(m, p->conn);
+	struct bl_conn *c = bl_conn_find(&st->server, p->conn);
 
 	if (!c)
 		return true;
-	if (!walk(m, c))
+	if (!walk(st, c))
 		return false;
-	c->pumping = false;
+	bl_client_of(c)->pumping = false;
 	return true;
 }
 
-static void pump_fini(struct bl_manager *m, struct bl_task *task)
+static void pump_fini(struct bl_task *task)
 {
 	free(task);
 }
 
 void bl_notice_pump(struct bl_conn *c)
 {
+	struct bl_client *k = bl_client_of(c);
 	struct pump *p;
 
-	if (c->dead || c->pumping || !c->session)
+	if (c->dead || k->pumping || !k->session)
 		return;
 	p = calloc(1, sizeof(*p));
 	if (!p) {
@@ -136,26 +141,29 @@ void bl_notice_pump(struct bl_conn *c)
 	}
 	p->task.step = pump_step;
 	p->task.fini = pump_fini;
+	p->task.arg = bl_state_of(c);
 	p->conn = c->id;
-	c->pumping = true;
-	bl_manager_add_task(c->m, &p->task);
+	k->pumping = true;
+	bl_loop_add(&bl_state_of(c)->loop, &p->task);
 }
 
 void bl_notice_all(struct bl_conn *c)
 {
-	if (c->behind && c->told_region)
-		c->behind_again = true;
-	c->behind = true;
+	struct bl_client *k = bl_client_of(c);
+
+	if (k->behind && k->told_region)
+		k->behind_again = true;
+	k->behind = true;
 	bl_notice_pump(c);
 }
 
-void bl_notice_region(struct bl_manager *m, const struct belay_region_row *row)
+void bl_notice_region(struct bl_state *st, const struct belay_region_row *row)
 {
-	struct bl_conn *c = bl_map_get(&m->sessions, row->session, 0);
+	struct bl_conn *c = bl_map_get(&st->sessions, row->session, 0);
 
 	if (!c || !is_news(row))
 		return;
-	if (c->behind || !bl_conn_has_room(c))
+	if (bl_client_of(c)->behind || !bl_conn_has_room(c))
 		bl_notice_all(c);
 	else
 		tell(c, row);

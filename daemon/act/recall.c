@@ -16,16 +16,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "daemon/act/adopt.h"
+#include "daemon/act/enforce.h"
+#include "daemon/act/notice.h"
 #include "daemon/act/recall.h"
 #include "daemon/act/select.h"
+#include "daemon/state.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
 
 #define STEP_ROWS	128
 
 /* Whom to tell; lives until that is done. */
 struct telling {
-	struct bl_manager *m;
+	struct bl_state *st;
 	struct bl_recall_order order;
 	bool watched;		/* a region is not held, because it is only watched */
 };
@@ -44,13 +47,13 @@ struct recalling {
 	int err;
 };
 
-static uint64_t new_request_id(struct bl_manager *m)
+static uint64_t new_request_id(struct bl_state *st)
 {
-	uint64_t now = bl_manager_now(m);
+	uint64_t now = bl_loop_now(&st->loop);
 
 	/* Higher than any that was given, also before a restart. */
-	m->last_request = now > m->last_request ? now : m->last_request + 1;
-	return m->last_request;
+	st->last_request = now > st->last_request ? now : st->last_request + 1;
+	return st->last_request;
 }
 
 /* ------------------------------------------------------------------------ */
@@ -62,7 +65,7 @@ static void say_nothing_held(const struct telling *t, char *text)
 	const struct bl_selection *by = &t->order.what;
 	char what[256];
 
-	bl_selection_text(by, bl_manager_now(t->m), what, sizeof(what));
+	bl_selection_text(by, bl_loop_now(&t->st->loop), what, sizeof(what));
 	if (by->by == BL_BY_REGION)
 		snprintf(text, BL_TEXT_MAX, "%s %s", what, t->watched ?
 			 "is only watched, and holds no memory" : "holds no memory any more");
@@ -96,7 +99,7 @@ static void tell(struct telling *t, const struct bl_job *job, bool decided, int 
 			 (unsigned long long)o.refused);
 	else if (!o.regions)
 		say_nothing_held(t, o.text);
-	t->order.done(t->m, &o, t->order.arg);
+	t->order.done(t->st, &o, t->order.arg);
 	free(t);
 }
 
@@ -109,45 +112,45 @@ static void on_decided(struct bl_job *job, void *arg)
 /* Regions                                                                   */
 
 /* The client is told with what the module says now. */
-static void notify(struct bl_manager *m, struct belay_region_row *row,
+static void notify(struct bl_state *st, struct belay_region_row *row,
 		   const struct belay_recall_entry *e)
 {
 	row->state |= BELAY_WORD_RECALLED;
 	row->request = e->request;
 	row->recall_reason = e->reason;
-	bl_notice_region(m, row);
+	bl_notice_region(st, row);
 }
 
 /* The module did not take it: back to what it says, an older recall perhaps. */
-static void undo(struct bl_manager *m, const struct belay_recall_entry *e)
+static void undo(struct bl_state *st, const struct belay_recall_entry *e)
 {
-	struct bl_request *r = bl_revoke_find(&m->revoke, e->session, e->region);
+	struct bl_request *r = bl_revoke_find(&st->revoke, e->session, e->region);
 	struct belay_region_row row;
 
 	if (r)
-		bl_revoke_cancel(&m->revoke, r);
-	if (!bl_device_region_row(m->dev, e->session, e->region, &row))
-		bl_adopt_region(m, &row);
+		bl_revoke_cancel(&st->revoke, r);
+	if (!bl_device_region_row(st->dev, e->session, e->region, &row))
+		bl_adopt_region(st, &row);
 }
 
-static void recalled(struct bl_manager *m, struct recalling *rc,
+static void recalled(struct bl_state *st, struct recalling *rc,
 		     struct belay_region_row *row, const struct belay_recall_entry *e)
 {
-	struct bl_request *r = bl_revoke_find(&m->revoke, e->session, e->region);
+	struct bl_request *r = bl_revoke_find(&st->revoke, e->session, e->region);
 
 	if (!e->status) {
-		notify(m, row, e);
+		notify(st, row, e);
 	} else if (e->status == -ENOENT) {
 		if (r)
-			bl_revoke_gone(&m->revoke, r);
+			bl_revoke_gone(&st->revoke, r);
 	} else {
 		rc->err = e->status;
-		undo(m, e);
+		undo(st, e);
 	}
 }
 
 /* Enters a region as a request; false: it is not to be recalled. */
-static bool enter(struct bl_manager *m, struct recalling *rc,
+static bool enter(struct bl_state *st, struct recalling *rc,
 		  const struct belay_region_row *row, struct belay_recall_entry *e)
 {
 	const struct bl_recall_order *order = &rc->telling->order;
@@ -166,13 +169,13 @@ static bool enter(struct bl_manager *m, struct recalling *rc,
 		rc->telling->watched = row->kind == BELAY_WATCHED;
 		return false;
 	}
-	ask.escalation = bl_policy_escalation(m->policy, order->escalation, row->kind);
+	ask.escalation = bl_policy_escalation(st->policy, order->escalation, row->kind);
 	if (!ask.escalation) {
 		rc->job->refused++;
 		return false;
 	}
-	ask.id = new_request_id(m);
-	rc->err = bl_revoke_ask(&m->revoke, &ask, rc->job, NULL);
+	ask.id = new_request_id(st);
+	rc->err = bl_revoke_ask(&st->revoke, &ask, rc->job, NULL);
 	if (rc->err)
 		return false;
 	rc->job->regions++;
@@ -188,7 +191,7 @@ static bool enter(struct bl_manager *m, struct recalling *rc,
 	return true;
 }
 
-static void recall_rows(struct bl_manager *m, struct recalling *rc,
+static void recall_rows(struct bl_state *st, struct recalling *rc,
 			struct belay_region_row *rows, uint32_t n)
 {
 	struct belay_recall_entry entries[STEP_ROWS];
@@ -197,15 +200,15 @@ static void recall_rows(struct bl_manager *m, struct recalling *rc,
 
 	for (i = 0; i < n && !rc->err; i++) {
 		of_row[count] = i;
-		count += enter(m, rc, &rows[i], &entries[count]);
+		count += enter(st, rc, &rows[i], &entries[count]);
 	}
 	if (!count)
 		return;
-	err = bl_device_recall(m->dev, entries, count);
+	err = bl_device_recall(st->dev, entries, count);
 	for (i = 0; i < count; i++) {
 		if (err)
 			entries[i].status = err;
-		recalled(m, rc, &rows[of_row[i]], &entries[i]);
+		recalled(st, rc, &rows[of_row[i]], &entries[i]);
 	}
 }
 
@@ -221,13 +224,13 @@ static void no_process(int32_t pid, char *text)
 			 pid);
 }
 
-static void finish(struct bl_manager *m, struct recalling *rc)
+static void finish(struct bl_state *st, struct recalling *rc)
 {
 	struct telling *t = rc->telling;
 	struct bl_job *job = rc->job;
 	char text[BL_TEXT_MAX] = "";
 
-	bl_enforce_arm(m);
+	bl_enforce_arm(st);
 	bl_notice("recall: %llu regions asked for, %llu refused",
 		  (unsigned long long)job->regions, (unsigned long long)job->refused);
 	if (rc->err) {
@@ -256,11 +259,11 @@ static bool next_grant(struct recalling *rc)
 }
 
 /* Is grants[at] meant? It may have ended meanwhile, or be another's. */
-static bool enter_grant(struct bl_manager *m, struct recalling *rc)
+static bool enter_grant(struct bl_state *st, struct recalling *rc)
 {
-	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, rc->grants[rc->at]);
+	struct bl_grant_record *g = bl_ledger_grant(&st->ledger, rc->grants[rc->at]);
 
-	if (!g || !bl_choice_has_grant(m, &rc->choice, g))
+	if (!g || !bl_choice_has_grant(st, &rc->choice, g))
 		return false;
 	rc->walking = true;
 	rc->found = true;
@@ -271,34 +274,35 @@ static bool enter_grant(struct bl_manager *m, struct recalling *rc)
 }
 
 /* Some regions more; false: there are no more. */
-static bool recall_some(struct bl_manager *m, struct recalling *rc)
+static bool recall_some(struct bl_state *st, struct recalling *rc)
 {
 	struct belay_region_row rows[STEP_ROWS];
 	uint32_t n = 0;
 
 	if (rc->grants && rc->at >= rc->n_grants)
 		return false;
-	if (rc->grants && !rc->walking && !enter_grant(m, rc))
+	if (rc->grants && !rc->walking && !enter_grant(st, rc))
 		return next_grant(rc);
-	rc->err = bl_device_list(m->dev, &rc->walk, rows, STEP_ROWS, &n);
-	recall_rows(m, rc, rows, n);
+	rc->err = bl_device_list(st->dev, &rc->walk, rows, STEP_ROWS, &n);
+	recall_rows(st, rc, rows, n);
 	if (rc->err)
 		return false;
 	return n || (rc->grants && next_grant(rc));
 }
 
-static bool step(struct bl_manager *m, struct bl_task *task)
+static bool step(struct bl_task *task)
 {
+	struct bl_state *st = task->arg;
 	struct recalling *rc = (struct recalling *)task;
 
 	bl_choice_turn(&rc->choice);
-	if (recall_some(m, rc))
+	if (recall_some(st, rc))
 		return false;
-	finish(m, rc);
+	finish(st, rc);
 	return true;
 }
 
-static void fini(struct bl_manager *m, struct bl_task *task)
+static void fini(struct bl_task *task)
 {
 	struct recalling *rc = (struct recalling *)task;
 
@@ -321,19 +325,19 @@ static int refuse(char *why, int err)
 }
 
 /* What is named by its number has to be there. */
-static int check_named(struct bl_manager *m, const struct bl_selection *by, char *why)
+static int check_named(struct bl_state *st, const struct bl_selection *by, char *why)
 {
 	struct belay_region_row row;
 	int err;
 
-	if (by->by & BL_BY_GRANT && !bl_ledger_grant(&m->ledger, by->grant)) {
+	if (by->by & BL_BY_GRANT && !bl_ledger_grant(&st->ledger, by->grant)) {
 		snprintf(why, BL_TEXT_MAX, "there is no grant %llu; see: belayctl list",
 			 (unsigned long long)by->grant);
 		return -ENOENT;
 	}
 	if (!(by->by & BL_BY_REGION))
 		return 0;
-	err = bl_device_region_row(m->dev, 0, by->region, &row);
+	err = bl_device_region_row(st->dev, 0, by->region, &row);
 	if (err == -ENOENT)
 		snprintf(why, BL_TEXT_MAX, "there is no region %llu; see: belayctl list regions",
 			 (unsigned long long)by->region);
@@ -343,21 +347,21 @@ static int check_named(struct bl_manager *m, const struct bl_selection *by, char
 }
 
 /* The grants that may be meant, as of now */
-static int list_grants(struct bl_manager *m, struct recalling *rc)
+static int list_grants(struct bl_state *st, struct recalling *rc)
 {
 	const struct bl_selection *by = &rc->choice.by;
 	struct bl_grant_record *g;
 
-	rc->grants = calloc(m->ledger.n_grants + 1, sizeof(*rc->grants));
+	rc->grants = calloc(st->ledger.n_grants + 1, sizeof(*rc->grants));
 	if (!rc->grants)
 		return -ENOMEM;
-	TAILQ_FOREACH(g, &m->ledger.grants, link)
+	TAILQ_FOREACH(g, &st->ledger.grants, link)
 		if (!(by->by & BL_BY_GRANT) || g->id == by->grant)
 			rc->grants[rc->n_grants++] = g->id;
 	return 0;
 }
 
-static struct recalling *new_recalling(struct bl_manager *m,
+static struct recalling *new_recalling(struct bl_state *st,
 				       const struct bl_recall_order *order)
 {
 	struct recalling *rc = calloc(1, sizeof(*rc));
@@ -366,10 +370,11 @@ static struct recalling *new_recalling(struct bl_manager *m,
 		return NULL;
 	rc->task.step = step;
 	rc->task.fini = fini;
+	rc->task.arg = st;
 	rc->job = bl_job_new();
 	rc->telling = malloc(sizeof(*rc->telling));
 	if (rc->job && rc->telling) {
-		*rc->telling = (struct telling){ .m = m, .order = *order };
+		*rc->telling = (struct telling){ .st = st, .order = *order };
 		return rc;
 	}
 	free(rc->job);
@@ -379,14 +384,14 @@ static struct recalling *new_recalling(struct bl_manager *m,
 }
 
 /* It was not begun, and nobody is told. */
-static void drop(struct bl_manager *m, struct recalling *rc)
+static void drop(struct recalling *rc)
 {
 	free(rc->telling);
 	rc->telling = NULL;
-	fini(m, &rc->task);
+	fini(&rc->task);
 }
 
-int bl_recall(struct bl_manager *m, const struct bl_recall_order *order, char *why)
+int bl_recall(struct bl_state *st, const struct bl_recall_order *order, char *why)
 {
 	struct recalling *rc;
 	int err;
@@ -396,22 +401,22 @@ int bl_recall(struct bl_manager *m, const struct bl_recall_order *order, char *w
 		snprintf(why, BL_TEXT_MAX, "nothing is selected");
 		return -EINVAL;
 	}
-	rc = new_recalling(m, order);
+	rc = new_recalling(st, order);
 	if (!rc)
 		return refuse(why, -ENOMEM);
-	err = bl_choice_init(m, &rc->choice, &order->what, BL_LIST_REGIONS, why);
+	err = bl_choice_init(st, &rc->choice, &order->what, BL_LIST_REGIONS, why);
 	if (!err)
-		err = check_named(m, &order->what, why);
+		err = check_named(st, &order->what, why);
 	if (!err && bl_choice_asks_grants(&rc->choice)) {
-		err = list_grants(m, rc);
+		err = list_grants(st, rc);
 		if (err)
 			refuse(why, err);
 	}
 	if (err) {
-		drop(m, rc);
+		drop(rc);
 		return err;
 	}
 	rc->walk = (struct bl_walk){ .what = BELAY_LIST_REGIONS, .select = rc->choice.module };
-	bl_manager_add_task(m, &rc->task);
+	bl_loop_add(&st->loop, &rc->task);
 	return 0;
 }

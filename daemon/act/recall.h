@@ -15,7 +15,7 @@
 
 #include "common/protocol.h"
 
-struct bl_manager;
+struct bl_state;
 
 struct bl_recall_outcome {
 	int err;		/* 0; or -errno, and the text says what was not done */
@@ -37,7 +37,7 @@ struct bl_recall_order {
 	uint64_t deadline;	/* CLOCK_BOOTTIME, ns */
 	bool wait;		/* done() when all is decided, else when all have been asked */
 	/* Called once, later, if bl_recall() has returned 0; also at the daemon's end. */
-	void (*done)(struct bl_manager *m, const struct bl_recall_outcome *o, void *arg);
+	void (*done)(struct bl_state *st, const struct bl_recall_outcome *o, void *arg);
 	void *arg;
 };
 
@@ -49,6 +49,6 @@ struct bl_recall_order {
  * Returns 0; or -errno with the sentence, and nothing is done: -EINVAL: the selection
  * makes no sense; -ENOENT: it names a thing that there is not.
  */
-int bl_recall(struct bl_manager *m, const struct bl_recall_order *order, char *why);
+int bl_recall(struct bl_state *st, const struct bl_recall_order *order, char *why);
 
 #endif

@@ -9,8 +9,10 @@
 #include <unistd.h>
 
 #include "common/units.h"
+#include "daemon/act/accounts.h"
+#include "daemon/act/holders.h"
 #include "daemon/act/select.h"
-#include "daemon/manager.h"
+#include "daemon/state.h"
 #include "daemon/sys/users.h"
 
 #define MEMORY_BLOCKS	"/sys/devices/system/memory/"
@@ -79,14 +81,14 @@ static int check(const struct bl_selection *by, uint32_t what, char *why)
 }
 
 /* What has to be looked up first: a memory block, an account. */
-static int look_up(struct bl_manager *m, struct bl_choice *c, char *why)
+static int look_up(struct bl_state *st, struct bl_choice *c, char *why)
 {
 	const struct bl_account *a;
 	uint64_t addr = 0, len = 0;
 	int err;
 
 	if (c->by.by & BL_BY_ACCOUNT) {
-		a = bl_accounts_named(m, c->by.account);
+		a = bl_accounts_named(st, c->by.account);
 		if (!a)
 			return refuse(why, -ENOENT, "there is no account \"%s\"; see: belayctl list accounts",
 				      c->by.account);
@@ -104,7 +106,7 @@ static int look_up(struct bl_manager *m, struct bl_choice *c, char *why)
 	return 0;
 }
 
-int bl_choice_init(struct bl_manager *m, struct bl_choice *c,
+int bl_choice_init(struct bl_state *st, struct bl_choice *c,
 		   const struct bl_selection *by, uint32_t what, char *why)
 {
 	size_t i;
@@ -126,7 +128,7 @@ int bl_choice_init(struct bl_manager *m, struct bl_choice *c,
 	for (i = 0; i < sizeof(bits) / sizeof(*bits); i++)
 		if (by->by & bits[i].by)
 			c->module.by |= bits[i].module;
-	return look_up(m, c, why);
+	return look_up(st, c, why);
 }
 
 void bl_choice_turn(struct bl_choice *c)
@@ -134,12 +136,12 @@ void bl_choice_turn(struct bl_choice *c)
 	c->holders_of = 0;
 }
 
-const struct bl_holders *bl_choice_holders(struct bl_manager *m, struct bl_choice *c,
+const struct bl_holders *bl_choice_holders(struct bl_state *st, struct bl_choice *c,
 					   struct bl_grant_record *g)
 {
 	/* Regions of a grant mostly follow each other. */
 	if (c->holders_of != g->id)
-		bl_holders_look(m, g, &c->holders);
+		bl_holders_look(st, g, &c->holders);
 	c->holders_of = g->id;
 	return &c->holders;
 }
@@ -149,7 +151,7 @@ bool bl_choice_asks_grants(const struct bl_choice *c)
 	return c->by.by & (BL_BY_PROCESS | BL_BY_USER);
 }
 
-bool bl_choice_has_grant(struct bl_manager *m, struct bl_choice *c,
+bool bl_choice_has_grant(struct bl_state *st, struct bl_choice *c,
 			 struct bl_grant_record *g)
 {
 	if (!bl_choice_asks_grants(c))
@@ -157,10 +159,10 @@ bool bl_choice_has_grant(struct bl_manager *m, struct bl_choice *c,
 	if (!g)
 		return false;
 	if (c->by.by & BL_BY_PROCESS && g->pid != c->by.pid &&
-	    !bl_holders_have_pid(bl_choice_holders(m, c, g), c->by.pid))
+	    !bl_holders_have_pid(bl_choice_holders(st, c, g), c->by.pid))
 		return false;
 	return !(c->by.by & BL_BY_USER) || g->uid == c->by.uid ||
-	       bl_holders_have_user(bl_choice_holders(m, c, g), c->by.uid);
+	       bl_holders_have_user(bl_choice_holders(st, c, g), c->by.uid);
 }
 
 bool bl_choice_has_account(const struct bl_choice *c, const struct bl_account *a)

@@ -20,7 +20,7 @@
 
 struct bl_account;
 struct bl_grant_record;
-struct bl_manager;
+struct bl_state;
 
 struct bl_choice {
 	struct bl_selection by;
@@ -39,20 +39,20 @@ struct bl_choice {
  * Returns 0, or -errno with the sentence: -EINVAL: it makes no sense; -ENOENT: it
  * names a memory block or an account that there is not.
  */
-int bl_choice_init(struct bl_manager *m, struct bl_choice *c,
+int bl_choice_init(struct bl_state *st, struct bl_choice *c,
 		   const struct bl_selection *by, uint32_t what, char *why);
 
 /* In another turn of the loop other processes may use a grant. */
 void bl_choice_turn(struct bl_choice *c);
 
 /* Who uses that grant */
-const struct bl_holders *bl_choice_holders(struct bl_manager *m, struct bl_choice *c,
+const struct bl_holders *bl_choice_holders(struct bl_state *st, struct bl_choice *c,
 					   struct bl_grant_record *g);
 
 /* Must the daemon be asked which grants are meant? */
 bool bl_choice_asks_grants(const struct bl_choice *c);
 /* Is that grant meant, as far as the daemon chooses? @g: NULL: nobody knows whose it is. */
-bool bl_choice_has_grant(struct bl_manager *m, struct bl_choice *c,
+bool bl_choice_has_grant(struct bl_state *st, struct bl_choice *c,
 			 struct bl_grant_record *g);
 /* The same of an account. @a: NULL: another has made it. */
 bool bl_choice_has_account(const struct bl_choice *c, const struct bl_account *a);

@@ -12,9 +12,15 @@
 
 #include "common/message.h"
 #include "common/proc.h"
+#include "daemon/act/accounts.h"
+#include "daemon/act/enforce.h"
+#include "daemon/act/memlock.h"
+#include "daemon/act/notice.h"
+#include "daemon/act/session.h"
+#include "daemon/ask/ask.h"
 #include "daemon/core/decide.h"
+#include "daemon/state.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
 
 /* An address space may be busy (EAGAIN): how often and how long to try. */
 #define RETRY_USEC	10000
@@ -35,7 +41,7 @@ static void copy_name(char *to, const char *from)
 	snprintf(to, BL_NAME_MAX, "%s", from);
 }
 
-void bl_client_hello(struct bl_conn *c, const struct bl_msg *msg)
+void bl_ask_hello(struct bl_conn *c, const struct bl_msg *msg)
 {
 	const struct bl_hello *h = (const struct bl_hello *)msg;
 	struct bl_hello answer = { 0 };
@@ -91,12 +97,12 @@ static void answer_grant(struct bl_conn *c, uint64_t serial, uint64_t session,
 /* bl_wish.usage: the module knows. */
 static uint64_t usage_of(void *arg, const struct bl_account *a)
 {
-	struct bl_manager *m = arg;
+	struct bl_state *st = arg;
 	struct bl_walk w = { .what = BELAY_LIST_ACCOUNTS, .after = a->id - 1 };
 	struct belay_account_row row;
 	uint32_t n;
 
-	if (bl_device_list(m->dev, &w, &row, 1, &n) || !n || row.account != a->id)
+	if (bl_device_list(st->dev, &w, &row, 1, &n) || !n || row.account != a->id)
 		return 0;
 	return row.usage_bytes;
 }
@@ -146,12 +152,12 @@ static struct bl_grant_record *record_of(struct bl_conn *c,
 					 const struct bl_grant_tag *tag,
 					 int *ret_err)
 {
-	struct bl_grant_record *g = bl_ledger_grant(&c->m->ledger, arg->grant);
+	struct bl_grant_record *g = bl_ledger_grant(&bl_state_of(c)->ledger, arg->grant);
 	const struct bl_limits limits = { arg->limit_bytes, arg->limit_regions };
 
 	if (g)
 		return g;
-	g = bl_ledger_add_grant(&c->m->ledger, arg->grant, a, c->peer.pid,
+	g = bl_ledger_add_grant(&bl_state_of(c)->ledger, arg->grant, a, c->peer.pid,
 				c->peer.start_time, tag, &limits);
 	if (!g)
 		*ret_err = -ENOMEM;
@@ -170,7 +176,7 @@ static int look_at_peer(struct bl_conn *c, struct bl_grant_tag *tag,
 		err = bl_process_get_memlock(c->peer.pid, c->peer.start_time, ret_has);
 	if (err)
 		return err;
-	*ret_inherited = bl_memlock_original(c->m, &c->peer, ret_has, &original);
+	*ret_inherited = bl_memlock_original(bl_state_of(c), &c->peer, ret_has, &original);
 	tag->memlock_soft = original.soft;
 	tag->memlock_hard = original.hard;
 	return 0;
@@ -180,7 +186,7 @@ static int look_at_peer(struct bl_conn *c, struct bl_grant_tag *tag,
 static int try_open(struct bl_conn *c, const struct bl_opening *o,
 		    const char **ret_what)
 {
-	struct bl_manager *m = c->m;
+	struct bl_state *st = bl_state_of(c);
 	struct bl_grant_record *g = NULL;
 	struct belay_ctl_grant arg = {
 		.pid = c->peer.pid,
@@ -193,7 +199,7 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 		.uid = who.uid,
 		.want_bytes = o->want_bytes,
 		.usage = usage_of,
-		.arg = m,
+		.arg = st,
 	};
 	struct bl_verdict verdict;
 	struct bl_memlock memlock;
@@ -207,12 +213,12 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 		return err;
 
 	*ret_what = "no account";
-	a = bl_accounts_get(m, &who, tag.memlock_soft, &err);
+	a = bl_accounts_get(st, &who, tag.memlock_soft, &err);
 	if (!a)
 		return err;
 	wish.account = a;
 	wish.memlock_bytes = tag.memlock_soft;
-	bl_decide_open(m->policy, &wish, &verdict);
+	bl_decide_open(st->policy, &wish, &verdict);
 	if (verdict.refused) {
 		refused(c, o->serial, &verdict);
 		return 0;
@@ -223,21 +229,21 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 	arg.limit_bytes = verdict.grant.bytes;
 	arg.limit_regions = verdict.grant.regions;
 	bl_tag_put_grant(arg.tag, &tag);
-	err = bl_device_grant(m->dev, &arg);
+	err = bl_device_grant(st->dev, &arg);
 	if (err)
 		return err;
 	err = bl_process_check(c->peer.pid, c->peer.start_time);
 	if (!err)
 		g = record_of(c, a, &arg, &tag, &err);
 	if (!err)
-		err = bl_conn_attach(c, arg.session, arg.grant);
+		err = bl_session_attach(c, arg.session, arg.grant);
 	if (err) {
 		close(arg.fd);
 		return err;
 	}
 	if (inherited && !g->process->memlock_raised)
 		bl_memlock_inherited(g->process, &memlock);
-	bl_memlock_raise(m, g);
+	bl_memlock_raise(st, g);
 	bl_debug("grant %llu, session %llu: process %ld (%s) of %s",
 		 (unsigned long long)g->id, (unsigned long long)arg.session,
 		 (long)c->peer.pid, c->label, a->name);
@@ -245,19 +251,21 @@ static int try_open(struct bl_conn *c, const struct bl_opening *o,
 	return 0;
 }
 
-void bl_client_open_cancel(struct bl_conn *c)
+void bl_ask_open_cancel(struct bl_conn *c)
 {
-	if (!c->opening)
+	struct bl_client *k = bl_client_of(c);
+
+	if (!k->opening)
 		return;
-	evtimer_del(&c->opening->ev);
-	free(c->opening);
-	c->opening = NULL;
+	evtimer_del(&k->opening->ev);
+	free(k->opening);
+	k->opening = NULL;
 }
 
 static void on_open(int fd, short what, void *arg)
 {
 	struct bl_conn *c = arg;
-	struct bl_opening *o = c->opening;
+	struct bl_opening *o = bl_client_of(c)->opening;
 	struct timeval pause = { 0 };
 	const char *step;
 	int err;
@@ -265,7 +273,7 @@ static void on_open(int fd, short what, void *arg)
 	err = try_open(c, o, &step);
 	if (c->dead)
 		return;
-	if (err == -EAGAIN && bl_manager_now(c->m) < o->give_up) {
+	if (err == -EAGAIN && bl_loop_now(&bl_state_of(c)->loop) < o->give_up) {
 		pause.tv_usec = o->pause_usec;
 		o->pause_usec *= 2;
 		if (o->pause_usec > RETRY_USEC_MAX)
@@ -277,22 +285,22 @@ static void on_open(int fd, short what, void *arg)
 		open_failed(c, o, err, step);
 	if (c->dead)
 		return;
-	bl_client_open_cancel(c);
+	bl_ask_open_cancel(c);
 	bl_conn_not_busy(c);
 }
 
-void bl_client_open(struct bl_conn *c, const struct bl_msg *msg)
+void bl_ask_open(struct bl_conn *c, const struct bl_msg *msg)
 {
-	const struct bl_open *m = (const struct bl_open *)msg;
+	const struct bl_open *ask = (const struct bl_open *)msg;
 	struct bl_opening *o;
 
-	if (c->session) {
+	if (bl_client_of(c)->session) {
 		bl_conn_error(c, msg->serial, EBUSY, NULL,
 			      "this connection has session %llu; open another for another",
-			      (unsigned long long)c->session);
+			      (unsigned long long)bl_client_of(c)->session);
 		return;
 	}
-	if (m->class_name[0]) {
+	if (ask->class_name[0]) {
 		bl_conn_error(c, msg->serial, EOPNOTSUPP, NULL,
 			      "belayd %s has no classes", BELAY_VERSION);
 		return;
@@ -303,11 +311,11 @@ void bl_client_open(struct bl_conn *c, const struct bl_msg *msg)
 		return;
 	}
 	o->serial = msg->serial;
-	o->want_bytes = m->want_bytes;
-	o->give_up = bl_manager_now(c->m) + RETRY_NSEC;
+	o->want_bytes = ask->want_bytes;
+	o->give_up = bl_loop_now(&bl_state_of(c)->loop) + RETRY_NSEC;
 	o->pause_usec = RETRY_USEC;
-	evtimer_assign(&o->ev, c->m->base, on_open, c);
-	c->opening = o;
+	evtimer_assign(&o->ev, bl_state_of(c)->loop.base, on_open, c);
+	bl_client_of(c)->opening = o;
 	c->busy = true;
 	on_open(-1, 0, c);
 }
@@ -321,7 +329,7 @@ static bool is_holder(struct bl_conn *c, uint64_t grant)
 	struct bl_holders h;
 	uint32_t i;
 
-	bl_device_holders(c->m->dev, grant, &h);
+	bl_device_holders(bl_state_of(c)->dev, grant, &h);
 	for (i = 0; i < h.count; i++)
 		if (h.rows[i].pid == c->peer.pid && h.rows[i].start_time == c->peer.start_time)
 			return true;
@@ -338,15 +346,15 @@ static int identify(struct bl_conn *c, uint64_t session, struct bl_grant_record 
 	struct belay_grant_row row;
 	int err;
 
-	err = bl_device_session_row(c->m->dev, session, &s);
+	err = bl_device_session_row(bl_state_of(c)->dev, session, &s);
 	if (!err)
-		err = bl_device_grant_row(c->m->dev, s.grant, &row);
+		err = bl_device_grant_row(bl_state_of(c)->dev, s.grant, &row);
 	if (err)
 		return err;
 	if ((row.pid != c->peer.pid || row.start_time != c->peer.start_time) &&
 	    !is_holder(c, s.grant))
 		return -EXDEV;
-	*ret = bl_ledger_grant(&c->m->ledger, s.grant);
+	*ret = bl_ledger_grant(&bl_state_of(c)->ledger, s.grant);
 	return *ret && !(row.flags & BELAY_GRANT_DEAD) ? 0 : -ESHUTDOWN;
 }
 
@@ -379,43 +387,43 @@ static void resume_failed(struct bl_conn *c, uint64_t serial, uint64_t session, 
 	}
 }
 
-void bl_client_resume(struct bl_conn *c, const struct bl_msg *msg)
+void bl_ask_resume(struct bl_conn *c, const struct bl_msg *msg)
 {
-	const struct bl_resume *m = (const struct bl_resume *)msg;
+	const struct bl_resume *ask = (const struct bl_resume *)msg;
 	struct bl_grant_record *g;
 	int err;
 
-	if (c->session) {
+	if (bl_client_of(c)->session) {
 		bl_conn_error(c, msg->serial, EBUSY, NULL,
 			      "this connection has session %llu",
-			      (unsigned long long)c->session);
+			      (unsigned long long)bl_client_of(c)->session);
 		return;
 	}
-	err = identify(c, m->session, &g);
+	err = identify(c, ask->session, &g);
 	if (!err)
-		err = bl_conn_attach(c, m->session, g->id);
+		err = bl_session_attach(c, ask->session, g->id);
 	if (err) {
-		resume_failed(c, msg->serial, m->session, err);
+		resume_failed(c, msg->serial, ask->session, err);
 		return;
 	}
-	answer_grant(c, msg->serial, m->session, g, -1);
+	answer_grant(c, msg->serial, ask->session, g, -1);
 	bl_notice_all(c);
 }
 
-void bl_client_ack(struct bl_conn *c, const struct bl_msg *msg)
+void bl_ask_ack(struct bl_conn *c, const struct bl_msg *msg)
 {
 	const struct bl_ack *ack = (const struct bl_ack *)msg;
-	struct bl_revocation *rv = &c->m->revoke;
+	struct bl_revocation *rv = &bl_state_of(c)->revoke;
 	struct bl_request *r;
 
-	if (!c->session) {
+	if (!bl_client_of(c)->session) {
 		bl_conn_error(c, msg->serial, ENOTCONN, NULL,
 			      "BL_ACK without a session");
 		return;
 	}
 	/* None: the request is over, or it only told of a loss. Nothing is to be done. */
-	r = bl_revoke_find_id(rv, c->session, ack->request);
+	r = bl_revoke_find_id(rv, bl_client_of(c)->session, ack->request);
 	if (r && bl_revoke_ack(rv, r) == BL_DO_RELEASE)
-		bl_enforce_release(c->m, r);
+		bl_enforce_release(bl_state_of(c), r);
 	bl_conn_ok(c, msg->serial, "%s", "");
 }

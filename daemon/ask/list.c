@@ -13,9 +13,11 @@
 
 #include "common/message.h"
 #include "common/proc.h"
+#include "daemon/act/accounts.h"
+#include "daemon/act/memlock.h"
 #include "daemon/act/select.h"
-#include "daemon/sys/log.h"
-#include "daemon/manager.h"
+#include "daemon/ask/ask.h"
+#include "daemon/state.h"
 #include "daemon/sys/users.h"
 
 #define STEP_ROWS	128
@@ -62,34 +64,34 @@ static const char *command_of(struct listing *l, pid_t pid)
 }
 
 /* The process to show: the one that asked, or if it has ended another that uses it. */
-static pid_t pid_of(struct bl_manager *m, struct listing *l, struct bl_grant_record *g)
+static pid_t pid_of(struct bl_state *st, struct listing *l, struct bl_grant_record *g)
 {
-	const struct bl_holders *h = bl_choice_holders(m, &l->choice, g);
+	const struct bl_holders *h = bl_choice_holders(st, &l->choice, g);
 
 	return h->count ? h->rows[0].pid : 0;
 }
 
-static void put_holders(struct bl_manager *m, struct listing *l, struct bl_grant_record *g,
+static void put_holders(struct bl_state *st, struct listing *l, struct bl_grant_record *g,
 			struct bl_grant_row *out)
 {
-	const struct bl_holders *h = bl_choice_holders(m, &l->choice, g);
+	const struct bl_holders *h = bl_choice_holders(st, &l->choice, g);
 	uint32_t i;
 
-	out->pid = pid_of(m, l, g);
+	out->pid = pid_of(st, l, g);
 	out->holders = h->total;
 	for (i = 1; i < h->count && i <= BL_OTHERS_MAX; i++)
 		out->others[i - 1] = h->rows[i].pid;
 	out->uid_now = g->uid_now;
 	if (g->uid_now != g->uid)
 		bl_user_name(g->uid_now, out->user_now, sizeof(out->user_now));
-	out->memlock_bytes = bl_memlock_allowed(m, g);
+	out->memlock_bytes = bl_memlock_allowed(st, g);
 	memcpy(out->label, g->label, sizeof(g->label));
 }
 
-static bool put_account(struct bl_manager *m, struct listing *l,
+static bool put_account(struct bl_state *st, struct listing *l,
 			const struct belay_account_row *in)
 {
-	struct bl_account *a = bl_ledger_account(&m->ledger, in->account);
+	struct bl_account *a = bl_ledger_account(&st->ledger, in->account);
 	struct bl_account_row *out = next_row(l);
 
 	if (!bl_choice_has_account(&l->choice, a))
@@ -108,16 +110,16 @@ static bool put_account(struct bl_manager *m, struct listing *l,
 	return true;
 }
 
-static bool put_grant(struct bl_manager *m, struct listing *l,
+static bool put_grant(struct bl_state *st, struct listing *l,
 		      const struct belay_grant_row *in)
 {
-	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, in->grant);
-	struct bl_account *a = bl_ledger_account(&m->ledger, in->account);
+	struct bl_grant_record *g = bl_ledger_grant(&st->ledger, in->grant);
+	struct bl_account *a = bl_ledger_account(&st->ledger, in->account);
 	struct bl_grant_row *out = next_row(l);
 	const struct bl_account *user = bl_account_user(a);
 	uid_t uid = g ? g->uid : user ? user->key.id : (uid_t)-1;
 
-	if (in->flags & BELAY_GRANT_ENDED || !bl_choice_has_grant(m, &l->choice, g))
+	if (in->flags & BELAY_GRANT_ENDED || !bl_choice_has_grant(st, &l->choice, g))
 		return false;
 	*out = (struct bl_grant_row){
 		.grant = in->grant,
@@ -140,22 +142,22 @@ static bool put_grant(struct bl_manager *m, struct listing *l,
 	if (user)
 		strcpy(out->user, bl_account_short_name(user));
 	if (g)
-		put_holders(m, l, g, out);
+		put_holders(st, l, g, out);
 	if (out->pid)
 		strcpy(out->command, command_of(l, out->pid));
 	return true;
 }
 
-static bool put_region(struct bl_manager *m, struct listing *l,
+static bool put_region(struct bl_state *st, struct listing *l,
 		       const struct belay_region_row *in)
 {
-	struct bl_grant_record *g = bl_ledger_grant(&m->ledger, in->grant);
-	struct bl_request *r = bl_revoke_find(&m->revoke, in->session, in->region);
+	struct bl_grant_record *g = bl_ledger_grant(&st->ledger, in->grant);
+	struct bl_request *r = bl_revoke_find(&st->revoke, in->session, in->region);
 	struct bl_region_row *out = next_row(l);
 	const struct bl_account *user;
 	uid_t uid = g ? g->uid : (uid_t)-1;
 
-	if (!bl_choice_has_grant(m, &l->choice, g))
+	if (!bl_choice_has_grant(st, &l->choice, g))
 		return false;
 	*out = (struct bl_region_row){
 		.session = in->session,
@@ -163,7 +165,7 @@ static bool put_region(struct bl_manager *m, struct listing *l,
 		.grant = in->grant,
 		.addr = in->addr,
 		.len = in->len,
-		.pid = g ? pid_of(m, l, g) : 0,
+		.pid = g ? pid_of(st, l, g) : 0,
 		.uid = uid,
 		.kind = in->kind,
 		.flags = in->flags,
@@ -195,23 +197,23 @@ static bool put_region(struct bl_manager *m, struct listing *l,
 }
 
 /* One row of the module, in the page if it is wanted. */
-static void put(struct bl_manager *m, struct listing *l, const union module_row *row)
+static void put(struct bl_state *st, struct listing *l, const union module_row *row)
 {
 	bool wanted;
 
 	switch (l->ask.what) {
 	case BL_LIST_ACCOUNTS:
 		l->page.head.after = row->account.account;
-		wanted = put_account(m, l, &row->account);
+		wanted = put_account(st, l, &row->account);
 		break;
 	case BL_LIST_GRANTS:
 		l->page.head.after = row->grant.grant;
-		wanted = put_grant(m, l, &row->grant);
+		wanted = put_grant(st, l, &row->grant);
 		break;
 	default:
 		l->page.head.after = row->region.session;
 		l->page.head.after_region = row->region.region;
-		wanted = put_region(m, l, &row->region);
+		wanted = put_region(st, l, &row->region);
 	}
 	l->page.head.count += wanted;
 }
@@ -243,10 +245,11 @@ static void finish(struct bl_conn *c, struct listing *l, int err)
 		bl_conn_not_busy(c);
 }
 
-static bool step(struct bl_manager *m, struct bl_task *task)
+static bool step(struct bl_task *task)
 {
+	struct bl_state *st = task->arg;
 	struct listing *l = (struct listing *)task;
-	struct bl_conn *c = bl_conn_find(m, l->conn);
+	struct bl_conn *c = bl_conn_find(&st->server, l->conn);
 	size_t size = module_row_size(l->ask.what);
 	char rows[STEP_ROWS * sizeof(union module_row)];
 	union module_row row;
@@ -256,10 +259,10 @@ static bool step(struct bl_manager *m, struct bl_task *task)
 	if (!c)
 		return true;
 	bl_choice_turn(&l->choice);
-	err = bl_device_list(m->dev, &l->walk, rows, STEP_ROWS, &n);
+	err = bl_device_list(st->dev, &l->walk, rows, STEP_ROWS, &n);
 	for (i = 0; !err && i < n && !is_full(l); i++) {
 		memcpy(&row, rows + i * size, size);
-		put(m, l, &row);
+		put(st, l, &row);
 	}
 	if (!err && n && !is_full(l))
 		return false;
@@ -267,7 +270,7 @@ static bool step(struct bl_manager *m, struct bl_task *task)
 	return true;
 }
 
-static void fini(struct bl_manager *m, struct bl_task *task)
+static void fini(struct bl_task *task)
 {
 	free(task);
 }
@@ -275,7 +278,7 @@ static void fini(struct bl_manager *m, struct bl_task *task)
 /* Is that its own, or one above all users? */
 static bool is_own(struct bl_conn *c, const char *name)
 {
-	const struct bl_account *a = bl_accounts_named(c->m, name);
+	const struct bl_account *a = bl_accounts_named(bl_state_of(c), name);
 	const struct bl_account *user = bl_account_user(a);
 
 	return a && (!user || user->key.id == c->peer.uid);
@@ -286,7 +289,7 @@ static bool may_select(struct bl_conn *c, const struct bl_list *ask)
 {
 	const struct bl_selection *by = &ask->select;
 
-	if (bl_admin_allowed(c))
+	if (bl_ask_is_admin(c))
 		return true;
 	if ((by->by & BL_BY_USER && by->uid != c->peer.uid) ||
 	    (by->by & BL_BY_ACCOUNT && !is_own(c, by->account)))
@@ -308,11 +311,11 @@ static int begin(struct bl_conn *c, struct listing *l, char *why)
 	struct bl_selection by = ask->select;
 	int err;
 
-	if (!bl_admin_allowed(c)) {
+	if (!bl_ask_is_admin(c)) {
 		by.by |= BL_BY_USER;
 		by.uid = c->peer.uid;
 	}
-	err = bl_choice_init(c->m, &l->choice, &by, ask->what, why);
+	err = bl_choice_init(bl_state_of(c), &l->choice, &by, ask->what, why);
 	if (err)
 		return err;
 	l->walk = (struct bl_walk){
@@ -330,11 +333,11 @@ static int begin(struct bl_conn *c, struct listing *l, char *why)
 	l->page.head.after = ask->after;
 	l->page.head.after_region = ask->after_region;
 	c->busy = true;
-	bl_manager_add_task(c->m, &l->task);
+	bl_loop_add(&bl_state_of(c)->loop, &l->task);
 	return 0;
 }
 
-void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg)
+void bl_ask_list(struct bl_conn *c, const struct bl_msg *msg)
 {
 	const struct bl_list *ask = (const struct bl_list *)msg;
 	uint64_t serial = msg->serial;
@@ -356,6 +359,7 @@ void bl_admin_list(struct bl_conn *c, const struct bl_msg *msg)
 	}
 	l->task.step = step;
 	l->task.fini = fini;
+	l->task.arg = bl_state_of(c);
 	l->conn = c->id;
 	memcpy(&l->ask, ask, sizeof(l->ask));
 	err = begin(c, l, why);

@@ -13,8 +13,9 @@
 #include "common/units.h"
 #include "daemon/act/recall.h"
 #include "daemon/act/select.h"
+#include "daemon/ask/ask.h"
+#include "daemon/state.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
 
 /* Who gets the answer, if it is still there */
 struct asker {
@@ -22,10 +23,10 @@ struct asker {
 	uint64_t serial;
 };
 
-static void on_done(struct bl_manager *m, const struct bl_recall_outcome *o, void *arg)
+static void on_done(struct bl_state *st, const struct bl_recall_outcome *o, void *arg)
 {
 	struct asker *who = arg;
-	struct bl_conn *c = bl_conn_find(m, who->conn);
+	struct bl_conn *c = bl_conn_find(&st->server, who->conn);
 	struct bl_recalled a = {
 		.regions = o->regions,
 		.bytes = o->bytes,
@@ -48,10 +49,10 @@ static void on_done(struct bl_manager *m, const struct bl_recall_outcome *o, voi
 /* Who wants what back, until when: whoever loses memory asks the log why. */
 static void log_recall(struct bl_conn *c, const struct bl_recall *ask)
 {
-	const struct bl_policy *policy = c->m->policy;
+	const struct bl_policy *policy = bl_state_of(c)->policy;
 	char what[256], time[BL_TIME_TEXT];
 
-	bl_selection_text(&ask->select, bl_manager_now(c->m), what, sizeof(what));
+	bl_selection_text(&ask->select, bl_loop_now(&bl_state_of(c)->loop), what, sizeof(what));
 	bl_time_format(time, sizeof(time), ask->timeout_usec ?
 		       ask->timeout_usec * 1000 : policy->deadline_nsec);
 	bl_notice("uid %u recalls memory (%s) within %s, then %s", c->peer.uid, what, time,
@@ -68,16 +69,17 @@ static const char *check(const struct bl_recall *ask)
 	return NULL;
 }
 
-void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg)
+void bl_ask_recall(struct bl_conn *c, const struct bl_msg *msg)
 {
 	const struct bl_recall *ask = (const struct bl_recall *)msg;
 	const char *wrong = check(ask);
+	struct bl_state *st = bl_state_of(c);
 	struct bl_recall_order order = {
 		.what = ask->select,
 		.reason = BELAY_REASON_ADMIN,
 		.escalation = ask->escalation,
-		.deadline = bl_manager_now(c->m) + (ask->timeout_usec ?
-			ask->timeout_usec * 1000 : c->m->policy->deadline_nsec),
+		.deadline = bl_loop_now(&st->loop) + (ask->timeout_usec ?
+			ask->timeout_usec * 1000 : st->policy->deadline_nsec),
 		.wait = msg->flags & BL_RECALL_WAIT,
 		.done = on_done,
 	};
@@ -85,12 +87,6 @@ void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg)
 	struct asker *who;
 	int err;
 
-	if (!bl_admin_allowed(c)) {
-		bl_conn_error(c, msg->serial, EACCES, NULL,
-			      "recalling is for root and the members of the group %s",
-			      BL_ADMIN_GROUP);
-		return;
-	}
 	if (wrong) {
 		bl_conn_error(c, msg->serial, EINVAL, NULL, "BL_RECALL: %s", wrong);
 		return;
@@ -102,7 +98,7 @@ void bl_admin_recall(struct bl_conn *c, const struct bl_msg *msg)
 	}
 	*who = (struct asker){ c->id, msg->serial };
 	order.arg = who;
-	err = bl_recall(c->m, &order, why);
+	err = bl_recall(st, &order, why);
 	if (err) {
 		free(who);
 		bl_conn_error(c, msg->serial, -err, NULL, "%s%s",

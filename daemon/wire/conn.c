@@ -9,9 +9,9 @@
  *
  * No descriptor of a client's is ever taken: each packet is looked at before it is
  * received, and one with descriptors stays where it is. A connection may have such
- * packets in it, so the last reference to it is not the daemon's: see keeper.c.
+ * packets in it, so the last reference to it is not the daemon's: see sys/keeper.c.
  *
- * What the daemon sends of its own is not queued beyond OUT_MAX: see notice.c.
+ * What the daemon sends of its own is not queued beyond OUT_MAX: see act/notice.c.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -22,9 +22,10 @@
 #include <unistd.h>
 
 #include "common/message.h"
-#include "common/proc.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
+#include "daemon/sys/loop.h"
+#include "daemon/wire/conn.h"
+#include "daemon/wire/server.h"
 
 #define HELLO_SEC	5	/* for the first message to come */
 #define STALL_SEC	10	/* for a full socket to be read from */
@@ -33,21 +34,6 @@
 #define TURN_PACKETS	16
 #define OUT_MAX		65536	/* four of the longest messages */
 #define OUT_LOW		16384	/* so little left: more can be sent */
-
-static const struct handler {
-	uint16_t type;
-	void (*handle)(struct bl_conn *c, const struct bl_msg *msg);
-} handlers[] = {
-	{ BL_HELLO, bl_client_hello },
-	{ BL_OPEN, bl_client_open },
-	{ BL_RESUME, bl_client_resume },
-	{ BL_ACK, bl_client_ack },
-	{ BL_STATUS, bl_admin_status },
-	{ BL_LIST, bl_admin_list },
-	{ BL_LIMIT, bl_admin_limit },
-	{ BL_RECALL, bl_admin_recall },
-	{ BL_RELOAD, bl_admin_reload },
-};
 
 static void on_readable(int fd, short what, void *arg);
 static void on_writable(int fd, short what, void *arg);
@@ -80,79 +66,67 @@ static void rearm(struct bl_conn *c)
 		bl_conn_drop(c, "it cannot be listened to: %s", strerror(ENOMEM));
 }
 
-static int count(struct bl_manager *m, uid_t uid)
+static int count(struct bl_server *s, uid_t uid)
 {
-	uintptr_t n = (uintptr_t)bl_map_get(&m->uids, uid, 0);
+	uintptr_t n = (uintptr_t)bl_map_get(&s->uids, uid, 0);
 
-	return bl_map_put(&m->uids, uid, 0, (void *)(n + 1));
+	return bl_map_put(&s->uids, uid, 0, (void *)(n + 1));
 }
 
-void bl_conn_uncount(struct bl_manager *m, uid_t uid)
+void bl_conn_uncount(struct bl_server *s, uid_t uid)
 {
-	uintptr_t n = (uintptr_t)bl_map_get(&m->uids, uid, 0);
+	uintptr_t n = (uintptr_t)bl_map_get(&s->uids, uid, 0);
 
 	if (n > 1)
-		bl_map_put(&m->uids, uid, 0, (void *)(n - 1));
+		bl_map_put(&s->uids, uid, 0, (void *)(n - 1));
 	else
-		bl_map_remove(&m->uids, uid, 0);
+		bl_map_remove(&s->uids, uid, 0);
 }
 
-void bl_conn_end(struct bl_manager *m, int fd, uid_t uid)
+void bl_conn_end(struct bl_server *s, int fd, uid_t uid)
 {
-	if (!bl_keeper_end(&m->keeper, fd, uid))
+	if (!bl_keeper_end(&s->keeper, fd, uid))
 		return;
-	m->n_lingering++;
-	if (count(m, uid))
+	s->n_lingering++;
+	if (count(s, uid))
 		bl_debug("a connection that lingers is not counted: out of memory");
 }
 
-struct bl_conn *bl_conn_new(struct bl_manager *m, int fd, const struct bl_peer *peer)
+struct bl_conn *bl_conn_new(struct bl_server *s, int fd, const struct bl_peer *peer)
 {
-	struct bl_conn *c = calloc(1, sizeof(*c));
+	struct bl_conn *c = calloc(1, sizeof(*c) + s->ops->own_size);
 
 	if (!c)
 		goto err;
-	c->m = m;
+	c->server = s;
 	c->fd = fd;
-	c->id = ++m->last_conn;
+	c->id = ++s->last_conn;
 	c->peer = *peer;
 	c->counted_uid = peer->uid;
 	STAILQ_INIT(&c->out);
-	bl_bucket_init(&c->bucket, BURST, PER_SEC, bl_manager_now(m));
-	if (bl_map_put(&m->conn_ids, c->id, 0, c))
+	bl_bucket_init(&c->bucket, BURST, PER_SEC, bl_loop_now(s->loop));
+	if (bl_map_put(&s->conn_ids, c->id, 0, c))
 		goto err;
-	if (count(m, peer->uid))
+	if (count(s, peer->uid))
 		goto err_id;
-	event_assign(&c->ev_read, m->base, fd, EV_READ | EV_PERSIST, on_readable, c);
-	event_assign(&c->ev_write, m->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
-	TAILQ_INSERT_TAIL(&m->conns, c, link);
-	m->n_conns++;
+	event_assign(&c->ev_read, s->loop->base, fd, EV_READ | EV_PERSIST, on_readable, c);
+	event_assign(&c->ev_write, s->loop->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
+	TAILQ_INSERT_TAIL(&s->conns, c, link);
+	s->n_conns++;
 	rearm(c);
 	return c;
 
 err_id:
-	bl_map_remove(&m->conn_ids, c->id, 0);
+	bl_map_remove(&s->conn_ids, c->id, 0);
 err:
 	free(c);
-	bl_conn_end(m, fd, peer->uid);
+	bl_conn_end(s, fd, peer->uid);
 	return NULL;
 }
 
-struct bl_conn *bl_conn_find(struct bl_manager *m, uint64_t id)
+struct bl_conn *bl_conn_find(struct bl_server *s, uint64_t id)
 {
-	return bl_map_get(&m->conn_ids, id, 0);
-}
-
-static void detach(struct bl_conn *c)
-{
-	struct bl_grant_record *g = bl_ledger_grant(&c->m->ledger, c->grant);
-
-	if (!c->session)
-		return;
-	bl_map_remove(&c->m->sessions, c->session, 0);
-	if (g)
-		g->connected--;
-	c->session = 0;
+	return bl_map_get(&s->conn_ids, id, 0);
 }
 
 /*
@@ -178,7 +152,7 @@ static void free_out(struct bl_conn *c)
 
 void bl_conn_drop(struct bl_conn *c, const char *why, ...)
 {
-	struct bl_manager *m = c->m;
+	struct bl_server *s = c->server;
 	char text[256];
 	va_list ap;
 
@@ -192,39 +166,18 @@ void bl_conn_drop(struct bl_conn *c, const char *why, ...)
 			      (long)c->peer.pid, c->peer.uid, text);
 	}
 	c->dead = true;
-	detach(c);
-	bl_client_open_cancel(c);
+	s->ops->dropped(c);
 	event_del(&c->ev_read);
 	event_del(&c->ev_write);
 	while (!STAILQ_EMPTY(&c->out))
 		free_out(c);
-	bl_conn_end(m, c->fd, c->counted_uid);
-	bl_conn_uncount(m, c->counted_uid);
-	bl_map_remove(&m->conn_ids, c->id, 0);
-	TAILQ_REMOVE(&m->conns, c, link);
-	m->n_conns--;
-	TAILQ_INSERT_TAIL(&m->dead, c, link);
-	event_active(&m->ev_dead, EV_TIMEOUT, 0);
-}
-
-int bl_conn_attach(struct bl_conn *c, uint64_t session, uint64_t grant)
-{
-	struct bl_conn *other = bl_map_get(&c->m->sessions, session, 0);
-	struct bl_grant_record *g;
-
-	if (other && other != c)
-		bl_conn_drop(other, "its session %llu has another connection now",
-			     (unsigned long long)session);
-	if (bl_map_put(&c->m->sessions, session, 0, c))
-		return -ENOMEM;
-	c->session = session;
-	c->grant = grant;
-	g = bl_ledger_grant(&c->m->ledger, grant);
-	if (g) {
-		g->connected++;
-		memcpy(g->label, c->label, sizeof(g->label));
-	}
-	return 0;
+	bl_conn_end(s, c->fd, c->counted_uid);
+	bl_conn_uncount(s, c->counted_uid);
+	bl_map_remove(&s->conn_ids, c->id, 0);
+	TAILQ_REMOVE(&s->conns, c, link);
+	s->n_conns--;
+	TAILQ_INSERT_TAIL(&s->dead, c, link);
+	event_active(&s->ev_dead, EV_TIMEOUT, 0);
 }
 
 /* ------------------------------------------------------------------------ */
@@ -320,8 +273,8 @@ static void on_writable(int fd, short what, void *arg)
 		return;
 	}
 	rearm(c);
-	if (c->behind && c->out_bytes <= OUT_LOW)
-		bl_notice_pump(c);
+	if (!c->dead && c->out_bytes <= OUT_LOW)
+		c->server->ops->room(c);
 }
 
 void bl_conn_error(struct bl_conn *c, uint64_t serial, int error,
@@ -372,15 +325,14 @@ static bool too_fast(struct bl_conn *c, uint16_t type)
 		c->acks_due--;
 		return false;
 	}
-	return !bl_bucket_take(&c->bucket, BURST, PER_SEC, bl_manager_now(c->m));
+	return !bl_bucket_take(&c->bucket, BURST, PER_SEC, bl_loop_now(c->server->loop));
 }
 
 /* A packet is there. */
 static void dispatch(struct bl_conn *c, size_t len)
 {
-	const struct bl_msg *msg = &c->m->packet.msg;
+	const struct bl_msg *msg = &c->server->packet.msg;
 	char why[BL_TEXT_MAX];
-	size_t i;
 
 	if (bl_msg_check(msg, len, BL_FROM_CLIENT, why)) {
 		bl_conn_protocol_error(c, 0, "%s", why);
@@ -397,9 +349,7 @@ static void dispatch(struct bl_conn *c, size_t len)
 				       "%s before BL_HELLO", bl_msg_name(msg->type));
 		return;
 	}
-	for (i = 0; handlers[i].type != msg->type; i++)
-		;
-	handlers[i].handle(c, msg);
+	c->server->ops->message(c, msg);
 }
 
 /*
@@ -410,8 +360,8 @@ static void dispatch(struct bl_conn *c, size_t len)
 static ssize_t take_packet(struct bl_conn *c, bool *ret_long)
 {
 	struct iovec iov = {
-		.iov_base = c->m->packet.bytes,
-		.iov_len = sizeof(c->m->packet.bytes),
+		.iov_base = c->server->packet.bytes,
+		.iov_len = sizeof(c->server->packet.bytes),
 	};
 	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	ssize_t n;

@@ -20,8 +20,7 @@
 #include "daemon/core/bucket.h"
 #include "daemon/sys/process.h"
 
-struct bl_manager;
-struct bl_opening;
+struct bl_server;
 
 struct bl_out {
 	STAILQ_ENTRY(bl_out) link;
@@ -33,18 +32,15 @@ STAILQ_HEAD(bl_outs, bl_out);
 
 struct bl_conn {
 	TAILQ_ENTRY(bl_conn) link;
-	struct bl_manager *m;
+	struct bl_server *server;
 	struct event ev_read;
 	struct event ev_write;
 	int fd;
 	uint64_t id;		/* never used again, for those who come back later */
 	struct bl_peer peer;
-	uid_t counted_uid;	/* whose connection it is in manager.uids */
+	uid_t counted_uid;	/* whose connection it is in server.uids */
 	char label[BL_NAME_MAX];
 	uint32_t version;	/* 0: no BL_HELLO yet */
-	uint64_t session;	/* 0: none yet */
-	uint64_t grant;
-	struct bl_opening *opening;	/* a BL_OPEN that is tried again; NULL: none */
 
 	struct bl_bucket bucket;	/* messages that it may send */
 	uint32_t acks_due;	/* and that it was asked for */
@@ -53,25 +49,20 @@ struct bl_conn {
 
 	bool dead;
 	bool busy;		/* a request is being worked on; nothing is read */
-	bool is_admin;
-	bool admin_known;	/* is_admin has been found out */
-	bool behind;		/* not everything was told: see notice.c */
-	bool behind_again;	/* and the walk must begin anew */
-	bool pumping;		/* a task does it */
-	uint64_t told_region;	/* where the walk is */
+	uint64_t own[];		/* what the owner of the server keeps with it */
 };
 TAILQ_HEAD(bl_conns, bl_conn);
 
 /* NULL: out of memory; takes fd, which is kept (keeper.h), in any case. */
-struct bl_conn *bl_conn_new(struct bl_manager *m, int fd, const struct bl_peer *peer);
+struct bl_conn *bl_conn_new(struct bl_server *s, int fd, const struct bl_peer *peer);
 
 /* Ends a socket that is kept and no connection (any more); takes fd. */
-void bl_conn_end(struct bl_manager *m, int fd, uid_t uid);
+void bl_conn_end(struct bl_server *s, int fd, uid_t uid);
 /* One connection less of that user's. */
-void bl_conn_uncount(struct bl_manager *m, uid_t uid);
+void bl_conn_uncount(struct bl_server *s, uid_t uid);
 
 /* The connection with that id, if it lives. */
-struct bl_conn *bl_conn_find(struct bl_manager *m, uint64_t id);
+struct bl_conn *bl_conn_find(struct bl_server *s, uint64_t id);
 
 /* @why is for the log, NULL: nothing is to be said. */
 __attribute__((format(printf, 2, 3)))
@@ -96,8 +87,5 @@ void bl_conn_ok(struct bl_conn *c, uint64_t serial, const char *fmt, ...);
 /* It broke a rule: told once, and dropped. */
 __attribute__((format(printf, 3, 4)))
 void bl_conn_protocol_error(struct bl_conn *c, uint64_t serial, const char *fmt, ...);
-
-/* It has that session now, instead of any other connection. */
-int bl_conn_attach(struct bl_conn *c, uint64_t session, uint64_t grant);
 
 #endif

@@ -4,14 +4,18 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/message.h"
 #include "daemon/sys/log.h"
-#include "daemon/manager.h"
+#include "daemon/sys/loop.h"
+#include "daemon/sys/process.h"
+#include "daemon/wire/server.h"
 
 #ifndef SO_PASSPIDFD
 #define SO_PASSPIDFD	76	/* since Linux 6.5 */
@@ -25,34 +29,34 @@
 #define PAUSE_SEC	1	/* when there are no file descriptors left */
 #define ADMIN_RESERVE	16	/* for an administrator who wants to see why it is full */
 
-static void pause_accepting(struct bl_manager *m, int err)
+static void pause_accepting(struct bl_server *s, int err)
 {
 	const struct timeval pause = { .tv_sec = PAUSE_SEC };
 	int i;
 
 	bl_log_client(LOG_ERR, "cannot accept clients: %s; trying again in %d s",
 		      strerror(err), PAUSE_SEC);
-	for (i = 0; i < m->n_listeners; i++)
-		event_del(&m->listeners[i].ev);
-	event_add(&m->ev_accept, &pause);
+	for (i = 0; i < s->n_listeners; i++)
+		event_del(&s->listeners[i].ev);
+	event_add(&s->ev_accept, &pause);
 }
 
 static void on_connection(int fd, short what, void *arg)
 {
-	struct bl_manager *m = arg;
+	struct bl_server *s = arg;
 	int i, client;
 
 	/* The time that a client has begins now, and not when this turn began. */
-	event_base_update_cache_time(m->base);
+	event_base_update_cache_time(s->loop->base);
 	for (i = 0; i < TURN_ACCEPTS; i++) {
 		client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (client >= 0) {
-			bl_server_admit(m, client);
+			bl_server_admit(s, client);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
 		    errno == ENOBUFS)
-			pause_accepting(m, errno);
+			pause_accepting(s, errno);
 		else if (errno == ECONNABORTED || errno == EINTR)
 			continue;
 		return;
@@ -61,7 +65,7 @@ static void on_connection(int fd, short what, void *arg)
 
 /* Tells a socket that is no connection yet why it will not be one; takes fd. */
 __attribute__((format(printf, 5, 6)))
-static void refuse(struct bl_manager *m, int fd, uid_t uid, int error,
+static void refuse(struct bl_server *s, int fd, uid_t uid, int error,
 		   const char *fmt, ...)
 {
 	struct bl_error e = { .error = error };
@@ -74,47 +78,49 @@ static void refuse(struct bl_manager *m, int fd, uid_t uid, int error,
 	if (send(fd, &e, sizeof(e), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		bl_debug("a refused client is gone: %s", strerror(errno));
 	bl_log_client(LOG_NOTICE, "client refused: %s", e.text);
-	bl_conn_end(m, fd, uid);
+	bl_conn_end(s, fd, uid);
 }
 
-struct bl_conn *bl_server_admit(struct bl_manager *m, int fd)
+struct bl_conn *bl_server_admit(struct bl_server *s, int fd)
 {
-	uint32_t max = m->policy->max_clients;
+	struct bl_server_limits limits;
 	struct bl_peer peer = { .uid = (uid_t)-1 };
-	uintptr_t n;
+	uint64_t n;
 	int err;
 
-	err = bl_keeper_keep(&m->keeper, fd);
+	err = bl_keeper_keep(&s->keeper, fd);
 	if (err) {
-		bl_manager_fail(m, "the process that keeps connections takes none: %s",
+		event_del(&s->ev_keeper);
+		bl_loop_fail(s->loop, "the process that keeps connections takes none: %s",
 				strerror(-err));
 		close(fd);
 		return NULL;
 	}
 	err = bl_process_peer(fd, &peer);
 	if (err && err != -ESRCH) {	/* not its fault: the library asks again */
-		refuse(m, fd, peer.uid, EAGAIN, "belayd cannot look who you are: %s; try again",
+		refuse(s, fd, peer.uid, EAGAIN, "belayd cannot look who you are: %s; try again",
 		       strerror(-err));
 		return NULL;
 	}
 	if (err) {
-		refuse(m, fd, peer.uid, EACCES, "your process cannot be seen from belayd, or has another user id than when it connected");
+		refuse(s, fd, peer.uid, EACCES, "your process cannot be seen from belayd, or has another user id than when it connected");
 		return NULL;
 	}
-	if (m->n_conns >= max &&
-	    (!peer.uid || bl_process_in_group(fd, &peer, m->admin_gid)))
-		max += ADMIN_RESERVE;
-	if (m->n_conns >= max) {
-		refuse(m, fd, peer.uid, EUSERS, "belayd has %u clients, its max_clients", m->n_conns);
+	s->ops->limits(s->arg, &limits);
+	if (s->n_conns >= limits.max_clients &&
+	    (!peer.uid || bl_process_in_group(fd, &peer, limits.admin_gid)))
+		limits.max_clients += ADMIN_RESERVE;
+	if (s->n_conns >= limits.max_clients) {
+		refuse(s, fd, peer.uid, EUSERS, "belayd has %u clients, its max_clients", s->n_conns);
 		return NULL;
 	}
-	n = (uintptr_t)bl_map_get(&m->uids, peer.uid, 0);
-	if (n >= m->policy->max_clients_per_user && peer.uid) {
-		refuse(m, fd, peer.uid, EUSERS, "uid %u has %lu connections, max_clients_per_user",
+	n = (uintptr_t)bl_map_get(&s->uids, peer.uid, 0);
+	if (n >= limits.max_clients_per_user && peer.uid) {
+		refuse(s, fd, peer.uid, EUSERS, "uid %u has %lu connections, max_clients_per_user",
 		       peer.uid, (unsigned long)n);
 		return NULL;
 	}
-	return bl_conn_new(m, fd, &peer);
+	return bl_conn_new(s, fd, &peer);
 }
 
 /*
@@ -131,16 +137,16 @@ static void pass_nothing(int fd)
 		setsockopt(fd, SOL_SOCKET, options[i], &off, sizeof(off));
 }
 
-int bl_server_listen(struct bl_manager *m, int fd)
+int bl_server_listen(struct bl_server *s, int fd)
 {
-	struct bl_listener *l = &m->listeners[m->n_listeners];
+	struct bl_listener *l = &s->listeners[s->n_listeners];
 	int err;
 
-	if (m->n_listeners == BL_LISTENERS_MAX) {
+	if (s->n_listeners == BL_LISTENERS_MAX) {
 		close(fd);
 		return -E2BIG;
 	}
-	err = bl_keeper_keep(&m->keeper, fd);
+	err = bl_keeper_keep(&s->keeper, fd);
 	if (err) {
 		close(fd);
 		return err;
@@ -148,26 +154,13 @@ int bl_server_listen(struct bl_manager *m, int fd)
 	evutil_make_socket_nonblocking(fd);
 	pass_nothing(fd);
 	l->fd = fd;
-	event_assign(&l->ev, m->base, fd, EV_READ | EV_PERSIST, on_connection, m);
+	event_assign(&l->ev, s->loop->base, fd, EV_READ | EV_PERSIST, on_connection, s);
 	if (event_add(&l->ev, NULL)) {
 		close(fd);
 		return -ENOMEM;
 	}
-	m->n_listeners++;
+	s->n_listeners++;
 	return 0;
-}
-
-/*
- * A listening socket holds connections that were not accepted yet. The keeper has the same
- * socket, so that closing it here frees none of them.
- */
-void bl_server_stop(struct bl_manager *m)
-{
-	while (m->n_listeners) {
-		m->n_listeners--;
-		event_del(&m->listeners[m->n_listeners].ev);
-		close(m->listeners[m->n_listeners].fd);
-	}
 }
 
 /* Removes a socket that nobody listens on; one that answers is another daemon's. */
@@ -207,4 +200,98 @@ int bl_server_bind(const char *path)
 		return err;
 	}
 	return fd;
+}
+
+/* ------------------------------------------------------------------------ */
+/* Beginning and end                                                         */
+
+static void on_dead(int fd, short what, void *arg)
+{
+	struct bl_server *s = arg;
+	struct bl_conn *c;
+
+	while ((c = TAILQ_FIRST(&s->dead))) {
+		TAILQ_REMOVE(&s->dead, c, link);
+		free(c);
+	}
+}
+
+static void on_accept_again(int fd, short what, void *arg)
+{
+	struct bl_server *s = arg;
+	int i;
+
+	for (i = 0; i < s->n_listeners; i++)
+		event_add(&s->listeners[i].ev, NULL);
+}
+
+/* Descriptors that a connection had in it have been closed at last. */
+static void on_keeper(int fd, short what, void *arg)
+{
+	struct bl_server *s = arg;
+	uid_t uid;
+	int got;
+
+	while ((got = bl_keeper_gone(&s->keeper, &uid)) > 0) {
+		s->n_lingering--;
+		bl_conn_uncount(s, uid);
+	}
+	if (got >= 0)
+		return;
+	event_del(&s->ev_keeper);
+	bl_loop_fail(s->loop, "the process that keeps connections has ended");
+}
+
+void bl_server_init(struct bl_server *s, struct bl_loop *loop,
+		    const struct bl_server_ops *ops, void *arg)
+{
+	s->loop = loop;
+	s->ops = ops;
+	s->arg = arg;
+	s->keeper.socket = -1;
+	TAILQ_INIT(&s->conns);
+	TAILQ_INIT(&s->dead);
+	evtimer_assign(&s->ev_dead, loop->base, on_dead, s);
+	evtimer_assign(&s->ev_accept, loop->base, on_accept_again, s);
+}
+
+int bl_server_start(struct bl_server *s)
+{
+	int err = bl_keeper_start(&s->keeper);
+
+	if (err)
+		return err;
+	event_assign(&s->ev_keeper, s->loop->base, s->keeper.socket, EV_READ | EV_PERSIST,
+		     on_keeper, s);
+	return event_add(&s->ev_keeper, NULL) ? -ENOMEM : 0;
+}
+
+/*
+ * A listening socket holds connections that were not accepted yet. The keeper has the same
+ * socket, so that closing it here frees none of them.
+ */
+static void stop_listening(struct bl_server *s)
+{
+	while (s->n_listeners) {
+		s->n_listeners--;
+		event_del(&s->listeners[s->n_listeners].ev);
+		close(s->listeners[s->n_listeners].fd);
+	}
+}
+
+void bl_server_fini(struct bl_server *s)
+{
+	struct bl_conn *c;
+
+	if (!s->loop)		/* it was not begun */
+		return;
+	stop_listening(s);
+	while ((c = TAILQ_FIRST(&s->conns)))
+		bl_conn_drop(c, NULL);
+	if (s->keeper.socket >= 0)
+		event_del(&s->ev_keeper);
+	bl_keeper_stop(&s->keeper);
+	on_dead(-1, 0, s);
+	bl_map_fini(&s->conn_ids);
+	bl_map_fini(&s->uids);
 }

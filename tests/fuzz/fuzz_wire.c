@@ -10,8 +10,14 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
-#include "daemon/sys/log.h"
+#include "common/message.h"
+#include "daemon/act/accounts.h"
+#include "daemon/act/adopt.h"
+#include "daemon/act/enforce.h"
+#include "daemon/act/events.h"
+#include "daemon/act/reload.h"
 #include "daemon/manager.h"
+#include "daemon/sys/log.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/fake_module.h"
 
@@ -19,7 +25,7 @@
 #define ROUND		200
 
 static struct fake_module fake;
-static struct bl_manager *m;
+static struct bl_state *m;
 static uint64_t now = 1000000000000ULL;
 
 static struct client {
@@ -51,7 +57,7 @@ static uint64_t clock_of_test(void)
 static void pump(int times)
 {
 	while (times--)
-		event_base_loop(m->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		event_base_loop(m->loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 static unsigned int open_fds(void)
@@ -69,8 +75,8 @@ static int connect_client(void)
 	int pair[2];
 
 	CHECK_SYS(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair));
-	if (bl_server_admit(m, pair[0]) && fuzz_below(3))
-		TAILQ_LAST(&m->conns, bl_conns)->peer.uid = 1000 + fuzz_below(3);
+	if (bl_server_admit(&m->server, pair[0]) && fuzz_below(3))
+		TAILQ_LAST(&m->server.conns, bl_conns)->peer.uid = 1000 + fuzz_below(3);
 	return pair[1];
 }
 
@@ -333,7 +339,7 @@ static void start(void)
 	fake.fail_next = 0;
 	m = bl_manager_new(&fake.dev, bl_policy_new(), "/nonexistent");
 	CHECK(m);
-	m->clock = clock_of_test;
+	m->loop.clock = clock_of_test;
 	m->admin_gid = getegid();
 	CHECK_OK(bl_manager_start(m));
 }
@@ -428,7 +434,7 @@ TEST_TIMEOUT(wire, "whatever clients say and processes do, the daemon lives, lea
 	for (i = 0; i < CLIENTS; i++)
 		hang_up(&clients[i]);
 	/* One that waits for its grant notices last. */
-	CHECK_SOON((pump(1), m->n_conns == 0), 10);
+	CHECK_SOON((pump(1), m->server.n_conns == 0), 10);
 	bl_manager_free(m);
 	CHECK_EQ(open_fds(), before);
 	tap_diag("%u rounds, %llu messages", rounds, (unsigned long long)sent);

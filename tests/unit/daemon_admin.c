@@ -735,7 +735,7 @@ TEST(limits, "a limit is set at run time, also before the user comes, and surviv
 	CHECK_EQ(fake_account(&fake, a->id)->limit_bytes, 1 << 20);
 	bl_accounts_sweep(m);
 	CHECK(user_account(1000));
-	CHECK_OK(bl_manager_reload(m, text));
+	CHECK_OK(bl_reload(m, text));
 	CHECK_EQ(fake_account(&fake, a->id)->limit_bytes, 1 << 20);
 	client(1000, NULL, NULL);
 	CHECK_EQ(TAILQ_FIRST(&m->ledger.grants)->limits.bytes, BL_UNLIMITED);

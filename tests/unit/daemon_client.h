@@ -18,15 +18,21 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-#include "daemon/sys/log.h"
+#include "common/message.h"
+#include "daemon/act/accounts.h"
+#include "daemon/act/adopt.h"
+#include "daemon/act/enforce.h"
+#include "daemon/act/holders.h"
+#include "daemon/act/reload.h"
 #include "daemon/manager.h"
+#include "daemon/sys/log.h"
 #include "tests/lib/tap.h"
 #include "tests/unit/fake_module.h"
 
 #define SEC 1000000000ULL
 
 static struct fake_module fake;
-static struct bl_manager *m;
+static struct bl_state *m;
 static char path[64];
 static uint64_t fake_now;
 static uint64_t serial = 100;
@@ -46,13 +52,13 @@ static TAP_UNUSED void start(void)
 		fake_init(&fake);
 	m = bl_manager_new(&fake.dev, bl_policy_new(), "/nonexistent");
 	CHECK(m);
-	m->clock = clock_of_test;
+	m->loop.clock = clock_of_test;
 	m->admin_gid = getegid();
 	CHECK_OK(bl_manager_start(m));
 	snprintf(path, sizeof(path), "/tmp/belayd-loop.%d", getpid());
 	unlink(path);
 	fd = CHECK_OK(bl_server_bind(path));
-	CHECK_OK(bl_server_listen(m, fd));
+	CHECK_OK(bl_server_listen(&m->server, fd));
 }
 
 static TAP_UNUSED void stop(void)
@@ -67,7 +73,7 @@ static TAP_UNUSED void pump(void)
 	int i;
 
 	for (i = 0; i < 40; i++)
-		event_base_loop(m->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		event_base_loop(m->loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 static TAP_UNUSED int dial(void)
@@ -83,7 +89,7 @@ static TAP_UNUSED int dial(void)
 
 static TAP_UNUSED struct bl_conn *newest(void)
 {
-	return TAILQ_LAST(&m->conns, bl_conns);
+	return TAILQ_LAST(&m->server.conns, bl_conns);
 }
 
 static union {

@@ -20,7 +20,7 @@ TEST(open_grant, "a client gets a grant with its levels, and the daemon keeps no
 	CHECK_EQ(fcntl(session_fd, F_GETFD), FD_CLOEXEC);
 	close(fd);
 	pump();
-	CHECK_EQ(m->n_conns, 0);
+	CHECK_EQ(m->server.n_conns, 0);
 	close(session_fd);
 	stop();
 }
@@ -82,7 +82,7 @@ TEST(open_busy, "an address space that is busy is tried again, without holding u
 	int fd, other;
 
 	start();
-	m->clock = clock_of_test;
+	m->loop.clock = clock_of_test;
 	fake.busy_grants = 3;
 	fd = hello();
 	other = hello();
@@ -483,7 +483,7 @@ TEST(resume_strangers, "a session that there is not, or of another process, cann
 	PUT(fd, res, BL_RESUME);
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_GRANT);
-	CHECK_EQ(m->n_conns, 1);	/* the first one has lost its session */
+	CHECK_EQ(m->server.n_conns, 1);	/* the first one has lost its session */
 	stop();
 }
 

@@ -76,7 +76,7 @@ static void send_files(int fd, void *msg, size_t size, int file, int n)
 static void start_open(void)
 {
 	start();
-	setsockopt(m->listeners[0].fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){ 1 }, sizeof(int));
+	setsockopt(m->server.listeners[0].fd, SOL_SOCKET, SO_PASSRIGHTS, &(int){ 1 }, sizeof(int));
 }
 
 static void expect_no_files(int fd)
@@ -131,7 +131,7 @@ TEST(fd_flood, "file descriptors are never taken, however many, and cost the con
 	fd = hello();
 	send_files(fd, &o, 0, null, 1);		/* no bytes at all */
 	expect_no_files(fd);
-	CHECK_SOON((pump(), m->n_lingering == 0), 10);
+	CHECK_SOON((pump(), m->server.n_lingering == 0), 10);
 	stop();
 }
 
@@ -222,7 +222,7 @@ TEST_TIMEOUT(slow_to_close, "files whose closing takes a minute hold up nobody, 
 		CHECK_LT(tap_now() - begin, 10);	/* not a minute */
 		CHECK_EQ(open_fds(), before);
 	}
-	CHECK_GT(m->n_lingering, 0);
+	CHECK_GT(m->server.n_lingering, 0);
 	begin = tap_now();
 	for (i = 0; i < 300; i++)
 		close(hello());
@@ -251,8 +251,8 @@ TEST(lingering, "a connection with files in it counts as its user's until they a
 	}
 	for (i = 0; i < 50; i++, usleep(10000))
 		pump();
-	CHECK_EQ(m->n_lingering, 40);
-	CHECK_EQ((uintptr_t)bl_map_get(&m->uids, uid, 0), 40);
+	CHECK_EQ(m->server.n_lingering, 40);
+	CHECK_EQ((uintptr_t)bl_map_get(&m->server.uids, uid, 0), 40);
 	/* The bytes that the sockets linger for are not wanted any more. */
 	while (n < 40 && (peer = accept4(sink, NULL, NULL, SOCK_NONBLOCK)) >= 0) {
 		setsockopt(peer, SOL_SOCKET, SO_LINGER, &(struct linger){ 1, 0 }, sizeof(struct linger));
@@ -260,8 +260,8 @@ TEST(lingering, "a connection with files in it counts as its user's until they a
 		n++;
 	}
 	CHECK_EQ(n, 40);
-	CHECK_SOON((pump(), m->n_lingering == 0), 30);
-	CHECK_EQ((uintptr_t)bl_map_get(&m->uids, uid, 0), 0);
+	CHECK_SOON((pump(), m->server.n_lingering == 0), 30);
+	CHECK_EQ((uintptr_t)bl_map_get(&m->server.uids, uid, 0), 0);
 	stop();
 }
 
@@ -272,9 +272,9 @@ TEST(keeper, "when the process that keeps connections is gone, the daemon ends, 
 
 	start();
 	hello();
-	CHECK(!m->failed);
-	shutdown(m->keeper.socket, SHUT_RDWR);
-	CHECK_SOON((pump(), m->failed), 10);
+	CHECK(!m->loop.failed);
+	shutdown(m->server.keeper.socket, SHUT_RDWR);
+	CHECK_SOON((pump(), m->loop.failed), 10);
 	stop();
 	start();
 	fd = hello();
@@ -295,8 +295,8 @@ TEST(many_leave, "connections without files that end are closed by no process ma
 			fds[i] = hello();
 		for (i = 0; i < MANY; i++)
 			close(fds[i]);
-		CHECK_SOON((pump(), m->n_conns == 0), 30);
-		CHECK_EQ(m->n_lingering, 0);
+		CHECK_SOON((pump(), m->server.n_conns == 0), 30);
+		CHECK_EQ(m->server.n_lingering, 0);
 		CHECK_EQ(open_fds(), before);
 	}
 	stop();
@@ -343,7 +343,7 @@ TEST(not_reading, "answers that a client does not read are bounded; its requests
 		bl_msg_init(&l.msg, sizeof(l), BL_LIST, 1);
 		if (send(fd, &l, sizeof(l), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 			break;
-		event_base_loop(m->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		event_base_loop(m->loop.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 	}
 	pump();
 	CHECK_GT(newest()->out_bytes, 0);
@@ -371,9 +371,9 @@ TEST_TIMEOUT(stalled, "a client that has not read for 10 s is dropped; what it w
 	pump();
 	CHECK_EQ(fake_pending(&fake), 0);
 	CHECK(newest()->out_bytes > 0);
-	for (end = tap_now() + 12; tap_now() < end && m->n_conns; usleep(50000))
+	for (end = tap_now() + 12; tap_now() < end && m->server.n_conns; usleep(50000))
 		pump();
-	CHECK_EQ(m->n_conns, 0);
+	CHECK_EQ(m->server.n_conns, 0);
 	close(fd);
 	fd = hello();
 	res.session = session;
@@ -418,7 +418,7 @@ TEST(storm, "500 losses at once reach a client that reads late, each at least on
 		told[in.revoke.region - first] = true;
 	}
 	CHECK_EQ(n, 500);
-	CHECK(!newest()->behind);
+	CHECK(!bl_client_of(newest())->behind);
 	stop();
 }
 
@@ -432,7 +432,7 @@ TEST(caps, "connections are capped, and who is refused learns why")
 	m->policy->max_clients = 0;
 	for (i = 0; i < 16; i++)	/* kept for root, who runs this perhaps */
 		dial();
-	CHECK_EQ(m->n_conns, getuid() ? 0 : 16);
+	CHECK_EQ(m->server.n_conns, getuid() ? 0 : 16);
 	/* It has said something that nobody will read, and still learns why. */
 	fd = CHECK_SYS(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
 	strcpy(sa.sun_path, path);
@@ -464,7 +464,7 @@ TEST(no_files, "when file descriptors run out, nobody is dropped, and who waits 
 	CHECK_EQ(get(fd, NULL), 0);
 	CHECK_EQ(ASK(good, s, BL_STATUS), BL_STATUS);
 	CHECK_SYS(setrlimit(RLIMIT_NOFILE, &rl));
-	for (i = 0; i < 2000 && m->n_conns < 2; i++, usleep(10000))
+	for (i = 0; i < 2000 && m->server.n_conns < 2; i++, usleep(10000))
 		pump();
 	pump();
 	CHECK_EQ(get(fd, NULL), BL_HELLO);
@@ -518,7 +518,7 @@ TEST_TIMEOUT(long_turn, "a client that said hello in time is heard, however long
 	CHECK_SYS(connect(fd, (struct sockaddr *)&sa, sizeof(sa)));
 	PUT(fd, h, BL_HELLO);
 	/* The connection is accepted, and something else takes 6 s in the same turn. */
-	evtimer_assign(&pause, m->base, on_pause, NULL);
+	evtimer_assign(&pause, m->loop.base, on_pause, NULL);
 	evtimer_add(&pause, &(struct timeval){ 0 });
 	CHECK_EQ(get_soon(fd), BL_HELLO);
 	event_del(&pause);
@@ -534,10 +534,10 @@ TEST(silent, "a client that connects and says nothing is dropped after 5 s, an i
 	start();
 	fd = dial();
 	idle = hello();
-	CHECK_EQ(m->n_conns, 2);
+	CHECK_EQ(m->server.n_conns, 2);
 	for (end = tap_now() + 6; tap_now() < end; usleep(20000))
 		pump();
-	CHECK_EQ(m->n_conns, 1);
+	CHECK_EQ(m->server.n_conns, 1);
 	CHECK_EQ(get(fd, NULL), -1);
 	CHECK_EQ(ASK(idle, s, BL_STATUS), BL_STATUS);
 	stop();

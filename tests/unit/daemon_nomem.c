@@ -134,7 +134,7 @@ static void audit(void)
 	CHECK_EQ(grants, 0);
 	CHECK_EQ(m->ledger.n_grants, 0);
 	CHECK_EQ(m->revoke.open, 0);
-	CHECK_EQ(m->n_conns, 0);
+	CHECK_EQ(m->server.n_conns, 0);
 	fd = hello();
 	CHECK_EQ(ASK(fd, s, BL_STATUS), BL_STATUS);
 	close(fd);
