@@ -9,7 +9,6 @@
 
 #include "common/units.h"
 
-#define NSEC_PER_SEC	1000000000ULL
 #define DECIMALS_MAX	9
 
 static bool is_blank(char c)
@@ -196,9 +195,9 @@ static const struct time_unit {
 	const char *name;
 	uint64_t nsec;
 } time_units[] = {
-	{ "h", 3600 * NSEC_PER_SEC },
-	{ "min", 60 * NSEC_PER_SEC },
-	{ "s", NSEC_PER_SEC },
+	{ "h", 3600 * BL_NSEC_PER_SEC },
+	{ "min", 60 * BL_NSEC_PER_SEC },
+	{ "s", BL_NSEC_PER_SEC },
 	{ "ms", 1000000 },
 	{ "us", 1000 },
 	{ "ns", 1 },
@@ -217,7 +216,7 @@ int bl_time_parse(const char *text, uint64_t *ret_nsec)
 		return err;
 	text = skip_blanks(text);
 	if (!*text)
-		return scale_decimal(&d, NSEC_PER_SEC, ret_nsec);
+		return scale_decimal(&d, BL_NSEC_PER_SEC, ret_nsec);
 	for (i = 0; i < N_TIME_UNITS; i++)
 		if (is_word(text, time_units[i].name))
 			return scale_decimal(&d, time_units[i].nsec, ret_nsec);
@@ -232,8 +231,8 @@ const char *bl_time_format(char *buf, size_t len, uint64_t nsec)
 		if (nsec >= time_units[i].nsec && !(nsec % time_units[i].nsec))
 			break;
 	/* A crooked span: to the millisecond is enough for a person. */
-	if (i > 3 && nsec > NSEC_PER_SEC / 1000) {
-		snprintf(buf, len, "%.3g s", (double)nsec / NSEC_PER_SEC);
+	if (i > 3 && nsec > BL_NSEC_PER_SEC / 1000) {
+		snprintf(buf, len, "%.3g s", (double)nsec / BL_NSEC_PER_SEC);
 		return buf;
 	}
 	snprintf(buf, len, "%" PRIu64 " %s", nsec / time_units[i].nsec,

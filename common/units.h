@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define BL_NSEC_PER_SEC	1000000000ULL
 #define BL_UNLIMITED	UINT64_MAX	/* BELAY_UNLIMITED */
 #define BL_SIZE_TEXT	24		/* room for bl_size_format(), with its NUL */
 #define BL_TIME_TEXT	24		/* room for bl_time_format(), with its NUL */

@@ -12,9 +12,9 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/message.h"
 #include "ctl/belayctl.h"
 
@@ -22,10 +22,7 @@
 
 static uint64_t msec_now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return bl_boottime() / 1000000;
 }
 
 void ctl_disconnect(struct ctl *c)

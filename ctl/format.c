@@ -4,22 +4,16 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include <linux/belay.h>
 
+#include "common/clock.h"
 #include "ctl/belayctl.h"
 
-#define NSEC_PER_SEC	1000000000ULL
 
 uint64_t ctl_now(const struct ctl *c)
 {
-	struct timespec ts;
-
-	if (c->fixed_now)
-		return c->fixed_now;
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
+	return c->fixed_now ? c->fixed_now : bl_boottime();
 }
 
 /*
@@ -67,10 +61,10 @@ const char *ctl_count(uint64_t count, char buf[CTL_CELL])
 /* The two largest units: "3d4h", "2m05s", "9s", "0.4s". */
 const char *ctl_duration(uint64_t nsec, char buf[CTL_CELL])
 {
-	uint64_t s = nsec / NSEC_PER_SEC;
+	uint64_t s = nsec / BL_NSEC_PER_SEC;
 
 	if (nsec && s < 1)
-		snprintf(buf, CTL_CELL, "0.%us", (unsigned int)(nsec / (NSEC_PER_SEC / 10)));
+		snprintf(buf, CTL_CELL, "0.%us", (unsigned int)(nsec / (BL_NSEC_PER_SEC / 10)));
 	else if (s < 60)
 		snprintf(buf, CTL_CELL, "%" PRIu64 "s", s);
 	else if (s < 3600)

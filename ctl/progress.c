@@ -2,21 +2,12 @@
 // SPDX-FileCopyrightText: the belay authors
 /* progress.c - a line on a terminal that says that, and how long, one waits */
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/units.h"
 #include "ctl/belayctl.h"
 
-#define NSEC_PER_SEC	1000000000ULL
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 void ctl_progress_init(struct ctl_progress *p, FILE *err, const char *what,
 		       int after_msec, uint64_t deadline)
@@ -26,7 +17,7 @@ void ctl_progress_init(struct ctl_progress *p, FILE *err, const char *what,
 	memset(p, 0, sizeof(*p));
 	p->err = fd >= 0 && isatty(fd) ? err : NULL;
 	p->what = what;
-	p->started = now_ns();
+	p->started = bl_boottime();
 	p->after_msec = after_msec;
 	p->deadline = deadline;
 }
@@ -39,15 +30,15 @@ void ctl_progress_tick(struct ctl_progress *p)
 
 	if (!p->err)
 		return;
-	now = now_ns();
+	now = bl_boottime();
 	waited = now - p->started;
 	if (waited < (uint64_t)p->after_msec * 1000000)
 		return;
 	fprintf(p->err, "\r%c %s, %llu s", spinner[p->turns++ % 4], p->what,
-		(unsigned long long)(waited / NSEC_PER_SEC));
+		(unsigned long long)(waited / BL_NSEC_PER_SEC));
 	if (p->deadline > now)
 		fprintf(p->err, " (deadline in %llu s)",
-			(unsigned long long)((p->deadline - now) / NSEC_PER_SEC + 1));
+			(unsigned long long)((p->deadline - now) / BL_NSEC_PER_SEC + 1));
 	else if (p->deadline)
 		fputs(" (deadline has passed)", p->err);
 	fputs("\033[K", p->err);

@@ -14,8 +14,7 @@
 #include "daemon/sys/log.h"
 
 #define TURN_ACTIONS	64	/* in one turn of the loop */
-#define NSEC_PER_SEC	1000000000ULL
-#define KILL_AGAIN_NSEC	(NSEC_PER_SEC / 5)	/* more often than revoke.c looks, once for all regions */
+#define KILL_AGAIN_NSEC	(BL_NSEC_PER_SEC / 5)	/* more often than revoke.c looks, once for all regions */
 
 /* "region 262145 (64 MiB, tracked, recalled by an administrator)" */
 struct region_text {

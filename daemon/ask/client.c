@@ -25,7 +25,7 @@
 /* An address space may be busy (EAGAIN): how often and how long to try. */
 #define RETRY_USEC	10000
 #define RETRY_USEC_MAX	250000
-#define RETRY_NSEC	5000000000ULL
+#define RETRY_NSEC	(5 * BL_NSEC_PER_SEC)
 
 /* A BL_OPEN that is being worked on. */
 struct bl_opening {
@@ -122,7 +122,7 @@ static void open_failed(struct bl_conn *c, const struct bl_opening *o, int err,
 	case -EAGAIN:
 		bl_conn_error(c, o->serial, EAGAIN, NULL,
 			      "the address space has been busy for %llu s; try again",
-			      RETRY_NSEC / 1000000000ULL);
+			      RETRY_NSEC / BL_NSEC_PER_SEC);
 		break;
 	case -ESRCH:
 		bl_conn_error(c, o->serial, ESRCH, NULL,

@@ -50,12 +50,12 @@
 #include <linux/belay.h>
 
 #include "common/protocol.h"
+#include "common/units.h"
 #include "daemon/core/revoke.h"
 
-#define NSEC_PER_SEC	1000000000ULL
-#define LOOK_AGAIN_NSEC	(NSEC_PER_SEC / 4)
-#define GIVE_UP_NSEC	(10 * NSEC_PER_SEC)
-#define RETRY_NSEC	NSEC_PER_SEC
+#define LOOK_AGAIN_NSEC	(BL_NSEC_PER_SEC / 4)
+#define GIVE_UP_NSEC	(10 * BL_NSEC_PER_SEC)
+#define RETRY_NSEC	BL_NSEC_PER_SEC
 
 /* ------------------------------------------------------------------------ */
 /* Timers, and kills                                                         */

@@ -24,6 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "daemon/core/bucket.h"
 #include "daemon/sys/log.h"
 
@@ -254,13 +255,9 @@ void bl_log_client(int level, const char *fmt, ...)
 {
 	static struct bl_bucket bucket;
 	static unsigned int suppressed;
-	struct timespec ts;
-	uint64_t now;
 	va_list ap;
 
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	now = (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-	if (!bl_bucket_take(&bucket, CLIENT_BURST, CLIENT_PER_SEC, now)) {
+	if (!bl_bucket_take(&bucket, CLIENT_BURST, CLIENT_PER_SEC, bl_boottime())) {
 		suppressed++;
 		return;
 	}

@@ -5,23 +5,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "daemon/sys/log.h"
 #include "daemon/sys/loop.h"
 
-#define NSEC_PER_SEC	1000000000ULL
 
 static const struct timeval at_once;
-
-static uint64_t boottime(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 /* Each task takes one step; new ones that come meanwhile wait their turn. */
 static void on_tasks(int fd, short what, void *arg)
@@ -44,7 +35,7 @@ static void on_tasks(int fd, short what, void *arg)
 
 int bl_loop_init(struct bl_loop *l)
 {
-	*l = (struct bl_loop){ .clock = boottime };
+	*l = (struct bl_loop){ .clock = bl_boottime };
 	TAILQ_INIT(&l->tasks);
 	l->base = event_base_new();
 	if (!l->base)
@@ -133,8 +124,8 @@ void bl_alarm_fini(struct bl_alarm *a)
 void bl_alarm_set(struct bl_alarm *a, uint64_t when)
 {
 	struct itimerspec t = {
-		.it_value.tv_sec = (time_t)(when / NSEC_PER_SEC),
-		.it_value.tv_nsec = (long)(when % NSEC_PER_SEC),
+		.it_value.tv_sec = (time_t)(when / BL_NSEC_PER_SEC),
+		.it_value.tv_nsec = (long)(when % BL_NSEC_PER_SEC),
 	};
 
 	/* All zero disarms; a time in the past fires at once. */

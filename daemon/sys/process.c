@@ -7,9 +7,9 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/proc.h"
 #include "common/units.h"
 #include "daemon/sys/process.h"
@@ -18,7 +18,6 @@
 #define SO_PEERPIDFD	77	/* since Linux 6.5 */
 #endif
 
-#define NSEC_PER_SEC	1000000000ULL
 
 /* In the order of process.h: an identity, then its acts. */
 
@@ -144,15 +143,12 @@ int bl_process_is_same_user(const struct bl_peer *peer)
 
 uint64_t bl_process_clock(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return bl_process_clock_at((uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec);
+	return bl_process_clock_at(bl_boottime());
 }
 
 uint64_t bl_process_clock_at(uint64_t boottime_ns)
 {
-	return boottime_ns / (NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+	return boottime_ns / (BL_NSEC_PER_SEC / (uint64_t)sysconf(_SC_CLK_TCK));
 }
 
 static uint64_t from_rlim(rlim_t v)

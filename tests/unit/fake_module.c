@@ -6,9 +6,9 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "tests/unit/fake_module.h"
 
 #define FIND(array, cond)						\
@@ -324,14 +324,6 @@ static int limits_set(struct fake_module *f, struct belay_ctl_limits *arg)
 	return 0;
 }
 
-static uint64_t boottime(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000ULL + (uint64_t)ts.tv_nsec;
-}
-
 static int grant_new(struct fake_module *f, struct belay_ctl_grant *arg)
 {
 	struct fake_grant *g = FIND(f->grants, x->row.pid == arg->pid &&
@@ -353,7 +345,7 @@ static int grant_new(struct fake_module *f, struct belay_ctl_grant *arg)
 			.start_time = arg->start_time,
 			.pid = arg->pid,
 			.uid = arg->uid,
-			.made_at = boottime(),
+			.made_at = bl_boottime(),
 			.limit_bytes = arg->limit_bytes,
 			.limit_regions = arg->limit_regions,
 		};
