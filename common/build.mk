@@ -3,4 +3,4 @@
 #
 # What daemon, library and command share.
 
-$(call static_library,belay-common,common/message.c common/proc.c common/reason.c common/units.c)
+$(call static_library,belay-common,common/message.c common/packet.c common/proc.c common/reason.c common/units.c)

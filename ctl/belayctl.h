@@ -17,6 +17,7 @@
 
 #include <jansson.h>
 
+#include "common/packet.h"
 #include "common/protocol.h"
 
 /* Documented in belayctl(8); never renumber. */
@@ -61,16 +62,7 @@ struct ctl {
 	const char *waiting_for;	/* for the progress line */
 	uint64_t waiting_until;	/* ns of CLOCK_BOOTTIME; 0: unknown */
 	uint64_t serial;
-	union {
-		struct bl_msg msg;
-		struct bl_hello hello;
-		struct bl_error error;
-		struct bl_ok ok;
-		struct bl_status status;
-		struct bl_list_rows rows;
-		struct bl_recalled recalled;
-		char bytes[BL_MSG_MAX];
-	} answer;
+	union bl_packet answer;
 
 	/* For tests: 0 and NULL mean the real ones. */
 	uint64_t fixed_now;	/* ns of CLOCK_BOOTTIME */

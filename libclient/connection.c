@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "common/message.h"
+#include "common/packet.h"
 #include "kernel.h"
 
 #define MSEC			UINT64_C(1000000)
@@ -40,15 +41,7 @@
 struct packet {
 	size_t len;
 	int fd;		/* -1: none; who keeps it sets -1 */
-	union {
-		struct bl_msg msg;
-		struct bl_hello hello;
-		struct bl_error error;
-		struct bl_ok ok;
-		struct bl_grant grant;
-		struct bl_revoke revoke;
-		uint8_t bytes[BL_MSG_MAX];
-	};
+	union bl_packet m;
 };
 
 void bl_connection_arm(struct belay *b)
@@ -232,62 +225,27 @@ int bl_connection_start(struct belay *b)
 	return 0;
 }
 
-/* Keeps the first descriptor of a message and closes any other. */
-static int take_descriptors(struct msghdr *h)
-{
-	struct cmsghdr *cmsg;
-	int first = -1, fd;
-	size_t i, n;
-
-	for (cmsg = CMSG_FIRSTHDR(h); cmsg; cmsg = CMSG_NXTHDR(h, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_RIGHTS)
-			continue;
-		n = (cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		for (i = 0; i < n; i++) {
-			memcpy(&fd, CMSG_DATA(cmsg) + i * sizeof(int), sizeof(int));
-			if (first < 0)
-				first = fd;
-			else
-				close(fd);
-		}
-	}
-	return first;
-}
-
 /* 0; -EAGAIN: nothing there; other errors: the connection is of no more use. */
 static int receive(int fd, struct packet *p)
 {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(4 * sizeof(int))];
-	} control;
-	struct iovec iov = { .iov_base = p->bytes, .iov_len = sizeof(p->bytes) };
-	struct msghdr h = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control.room,
-		.msg_controllen = sizeof(control.room),
-	};
-	ssize_t n;
+	struct bl_received got;
+	int err = bl_packet_receive(fd, p->m.bytes, sizeof(p->m.bytes), MSG_DONTWAIT, &got);
 
-	do {
-		n = recvmsg(fd, &h, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	p->len = (size_t)n;
-	p->fd = take_descriptors(&h);
-	if (!n)
+	if (err)
+		return err;
+	p->len = got.len;
+	p->fd = got.fd;
+	if (!p->len)
 		return -ECONNRESET;
 	/* A descriptor for which there was no room. */
-	if (h.msg_flags & MSG_CTRUNC && p->fd < 0)
+	if (got.flags & MSG_CTRUNC && p->fd < 0)
 		return -EMFILE;
-	return h.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ? -EPROTO : 0;
+	return got.flags & (MSG_TRUNC | MSG_CTRUNC) ? -EPROTO : 0;
 }
 
 static int on_hello(struct belay *b, const struct packet *p)
 {
-	const struct bl_hello *m = &p->hello;
+	const struct bl_hello *m = &p->m.hello;
 
 	if (b->conn.state != BL_GREETING || m->oldest != m->newest ||
 	    m->newest < BL_PROTOCOL_OLDEST || m->newest > BL_PROTOCOL_NEWEST)
@@ -306,7 +264,7 @@ static int adopt_session(struct belay *b, struct packet *p)
 	if (err)
 		return bl_refuse(b->open_why, err,
 				 "belayd sent something that is no session of the kernel module");
-	if (info.abi_version == BELAY_ABI_VERSION && info.session != p->grant.session)
+	if (info.abi_version == BELAY_ABI_VERSION && info.session != p->m.grant.session)
 		return bl_refuse(b->open_why, -EPROTO,
 				 "belayd sent another session of the kernel module than it said");
 	if (info.abi_version != BELAY_ABI_VERSION)
@@ -321,16 +279,16 @@ static int adopt_session(struct belay *b, struct packet *p)
 	p->fd = -1;
 	if (err)
 		return bl_refuse(b->open_why, err, "the session's descriptor: %s", strerror(-err));
-	b->session = p->grant.session;
-	b->grant = p->grant.grant;
-	b->level_count = p->grant.count;
-	memcpy(b->levels, p->grant.levels, sizeof(b->levels));
+	b->session = p->m.grant.session;
+	b->grant = p->m.grant.grant;
+	b->level_count = p->m.grant.count;
+	memcpy(b->levels, p->m.grant.levels, sizeof(b->levels));
 	return 0;
 }
 
 static int on_grant(struct belay *b, struct packet *p)
 {
-	const struct bl_grant *m = &p->grant;
+	const struct bl_grant *m = &p->m.grant;
 
 	if (b->conn.state != BL_ASKING || m->count < 1)
 		return -EPROTO;
@@ -351,7 +309,7 @@ static int on_grant(struct belay *b, struct packet *p)
 
 static int on_error(struct belay *b, const struct packet *p)
 {
-	const struct bl_error *m = &p->error;
+	const struct bl_error *m = &p->m.error;
 
 	if (m->error <= 0 || m->error > 4095)
 		return -EPROTO;
@@ -374,13 +332,13 @@ static int on_ok(struct belay *b, const struct packet *p)
 {
 	if (b->conn.state != BL_UP)
 		return -EPROTO;
-	bl_requests_confirm(b, p->msg.serial);
+	bl_requests_confirm(b, p->m.msg.serial);
 	return 0;
 }
 
 static int on_revoke(struct belay *b, const struct packet *p)
 {
-	const struct bl_revoke *m = &p->revoke;
+	const struct bl_revoke *m = &p->m.revoke;
 
 	if (b->conn.state != BL_UP || m->msg.serial || !m->request ||
 	    m->session != b->session)
@@ -393,9 +351,9 @@ static int handle(struct belay *b, struct packet *p, uint32_t *requests)
 {
 	int n;
 
-	if (bl_msg_check(p->bytes, p->len, BL_FROM_DAEMON, NULL))
+	if (bl_msg_check(p->m.bytes, p->len, BL_FROM_DAEMON, NULL))
 		return -EPROTO;
-	switch (p->msg.type) {
+	switch (p->m.msg.type) {
 	case BL_HELLO:
 		return on_hello(b, p);
 	case BL_GRANT:

@@ -62,6 +62,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/packet.h"
 #include "daemon/sys/keeper.h"
 
 #define UNDERTAKERS	512	/* at a time; each that hangs holds one process */
@@ -79,47 +80,19 @@ struct order {
 	uint32_t uid;
 };
 
-union control {
-	struct cmsghdr align;
-	char room[CMSG_SPACE(sizeof(int))];
-};
-
 static int send_order(int socket, const struct order *o, int fd, int flags)
 {
-	union control control = { .align = { 0 } };
-	struct iovec iov = { (void *)(uintptr_t)o, sizeof(*o) };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cmsg;
-
-	if (fd >= 0) {
-		mh.msg_control = control.room;
-		mh.msg_controllen = sizeof(control.room);
-		cmsg = CMSG_FIRSTHDR(&mh);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	}
-	while (sendmsg(socket, &mh, MSG_NOSIGNAL | flags) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
+	return bl_packet_send(socket, o, sizeof(*o), fd, flags);
 }
 
 /* The length, 0: the end, or -errno. *ret_fd is -1 if none came. */
 static ssize_t receive_order(int socket, struct order *o, int *ret_fd, int flags)
 {
-	union control control;
-	struct iovec iov = { o, sizeof(*o) };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1,
-			     .msg_control = control.room,
-			     .msg_controllen = sizeof(control.room) };
-	ssize_t n = recvmsg(socket, &mh, MSG_CMSG_CLOEXEC | flags);
+	struct bl_received got;
+	int err = bl_packet_receive(socket, o, sizeof(*o), flags, &got);
 
-	*ret_fd = -1;
-	if (n > 0 && CMSG_FIRSTHDR(&mh))
-		memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(*ret_fd));
-	return n < 0 ? -errno : n;
+	*ret_fd = got.fd;
+	return err ? err : (ssize_t)got.len;
 }
 
 /*

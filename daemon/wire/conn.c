@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "common/message.h"
+#include "common/packet.h"
 #include "daemon/sys/log.h"
 #include "daemon/sys/loop.h"
 #include "daemon/wire/conn.h"
@@ -186,27 +187,7 @@ void bl_conn_drop(struct bl_conn *c, const char *why, ...)
 /* 0, -EAGAIN, or why it cannot be sent. */
 static int send_one(struct bl_conn *c, const void *bytes, size_t len, int fd)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec iov = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = len };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *cmsg;
-
-	if (fd >= 0) {
-		mh.msg_control = control.buf;
-		mh.msg_controllen = sizeof(control.buf);
-		cmsg = CMSG_FIRSTHDR(&mh);
-		cmsg->cmsg_level = SOL_SOCKET;
-		cmsg->cmsg_type = SCM_RIGHTS;
-		cmsg->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
-	}
-	while (sendmsg(c->fd, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return 0;
+	return bl_packet_send(c->fd, bytes, len, fd, MSG_DONTWAIT);
 }
 
 static void enqueue(struct bl_conn *c, const struct bl_msg *msg, int fd)

@@ -14,6 +14,7 @@
 
 #include <event2/event_struct.h>
 
+#include "common/packet.h"
 #include "common/protocol.h"
 #include "daemon/core/map.h"
 #include "daemon/sys/keeper.h"
@@ -66,11 +67,7 @@ struct bl_server {
 	struct event ev_keeper;
 	unsigned int n_lingering;	/* connections that have ended, and are not gone */
 
-	union {			/* the packet that is being handled */
-		uint64_t align;
-		struct bl_msg msg;
-		char bytes[BL_MSG_MAX];
-	} packet;
+	union bl_packet packet;	/* that is being handled */
 };
 
 void bl_server_init(struct bl_server *s, struct bl_loop *loop,

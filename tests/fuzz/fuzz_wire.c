@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "common/message.h"
+#include "common/packet.h"
 #include "daemon/act/accounts.h"
 #include "daemon/act/adopt.h"
 #include "daemon/act/enforce.h"
@@ -262,32 +263,24 @@ static void send_packet(struct client *c, size_t size)
 /* Reads what there is; whatever the daemon says must be well-formed. */
 static void read_all(struct client *c)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
+	struct bl_received got;
 	char why[BL_TEXT_MAX];
-	ssize_t n;
+	int err;
 
 	while (c->fd >= 0) {
-		struct iovec iov = { packet.bytes, sizeof(packet.bytes) };
-		struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1,
-				     .msg_control = control.buf,
-				     .msg_controllen = sizeof(control.buf) };
-
-		n = recvmsg(c->fd, &mh, MSG_CMSG_CLOEXEC);
-		if (n < 0 && errno == EAGAIN)
+		err = bl_packet_receive(c->fd, packet.bytes, sizeof(packet.bytes), 0, &got);
+		if (err == -EAGAIN)
 			return;
-		if (n <= 0) {
+		if (err || !got.len) {
 			hang_up(c);
 			return;
 		}
-		if (bl_msg_check(packet.bytes, (size_t)n, BL_FROM_DAEMON, why))
+		if (bl_msg_check(packet.bytes, got.len, BL_FROM_DAEMON, why))
 			FAIL("from the daemon: %s", why);
-		if (CMSG_FIRSTHDR(&mh)) {
+		if (got.fd >= 0) {
 			CHECK_EQ(packet.msg.type, BL_GRANT);
 			CHECK_EQ(c->session_fd, -1);
-			memcpy(&c->session_fd, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(int));
+			c->session_fd = got.fd;
 		}
 	}
 }

@@ -13,22 +13,11 @@
 #include <unistd.h>
 
 #include "common/message.h"
+#include "common/packet.h"
 #include "common/protocol.h"
 #include "tests/lib/tap.h"
 
-static TAP_UNUSED union {
-	uint64_t align;
-	char bytes[BL_MSG_MAX];
-	struct bl_msg msg;
-	struct bl_hello hello;
-	struct bl_error error;
-	struct bl_ok ok;
-	struct bl_grant grant;
-	struct bl_revoke revoke;
-	struct bl_status status;
-	struct bl_list_rows rows;
-	struct bl_recalled recalled;
-} in;
+static union bl_packet in;
 static uint64_t raw_serial;
 
 /* A connected socket; waits while the daemon is being started. */
@@ -45,27 +34,11 @@ static TAP_UNUSED int raw_connect(void)
 /* With that descriptor, unless it is -1: 0 or a negative errno. */
 static TAP_UNUSED int raw_try_send(int fd, void *msg, size_t size, uint16_t type, int pass)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec iov = { msg, size };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	uint16_t flags = ((struct bl_msg *)msg)->flags;
 
 	bl_msg_init(msg, size, type, ++raw_serial);
 	((struct bl_msg *)msg)->flags = flags;
-	if (pass >= 0) {
-		mh.msg_control = control.buf;
-		mh.msg_controllen = sizeof(control.buf);
-		CMSG_FIRSTHDR(&mh)->cmsg_level = SOL_SOCKET;
-		CMSG_FIRSTHDR(&mh)->cmsg_type = SCM_RIGHTS;
-		CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)), &pass, sizeof(int));
-	}
-	if (sendmsg(fd, &mh, MSG_NOSIGNAL) < 0)
-		return -errno;
-	return 0;
+	return bl_packet_send(fd, msg, size, pass, 0);
 }
 
 static TAP_UNUSED void raw_send(int fd, void *msg, size_t size, uint16_t type)
@@ -76,30 +49,20 @@ static TAP_UNUSED void raw_send(int fd, void *msg, size_t size, uint16_t type)
 /* The next message's type; 0 after the time, -1: closed. */
 static TAP_UNUSED int raw_get(int fd, int ms, int *ret_fd)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = { in.bytes, sizeof(in.bytes) };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1,
-			     .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf) };
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	char why[BL_TEXT_MAX];
-	ssize_t n;
+	struct bl_received got;
 
 	if (!poll(&p, 1, ms))
 		return 0;
-	n = recvmsg(fd, &mh, MSG_CMSG_CLOEXEC);
-	if (n <= 0)
+	if (bl_packet_receive(fd, in.bytes, sizeof(in.bytes), 0, &got) || !got.len)
 		return -1;
-	if (bl_msg_check(in.bytes, (size_t)n, BL_FROM_DAEMON, why))
+	if (bl_msg_check(in.bytes, got.len, BL_FROM_DAEMON, why))
 		FAIL("from the daemon: %s", why);
-	if (ret_fd) {
-		*ret_fd = -1;
-		if (CMSG_FIRSTHDR(&mh))
-			memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(int));
-	}
+	if (ret_fd)
+		*ret_fd = got.fd;
+	else if (got.fd >= 0)
+		close(got.fd);
 	return in.msg.type;
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: the belay authors
+#include "common/packet.h"
 #include "tests/unit/client_fake.h"
 
 #include <dirent.h>
@@ -247,27 +248,13 @@ static void bump(unsigned int *counter)
 
 void fake_send(int fd, const void *m, size_t len, int attached)
 {
-	union {
-		struct cmsghdr align;
-		char room[CMSG_SPACE(sizeof(int))];
-	} control = { 0 };
 	struct bl_msg *copy = malloc(len + 1);
-	struct iovec iov = { copy, len };
-	struct msghdr h = { .msg_iov = &iov, .msg_iovlen = 1 };
 
 	memcpy(copy, m, len);
 	if (len >= sizeof(*copy) && !copy->size)
 		copy->size = (uint32_t)len;
-	if (attached >= 0) {
-		h.msg_control = &control;
-		h.msg_controllen = sizeof(control);
-		CMSG_FIRSTHDR(&h)->cmsg_level = SOL_SOCKET;
-		CMSG_FIRSTHDR(&h)->cmsg_type = SCM_RIGHTS;
-		CMSG_FIRSTHDR(&h)->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&h)), &attached, sizeof(int));
-	}
 	/* The client may have gone already. */
-	sendmsg(fd, &h, MSG_NOSIGNAL);
+	bl_packet_send(fd, copy, len, attached, 0);
 	free(copy);
 }
 

@@ -10,7 +10,7 @@ static void hangs_up(int fd)
 
 static void hangs_up_later(int fd)
 {
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_STATUS);
@@ -87,7 +87,7 @@ static const char *text_to_send;
 
 static void refuses(int fd)
 {
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	CHECK_SYS(recv(fd, &m, sizeof(m), 0));
@@ -116,7 +116,7 @@ TEST(refusals, "what the daemon refuses is told in its words, with a status by i
 
 static void refuses_version(int fd)
 {
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_recv(fd, &m, BL_HELLO);
 	fake_error(fd, 0, EPROTONOSUPPORT, "this belayd speaks versions 7 to 9");
@@ -132,7 +132,7 @@ static void (*nonsense_fill)(char *buf, size_t *len, uint64_t serial);
 static void talks_nonsense(int fd)
 {
 	static char buf[2 * BL_MSG_MAX];
-	union fake_msg m;
+	union bl_packet m;
 	size_t len = 0;
 
 	fake_hello(fd);
@@ -256,7 +256,7 @@ static void random_answer(char *buf, size_t *len, uint64_t serial)
 static void babbles(int fd)
 {
 	static char buf[BL_MSG_MAX];
-	union fake_msg m;
+	union bl_packet m;
 	size_t len;
 	int i;
 
@@ -291,7 +291,7 @@ static void never_ends(int fd)
 		struct bl_grant_row row;
 	} m = { .rows = { .what = BL_LIST_GRANTS, .count = 1, .row_size = sizeof(m.row),
 			  .after = 1 } };
-	union fake_msg request;
+	union bl_packet request;
 
 	fake_hello(fd);
 	while (recv(fd, &request, sizeof(request), 0) > 0)
@@ -311,7 +311,7 @@ static void from_the_future(int fd)
 		uint64_t tail[4];
 	} m = { .status = { .version = "9.0" } };
 	struct bl_revoke revoke = { .request = 1 };
-	union fake_msg request;
+	union bl_packet request;
 
 	fake_hello(fd);
 	fake_recv(fd, &request, BL_STATUS);
@@ -330,7 +330,7 @@ TEST(future, "a longer answer with a zero tail is fine, messages to nobody are s
 static void answers_late(int fd)
 {
 	struct bl_recalled m = { .regions = 1, .bytes = 4096, .let_go = 1 };
-	union fake_msg request;
+	union bl_packet request;
 
 	fake_hello(fd);
 	fake_recv(fd, &request, BL_RECALL);

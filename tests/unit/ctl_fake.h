@@ -15,6 +15,7 @@
 #include <sys/un.h>
 
 #include "common/message.h"
+#include "common/packet.h"
 #include "ctl/belayctl.h"
 
 #define NOW_NS		100000000000ULL	/* what time it is, in tests */
@@ -36,22 +37,13 @@ struct run {
 
 typedef void (*fake_fn)(int fd);
 
-union fake_msg {
-	struct bl_msg msg;
-	struct bl_hello hello;
-	struct bl_list list;
-	struct bl_limit limit;
-	struct bl_recall recall;
-	char bytes[BL_MSG_MAX];
-};
-
 static TAP_UNUSED struct fake fake;
 static TAP_UNUSED const char *fake_vmstat = "/nonexistent";
 static TAP_UNUSED const char *fake_sysfs = "/nonexistent";
 static TAP_UNUSED bool fake_own_only;
 
 /* Receives a request, which must be well-formed. */
-static TAP_UNUSED void fake_recv(int fd, union fake_msg *m, uint16_t type)
+static TAP_UNUSED void fake_recv(int fd, union bl_packet *m, uint16_t type)
 {
 	char why[BL_TEXT_MAX];
 	ssize_t n;
@@ -84,7 +76,7 @@ static TAP_UNUSED void fake_hello(int fd)
 {
 	struct bl_hello h = { .oldest = BL_PROTOCOL_NEWEST, .newest = BL_PROTOCOL_NEWEST,
 			      .label = "0.1.0" };
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_recv(fd, &m, BL_HELLO);
 	CHECK_STR(m.hello.label, "belayctl");

@@ -27,7 +27,7 @@ static void status_answer(struct bl_status *s)
 static void status_daemon(int fd)
 {
 	struct bl_status s;
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_STATUS);
@@ -38,7 +38,7 @@ static void status_daemon(int fd)
 static void unlimited_daemon(int fd)
 {
 	struct bl_status s;
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_STATUS);
@@ -233,7 +233,7 @@ static void send_end(int fd, uint32_t what, uint64_t serial)
 
 static void list_daemon(int fd, const struct page *pages, int n, uint32_t what)
 {
-	union fake_msg m;
+	union bl_packet m;
 	struct page p;
 	int i;
 
@@ -320,7 +320,7 @@ static void regions_daemon(int fd)
 
 static void empty_daemon(int fd)
 {
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_LIST);
@@ -550,7 +550,7 @@ static bool has_grant;
 static void filter_daemon(int fd)
 {
 	const struct page page = { .row.grant = { .grant = 5 } };
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_LIST);
@@ -604,7 +604,7 @@ static struct bl_selection wanted;
 
 static void select_daemon(int fd)
 {
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_LIST);
@@ -617,7 +617,7 @@ static void select_daemon(int fd)
 static void select_recall_daemon(int fd)
 {
 	struct bl_recalled nothing = { .regions = 1 };
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_RECALL);
@@ -731,7 +731,7 @@ static struct bl_limit want_limit;
 static void limit_set_daemon(int fd)
 {
 	struct bl_ok ok = { .text = "" };
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_LIMIT);
@@ -774,7 +774,7 @@ static struct bl_recalled recalled;
 
 static void recall_daemon(int fd)
 {
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_RECALL);
@@ -874,7 +874,7 @@ TEST(recall_no_wait, "recall --no-wait asks and returns; nothing to recall is no
 static void reload_daemon(int fd)
 {
 	struct bl_ok ok = { .text = "belayd.conf:3: unknown key" };
-	union fake_msg m;
+	union bl_packet m;
 
 	fake_hello(fd);
 	fake_recv(fd, &m, BL_RELOAD);

@@ -19,6 +19,7 @@
 #include <sys/un.h>
 
 #include "common/message.h"
+#include "common/packet.h"
 #include "daemon/act/accounts.h"
 #include "daemon/act/adopt.h"
 #include "daemon/act/enforce.h"
@@ -92,45 +93,25 @@ static TAP_UNUSED struct bl_conn *newest(void)
 	return TAILQ_LAST(&m->server.conns, bl_conns);
 }
 
-static union {
-	uint64_t align;
-	char bytes[BL_MSG_MAX + 64];
-	struct bl_msg msg;
-	struct bl_hello hello;
-	struct bl_error error;
-	struct bl_ok ok;
-	struct bl_grant grant;
-	struct bl_revoke revoke;
-	struct bl_status status;
-	struct bl_list_rows rows;
-	struct bl_recalled recalled;
-} in;
+static union bl_packet in;
 
 /* One packet, checked; its type; 0: nothing, -1: the connection is closed. */
 static TAP_UNUSED int get(int fd, int *ret_fd)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control;
-	struct iovec iov = { in.bytes, sizeof(in.bytes) };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1,
-			     .msg_control = control.buf,
-			     .msg_controllen = sizeof(control.buf) };
 	char why[BL_TEXT_MAX];
-	ssize_t n;
+	struct bl_received got;
+	int err = bl_packet_receive(fd, in.bytes, sizeof(in.bytes), MSG_DONTWAIT, &got);
 
 	if (ret_fd)
-		*ret_fd = -1;
-	n = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	if (n < 0)
-		return errno == EAGAIN ? 0 : -1;
-	if (!n)
+		*ret_fd = got.fd;
+	else if (got.fd >= 0)
+		close(got.fd);
+	if (err)
+		return err == -EAGAIN ? 0 : -1;
+	if (!got.len)
 		return -1;
-	if (bl_msg_check(in.bytes, (size_t)n, BL_FROM_DAEMON, why))
+	if (bl_msg_check(in.bytes, got.len, BL_FROM_DAEMON, why))
 		FAIL("from the daemon: %s", why);
-	if (ret_fd && CMSG_FIRSTHDR(&mh))
-		memcpy(ret_fd, CMSG_DATA(CMSG_FIRSTHDR(&mh)), sizeof(int));
 	return in.msg.type;
 }
 
@@ -150,26 +131,12 @@ static TAP_UNUSED int get_soon(int fd)
 
 static TAP_UNUSED void put_fd(int fd, void *msg, size_t size, uint16_t type, int send_fd)
 {
-	union {
-		char buf[CMSG_SPACE(sizeof(int))];
-		struct cmsghdr align;
-	} control = { 0 };
-	struct iovec iov = { msg, size };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1 };
 	struct bl_msg *head = msg;
 	uint16_t flags = head->flags;
 
 	bl_msg_init(head, size, type, ++serial);
 	head->flags = flags;
-	if (send_fd >= 0) {
-		mh.msg_control = control.buf;
-		mh.msg_controllen = sizeof(control.buf);
-		CMSG_FIRSTHDR(&mh)->cmsg_level = SOL_SOCKET;
-		CMSG_FIRSTHDR(&mh)->cmsg_type = SCM_RIGHTS;
-		CMSG_FIRSTHDR(&mh)->cmsg_len = CMSG_LEN(sizeof(int));
-		memcpy(CMSG_DATA(CMSG_FIRSTHDR(&mh)), &send_fd, sizeof(int));
-	}
-	CHECK_EQ(CHECK_SYS(sendmsg(fd, &mh, MSG_NOSIGNAL)), size);
+	CHECK_OK(bl_packet_send(fd, msg, size, send_fd, 0));
 }
 
 /* Sends, lets the daemon work, and takes the answer. */
