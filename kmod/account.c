@@ -128,7 +128,7 @@ static int limit_entry_read(struct belay_ctl_limits *arg, u32 i,
 }
 
 /* All or none: every entry is read and looked at before the first is set. */
-int belay_limits_set(struct belay_ctl_limits *arg)
+int belay_account_set_limits(struct belay_ctl_limits *arg)
 {
 	struct belay_limit_entry *all;
 	u32 i;

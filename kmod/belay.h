@@ -336,13 +336,13 @@ extern const struct file_operations belay_control_fops;
 extern const struct file_operations belay_session_fops;
 
 /* fdinfo.c */
-void belay_session_show_fdinfo(struct seq_file *m, struct file *file);
-void belay_control_show_fdinfo(struct seq_file *m, struct file *file);
+void belay_fdinfo_session(struct seq_file *m, struct file *file);
+void belay_fdinfo_control(struct seq_file *m, struct file *file);
 
 /* account.c */
 int belay_account_create(struct belay_ctl_account *arg);
 int belay_account_remove(u64 id);
-int belay_limits_set(struct belay_ctl_limits *arg);
+int belay_account_set_limits(struct belay_ctl_limits *arg);
 static inline unsigned long belay_bytes_to_pages(u64 bytes)
 {
 	return bytes == BELAY_UNLIMITED ? ULONG_MAX : bytes >> PAGE_SHIFT;
@@ -359,9 +359,9 @@ static inline unsigned long belay_count_limit(u64 n)
 }
 
 /* charge.c */
-int belay_node_charge(struct belay_node *node, unsigned long pages,
+int belay_charge(struct belay_node *node, unsigned long pages,
 		      unsigned long regions, struct belay_refusal *why);
-void belay_node_refund(struct belay_node *node, unsigned long pages,
+void belay_charge_refund(struct belay_node *node, unsigned long pages,
 		       unsigned long regions);
 
 /* grant.c */
@@ -372,7 +372,7 @@ void belay_session_close(struct belay_session *s);
 void belay_session_put(struct belay_session *s);
 void belay_grant_release(struct kref *ref);
 void belay_grants_forget(void);
-static inline bool belay_is_bound_here(const struct belay_session *s)
+static inline bool belay_session_is_bound_here(const struct belay_session *s)
 {
 	return current->mm == s->grant->mm;
 }
@@ -387,7 +387,7 @@ struct belay_process {		/* each with a reference, @mm's as a user */
 int belay_process_find(struct belay_process *p, const struct belay_ctl_grant *arg);
 void belay_process_put(struct belay_process *p);
 pid_t belay_grant_pid(const struct belay_grant *g);
-int belay_holders(struct belay_ctl_holders *arg);
+int belay_process_holders(struct belay_ctl_holders *arg);
 
 /* coverage.c */
 int belay_coverage_charge(struct belay_region *r, bool settled, struct belay_refusal *why);
@@ -403,31 +403,31 @@ void belay_coverage_shrink(struct belay_region *r, unsigned long start,
 /* pin.c */
 /* Pages pinned at a time: their pointers fill a page. */
 #define BELAY_PIN_BATCH	(PAGE_SIZE / sizeof(struct page *))
-int belay_check_mappings(struct belay_region *r);
-int belay_note_file(struct belay_region *r);
+int belay_pin_check(struct belay_region *r);
+int belay_pin_note_file(struct belay_region *r);
 int belay_pin(struct belay_region *r);
 void belay_unpin(struct belay_region *r, bool dirty);
 void belay_unpin_part(struct belay_region *r, unsigned long start,
 		      unsigned long last, bool dirty);
 
 /* Is all of @start to @last known to be lost? Under r->lock. */
-static inline bool belay_is_known_lost(const struct belay_region *r,
+static inline bool belay_region_is_known_lost(const struct belay_region *r,
 				       unsigned long start, unsigned long last)
 {
 	return start >= r->lost_start && last <= r->lost_last;
 }
 
-static inline bool belay_is_all_lost(const struct belay_region *r)
+static inline bool belay_region_is_all_lost(const struct belay_region *r)
 {
 	return READ_ONCE(r->lost_start) <= r->start && READ_ONCE(r->lost_last) >= r->last;
 }
 
 /* notify.c */
 extern const struct mmu_notifier_ops belay_notifier_ops;
-void belay_watch(struct belay_region *r);
-void belay_unwatch(struct belay_region *r);
-bool belay_is_changing(struct belay_grant *g, unsigned long start, unsigned long last);
-int belay_await_rest(const struct belay_region *r);
+void belay_notify_add(struct belay_region *r);
+void belay_notify_remove(struct belay_region *r);
+bool belay_notify_is_changing(struct belay_grant *g, unsigned long start, unsigned long last);
+int belay_notify_await_rest(const struct belay_region *r);
 
 /* watch.c */
 bool belay_watch_event_counts(const struct mmu_notifier_range *range);
@@ -451,9 +451,9 @@ bool belay_settle_wait_for_room(struct belay_grant *g, unsigned long seen, long 
 void belay_settle_worker(struct work_struct *work);
 
 /* register.c */
-int belay_region_register(struct belay_session *s,
+int belay_register(struct belay_session *s,
 			  struct belay_register_entry *e);
-void belay_refused(const struct belay_refusal *why);
+void belay_register_refused(const struct belay_refusal *why);
 
 /* region.c */
 struct belay_region *belay_region_new(struct belay_session *s, unsigned long start,
@@ -485,12 +485,12 @@ void belay_region_give_pins(struct belay_region *r, unsigned long start,
 			    unsigned long last);
 
 /* trim.c */
-int belay_region_trim(struct belay_region *r, struct belay_trim_entry *e);
+int belay_trim(struct belay_region *r, struct belay_trim_entry *e);
 
 /* commit.c */
-int belay_region_commit(struct belay_region *r);
+int belay_commit(struct belay_region *r);
 
-/* validity.c */
+/* words.c */
 int belay_words_init(void);
 void belay_words_exit(void);
 int belay_word_get(struct belay_session *s, u32 slot, u64 **ret_word);
@@ -538,19 +538,19 @@ struct belay_held {
 	int node;		/* of the first page */
 };
 
-int belay_selection_read(struct belay_selection *sel, const struct belay_select *arg,
+int belay_select_read(struct belay_selection *sel, const struct belay_select *arg,
 			 u32 what);
-bool belay_selects_region(const struct belay_selection *sel, const struct belay_region *r);
-bool belay_selects_grant(const struct belay_selection *sel, const struct belay_grant *g);
-struct belay_session *belay_select_session(const struct belay_selection *sel, u64 *after);
-struct belay_region *belay_select_region(const struct belay_selection *sel,
+bool belay_select_fits_region(const struct belay_selection *sel, const struct belay_region *r);
+bool belay_select_fits_grant(const struct belay_selection *sel, const struct belay_grant *g);
+struct belay_session *belay_select_next_session(const struct belay_selection *sel, u64 *after);
+struct belay_region *belay_select_next_region(const struct belay_selection *sel,
 					 struct belay_cursor *c);
-void belay_cursor_end(struct belay_cursor *c);
-void belay_look_at_held(struct belay_region *r, const struct belay_selection *sel,
+void belay_select_end(struct belay_cursor *c);
+void belay_held_look(struct belay_region *r, const struct belay_selection *sel,
 			struct belay_held *held);
-unsigned long belay_pages_held(const struct belay_region *r);
-bool belay_is_incomplete(const struct belay_region *r);
-bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel);
+unsigned long belay_held_pages(const struct belay_region *r);
+bool belay_held_is_incomplete(const struct belay_region *r);
+bool belay_held_any(struct belay_region *r, const struct belay_selection *sel);
 
 /* wait.c */
 int belay_wait(struct belay_ctl_wait *arg);

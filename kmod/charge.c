@@ -62,7 +62,7 @@ refused:
 	return false;
 }
 
-int belay_node_charge(struct belay_node *node, unsigned long pages,
+int belay_charge(struct belay_node *node, unsigned long pages,
 		      unsigned long regions, struct belay_refusal *why)
 {
 	struct belay_node *n, *undo;
@@ -80,7 +80,7 @@ int belay_node_charge(struct belay_node *node, unsigned long pages,
 	return 0;
 }
 
-void belay_node_refund(struct belay_node *node, unsigned long pages,
+void belay_charge_refund(struct belay_node *node, unsigned long pages,
 		       unsigned long regions)
 {
 	for (; node; node = node->parent) {

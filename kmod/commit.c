@@ -116,7 +116,7 @@ static int commit_watched(struct belay_region *r)
 	int ret;
 
 	/* What is announced from here on is found by adopt_pages(). */
-	ret = belay_await_rest(r);
+	ret = belay_notify_await_rest(r);
 	if (ret)
 		return ret;
 	spin_lock(&r->lock);
@@ -126,7 +126,7 @@ static int commit_watched(struct belay_region *r)
 		return -EINVAL;
 	if (!untouched)
 		return -EAGAIN;
-	ret = belay_check_mappings(r);
+	ret = belay_pin_check(r);
 	if (ret)
 		return ret;
 	belay_extents_init(&x);
@@ -154,7 +154,7 @@ static int commit_prepared(struct belay_region *r)
 }
 
 /* By the region's own process. */
-int belay_region_commit(struct belay_region *r)
+int belay_commit(struct belay_region *r)
 {
 	int ret, tries;
 

@@ -70,7 +70,7 @@ static int do_account_remove(struct belay_call *call)
 
 static int do_limits(struct belay_call *call)
 {
-	return belay_limits_set(call->arg);
+	return belay_account_set_limits(call->arg);
 }
 
 /* The fd is installed last: nobody can see a session that is then undone. */
@@ -153,7 +153,7 @@ static int do_list(struct belay_call *call)
 
 static int do_holders(struct belay_call *call)
 {
-	return belay_holders(call->arg);
+	return belay_process_holders(call->arg);
 }
 
 static int do_wait(struct belay_call *call)
@@ -198,6 +198,6 @@ const struct file_operations belay_control_fops = {
 	.poll = control_poll,
 	.unlocked_ioctl = control_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
-	.show_fdinfo = belay_control_show_fdinfo,
+	.show_fdinfo = belay_fdinfo_control,
 	.llseek = noop_llseek,
 };

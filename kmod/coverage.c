@@ -231,7 +231,7 @@ int belay_coverage_charge(struct belay_region *r, bool settled, struct belay_ref
 		goto out;
 	ret = watched ? 0 : choose_layer(r, settled, &layer, &pages);
 	if (!ret)
-		ret = belay_node_charge(&g->node, pages, !r->placed, why);
+		ret = belay_charge(&g->node, pages, !r->placed, why);
 	if (ret)
 		goto out;
 	r->placed = true;
@@ -272,9 +272,9 @@ int belay_coverage_recharge(struct belay_region *r, bool settled, struct belay_r
 		goto out;
 	more = (s64)pages - (s64)a.uncovered;
 	if (more > 0)
-		ret = belay_node_charge(&g->node, more, 0, why);
+		ret = belay_charge(&g->node, more, 0, why);
 	else
-		belay_node_refund(&g->node, -more, 0);
+		belay_charge_refund(&g->node, -more, 0);
 	if (ret)
 		goto out;
 	join_layer(r, layer);
@@ -299,7 +299,7 @@ static void uncharge(struct belay_region *r, bool place)
 		r->placed = false;
 		regions = 1;
 	}
-	belay_node_refund(&g->node, pages, regions);
+	belay_charge_refund(&g->node, pages, regions);
 	belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
 }
 
@@ -366,7 +366,7 @@ void belay_coverage_hand_over(struct belay_region *r, struct belay_region *part,
 		WRITE_ONCE(parts[i]->charged, true);
 		pages -= covered_alone(parts[i]);
 	}
-	belay_node_refund(&g->node, pages, 0);
+	belay_charge_refund(&g->node, pages, 0);
 	belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
 	mutex_unlock(&g->lock);
 }
@@ -395,7 +395,7 @@ void belay_coverage_shrink(struct belay_region *r, unsigned long start,
 		r->it.last = min(r->it.last, start - 1);
 	pages -= covered_alone(r);
 	interval_tree_insert(&r->it, &g->regions);
-	belay_node_refund(&g->node, pages, 0);
+	belay_charge_refund(&g->node, pages, 0);
 	belay_stat_add(charged_bytes, -((s64)pages << PAGE_SHIFT));
 out:
 	mutex_unlock(&g->lock);

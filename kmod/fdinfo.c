@@ -35,7 +35,7 @@ static void add(struct tallies *t, struct belay_region *r)
 	if (r->state == BELAY_LIVE) {
 		kind->regions++;
 		kind->pages += belay_region_pages(r);
-		kind->held += belay_pages_held(r);
+		kind->held += belay_held_pages(r);
 		t->prepared += r->prepared;
 		t->suspect += !!(r->bits & BELAY_WORD_SUSPECT);
 		t->lost += !!(r->bits & BELAY_WORD_LOST);
@@ -110,7 +110,7 @@ static void show_grant(struct seq_file *m, struct belay_grant *g)
 	show(m, "belay-refusals:", atomic64_read(&g->node.refusals));
 }
 
-void belay_session_show_fdinfo(struct seq_file *m, struct file *file)
+void belay_fdinfo_session(struct seq_file *m, struct file *file)
 {
 	struct belay_session *s = file->private_data;
 	struct tallies t = {};
@@ -121,7 +121,7 @@ void belay_session_show_fdinfo(struct seq_file *m, struct file *file)
 	show_regions(m, &t);
 }
 
-void belay_control_show_fdinfo(struct seq_file *m, struct file *file)
+void belay_fdinfo_control(struct seq_file *m, struct file *file)
 {
 	seq_printf(m, "belay-control:\t%s\n",
 		   file->f_mode & FMODE_WRITE ? "owner" : "reader");

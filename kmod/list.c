@@ -104,7 +104,7 @@ static int try_next_grant(struct listing *l, union row *row)
 		if (!g)
 			break;
 		l->after = id++;
-		if (belay_selects_grant(&l->sel, g)) {
+		if (belay_select_fits_grant(&l->sel, g)) {
 			fill_grant(g, &row->grant);
 			ret = 1;
 		} else if (l->sel.arg.by & BELAY_SELECT_GRANT) {
@@ -129,7 +129,7 @@ static bool next_grant(struct listing *l, union row *row)
 
 static bool next_session(struct listing *l, union row *row)
 {
-	struct belay_session *s = belay_select_session(&l->sel, &l->after);
+	struct belay_session *s = belay_select_next_session(&l->sel, &l->after);
 
 	if (!s)
 		return false;
@@ -165,7 +165,7 @@ static void fill_region(struct belay_region *r, const struct belay_held *held,
 		.inode = r->inode,
 	};
 	belay_range_bytes(r->start, r->last, &row->addr, &row->len);
-	incomplete = belay_is_incomplete(r);
+	incomplete = belay_held_is_incomplete(r);
 	spin_lock(&r->lock);
 	row->state = r->bits;
 	/* What pinning itself announces is nobody's business. */
@@ -188,8 +188,8 @@ static bool next_region(struct listing *l, union row *row)
 	struct belay_held held;
 	bool fits = false;
 
-	while (!fits && (r = belay_select_region(&l->sel, &l->cursor))) {
-		belay_look_at_held(r, &l->sel, &held);
+	while (!fits && (r = belay_select_next_region(&l->sel, &l->cursor))) {
+		belay_held_look(r, &l->sel, &held);
 		fits = !by_place || held.selected_pages || held.pinning;
 		if (fits)
 			fill_region(r, &held, &row->region);
@@ -235,14 +235,14 @@ int belay_list(struct belay_ctl_list *arg)
 	if (arg->flags || arg->reserved || arg->what >= ARRAY_SIZE(lists) ||
 	    !lists[arg->what].next)
 		return -EOPNOTSUPP;
-	ret = belay_selection_read(&l.sel, &arg->select, arg->what);
+	ret = belay_select_read(&l.sel, &arg->select, arg->what);
 	if (ret)
 		return ret;
 	ret = belay_array_check(arg->count, arg->entry_size, lists[arg->what].size);
 	if (ret)
 		return ret;
 	ret = write_rows(&l, arg);
-	belay_cursor_end(&l.cursor);
+	belay_select_end(&l.cursor);
 	if (arg->what == BELAY_LIST_REGIONS) {
 		arg->after = l.cursor.session;
 		arg->after_region = l.cursor.region;

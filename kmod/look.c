@@ -332,7 +332,7 @@ static int look_once(struct belay_look *l, unsigned long page, unsigned long nr)
 	int ret;
 
 	/* What begins after this is announced; what began before is going on, or over. */
-	if (belay_is_changing(l->r->session->grant, page, page + nr - 1))
+	if (belay_notify_is_changing(l->r->session->grant, page, page + nr - 1))
 		return -EAGAIN;
 	ret = snapshot(l, page, nr, l->pfns);
 	if (!ret)
@@ -363,7 +363,7 @@ int belay_look_at(struct belay_look *l, unsigned long start, unsigned long last)
 			return ret;
 		cond_resched();
 		/* Let go, or lost, meanwhile: what is left matters to nobody. */
-		if (READ_ONCE(l->r->state) == BELAY_DEAD || belay_is_all_lost(l->r))
+		if (READ_ONCE(l->r->state) == BELAY_DEAD || belay_region_is_all_lost(l->r))
 			return -EAGAIN;
 	}
 	return 0;

@@ -13,7 +13,7 @@
  *
  * The invalidations that have begun and not ended are kept as ranges, so that
  * whoever looks at pages can ask whether something is just about to change them
- * (belay_is_changing()), without waiting. There is room for a few; while there are
+ * (belay_notify_is_changing()), without waiting. There is room for a few; while there are
  * more, the smallest range around all that found no place counts. An interval
  * notifier for each region would do all this, too, but reading and removing those
  * waits until nothing is being invalidated in the whole address space, which its
@@ -191,9 +191,9 @@ const struct mmu_notifier_ops belay_notifier_ops = {
 
 /*
  * From now on @r is told. What has begun before, it is not told of: so the caller
- * looks for that afterwards (belay_is_changing()).
+ * looks for that afterwards (belay_notify_is_changing()).
  */
-void belay_watch(struct belay_region *r)
+void belay_notify_add(struct belay_region *r)
 {
 	struct belay_grant *g = r->session->grant;
 
@@ -204,7 +204,7 @@ void belay_watch(struct belay_region *r)
 }
 
 /* Afterwards no callback sees @r. Twice does nothing. */
-void belay_unwatch(struct belay_region *r)
+void belay_notify_remove(struct belay_region *r)
 {
 	struct belay_grant *g = r->session->grant;
 
@@ -216,7 +216,7 @@ void belay_unwatch(struct belay_region *r)
 }
 
 /* Is an invalidation going on that may change pages of @start to @last? */
-bool belay_is_changing(struct belay_grant *g, unsigned long start, unsigned long last)
+bool belay_notify_is_changing(struct belay_grant *g, unsigned long start, unsigned long last)
 {
 	bool is;
 	unsigned int i;
@@ -233,11 +233,11 @@ bool belay_is_changing(struct belay_grant *g, unsigned long start, unsigned long
  * By the region's own process, with nothing held: until nothing is going on over it.
  * A process that keeps that up keeps only itself waiting, and is told -EAGAIN.
  */
-int belay_await_rest(const struct belay_region *r)
+int belay_notify_await_rest(const struct belay_region *r)
 {
 	unsigned int tries;
 
-	for (tries = 0; belay_is_changing(r->session->grant, r->start, r->last); tries++) {
+	for (tries = 0; belay_notify_is_changing(r->session->grant, r->start, r->last); tries++) {
 		if (tries == REST_TRIES)
 			return -EAGAIN;
 		if (fatal_signal_pending(current))

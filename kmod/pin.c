@@ -118,7 +118,7 @@ static void note_file(struct belay_region *r, const struct vm_area_struct *vma)
 }
 
 /* Of a region that is made of another one. */
-int belay_note_file(struct belay_region *r)
+int belay_pin_note_file(struct belay_region *r)
 {
 	struct mm_struct *mm = r->session->grant->mm;
 	unsigned long addr = r->start << PAGE_SHIFT;
@@ -157,7 +157,7 @@ static int look_up(struct belay_region *r, unsigned long addr,
 }
 
 /* Is all of it mapped, with the access and to the kinds of memory that may be? */
-int belay_check_mappings(struct belay_region *r)
+int belay_pin_check(struct belay_region *r)
 {
 	unsigned long addr = r->start << PAGE_SHIFT;
 	unsigned long end = (r->last + 1) << PAGE_SHIFT;

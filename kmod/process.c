@@ -201,7 +201,7 @@ static int write_holders(const struct holders *h, const struct belay_ctl_holders
 	return 0;
 }
 
-int belay_holders(struct belay_ctl_holders *arg)
+int belay_process_holders(struct belay_ctl_holders *arg)
 {
 	struct holders h = { .room = arg->count };
 	struct belay_grant *g;

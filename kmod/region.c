@@ -312,7 +312,7 @@ struct belay_region *belay_region_new_part(struct belay_region *r,
 	p->unshares = r->unshares;
 	p->made_at = r->made_at;
 	p->prepared = READ_ONCE(r->prepared);	/* until it is live */
-	ret = belay_note_file(p);
+	ret = belay_pin_note_file(p);
 	if (!ret)
 		return p;
 	unreserve(p);
@@ -323,7 +323,7 @@ struct belay_region *belay_region_new_part(struct belay_region *r,
 /* One that never was live. */
 void belay_region_undo(struct belay_region *r)
 {
-	belay_unwatch(r);
+	belay_notify_remove(r);
 	unreserve(r);
 	belay_region_put(r);
 }
@@ -429,7 +429,7 @@ void belay_region_let_go(struct belay_region *r)
 	mutex_unlock(&r->settle);
 	if (!mine)
 		return;
-	belay_unwatch(r);
+	belay_notify_remove(r);
 	unlist(r);
 	unreserve(r);
 	belay_region_put(r);

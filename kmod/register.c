@@ -89,7 +89,7 @@ static int become_live(struct belay_region *r, struct belay_refusal *why)
 		if (ret == 1)
 			err = recharge(r, why);
 		else
-			err = belay_fetch(r) ?: belay_await_rest(r);
+			err = belay_fetch(r) ?: belay_notify_await_rest(r);
 		if (err)
 			return err;
 	}
@@ -131,7 +131,7 @@ static int pin(struct belay_region *r)
 	if (ret)
 		return ret;
 	if (r->kind == BELAY_WATCHED)
-		return belay_check_mappings(r);
+		return belay_pin_check(r);
 	ret = belay_pin(r);
 	/* After the last batch is remembered, which others read without a lock. */
 	smp_store_release(&r->pinning, false);
@@ -153,7 +153,7 @@ static int build_once(struct belay_region *r, struct belay_refusal *why)
 		WRITE_ONCE(r->bits, 0);
 	spin_unlock(&r->lock);
 	/* What began before, and was not told or has just been forgotten, is over now. */
-	ret = belay_await_rest(r);
+	ret = belay_notify_await_rest(r);
 	if (!ret)
 		ret = charge_by(belay_coverage_charge, r, why);
 	if (ret)
@@ -186,7 +186,7 @@ static int build(struct belay_region *r, struct belay_refusal *why)
 }
 
 /* Here, not where it was tried: a charge may be tried several times. */
-void belay_refused(const struct belay_refusal *why)
+void belay_register_refused(const struct belay_refusal *why)
 {
 	atomic64_inc(&why->node->refusals);
 	belay_stat_inc(refused);
@@ -199,7 +199,7 @@ static void tell_refusal(struct belay_register_entry *e, const struct belay_refu
 	e->refused_usage = why->usage;
 	e->refused_limit = why->limit;
 	e->refused_needed = why->needed;
-	belay_refused(why);
+	belay_register_refused(why);
 }
 
 static void tell_registered(struct belay_region *r, struct belay_register_entry *e)
@@ -247,13 +247,13 @@ static int begin_registering(struct belay_session *s, const struct belay_registe
 	r->registering = true;
 	/* The other reference goes with the region. */
 	kref_get(&r->ref);
-	belay_watch(r);
+	belay_notify_add(r);
 	belay_region_publish(r);
 	*ret_region = r;
 	return 0;
 }
 
-int belay_region_register(struct belay_session *s, struct belay_register_entry *e)
+int belay_register(struct belay_session *s, struct belay_register_entry *e)
 {
 	struct belay_refusal why = {};
 	struct belay_region *r;

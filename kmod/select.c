@@ -68,7 +68,7 @@ static int check(const struct belay_select *arg, u32 what)
 }
 
 /* @what: enum belay_list_what */
-int belay_selection_read(struct belay_selection *sel, const struct belay_select *arg,
+int belay_select_read(struct belay_selection *sel, const struct belay_select *arg,
 			 u32 what)
 {
 	int ret = check(arg, what);
@@ -137,12 +137,12 @@ static bool fits_region(const struct belay_selection *sel, const struct belay_re
 }
 
 /* But for the place. */
-bool belay_selects_region(const struct belay_selection *sel, const struct belay_region *r)
+bool belay_select_fits_region(const struct belay_selection *sel, const struct belay_region *r)
 {
 	return fits_session(sel, r->session) && fits_region(sel, r);
 }
 
-bool belay_selects_grant(const struct belay_selection *sel, const struct belay_grant *g)
+bool belay_select_fits_grant(const struct belay_selection *sel, const struct belay_grant *g)
 {
 	return fits_grant(sel, g) && fits_age(sel, g->made_at);
 }
@@ -177,7 +177,7 @@ static struct belay_session *session_after(const struct belay_selection *sel, u6
 	return NULL;
 }
 
-struct belay_session *belay_select_session(const struct belay_selection *sel, u64 *after)
+struct belay_session *belay_select_next_session(const struct belay_selection *sel, u64 *after)
 {
 	return session_after(sel, after, selects_session);
 }
@@ -226,9 +226,9 @@ static struct belay_region *next_in_session(const struct belay_selection *sel,
 
 /*
  * The next region that fits, but for the place, with a reference; NULL at the
- * end, or after a fatal signal. To be ended with belay_cursor_end().
+ * end, or after a fatal signal. To be ended with belay_select_end().
  */
-struct belay_region *belay_select_region(const struct belay_selection *sel,
+struct belay_region *belay_select_next_region(const struct belay_selection *sel,
 					 struct belay_cursor *c)
 {
 	struct belay_region *r;
@@ -249,7 +249,7 @@ struct belay_region *belay_select_region(const struct belay_selection *sel,
 	return NULL;
 }
 
-void belay_cursor_end(struct belay_cursor *c)
+void belay_select_end(struct belay_cursor *c)
 {
 	if (c->in)
 		belay_session_put(c->in);
@@ -333,7 +333,7 @@ static bool holds_but(const struct belay_region *r, unsigned long *gone_start,
  * It is being registered, or that was ended by order: its runs are not to be looked at.
  * How many pages it has is known, not where.
  */
-bool belay_is_incomplete(const struct belay_region *r)
+bool belay_held_is_incomplete(const struct belay_region *r)
 {
 	/* Complete means that the runs can be seen, too. */
 	enum belay_state state = smp_load_acquire(&r->state);
@@ -350,7 +350,7 @@ static void look_at_incomplete(const struct belay_region *r, struct belay_held *
 	held->selected_pages = held->pages;
 }
 
-unsigned long belay_pages_held(const struct belay_region *r)
+unsigned long belay_held_pages(const struct belay_region *r)
 {
 	unsigned long gone_start, gone_last;
 
@@ -373,7 +373,7 @@ static void look_at_held(struct belay_region *r, const struct belay_selection *s
 	u64 run;
 
 	*held = (struct belay_held) { .node = NUMA_NO_NODE };
-	if (belay_is_incomplete(r)) {
+	if (belay_held_is_incomplete(r)) {
 		look_at_incomplete(r, held);
 		return;
 	}
@@ -397,14 +397,14 @@ static void look_at_held(struct belay_region *r, const struct belay_selection *s
 	}
 }
 
-void belay_look_at_held(struct belay_region *r, const struct belay_selection *sel,
+void belay_held_look(struct belay_region *r, const struct belay_selection *sel,
 			struct belay_held *held)
 {
 	look_at_held(r, sel, held, false);
 }
 
 /* Is anything of @r held in the place selected, if one is? */
-bool belay_holds_any(struct belay_region *r, const struct belay_selection *sel)
+bool belay_held_any(struct belay_region *r, const struct belay_selection *sel)
 {
 	struct belay_held held;
 

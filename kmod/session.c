@@ -22,7 +22,7 @@ static struct belay_session *session_of(struct belay_call *call)
 
 static int check_bound(const struct belay_session *s)
 {
-	if (!belay_is_bound_here(s))
+	if (!belay_session_is_bound_here(s))
 		return -EXDEV;
 	return READ_ONCE(s->grant->dead) ? -ESHUTDOWN : 0;
 }
@@ -56,7 +56,7 @@ static int let_go_of(struct belay_session *s, u64 region)
 
 static int register_one(struct belay_call *call, void *entry)
 {
-	return belay_region_register(session_of(call), entry);
+	return belay_register(session_of(call), entry);
 }
 
 /* Nobody would ever know its id. */
@@ -75,7 +75,7 @@ static int commit_one(struct belay_call *call, void *entry)
 
 	if (!r)
 		return -ENOENT;
-	ret = belay_region_commit(r);
+	ret = belay_commit(r);
 	trace_belay_commit(r, ret);
 	belay_region_put(r);
 	return ret;
@@ -113,7 +113,7 @@ static int trim_one(struct belay_call *call, void *entry)
 
 	if (!r)
 		return -ENOENT;
-	ret = belay_region_trim(r, e);
+	ret = belay_trim(r, e);
 	belay_region_put(r);
 	return ret;
 }
@@ -211,6 +211,6 @@ const struct file_operations belay_session_fops = {
 	.unlocked_ioctl = session_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = session_mmap,
-	.show_fdinfo = belay_session_show_fdinfo,
+	.show_fdinfo = belay_fdinfo_session,
 	.llseek = noop_llseek,
 };

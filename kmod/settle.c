@@ -17,7 +17,7 @@
  *			more seldom.
  *   a registration	that would be refused for room that is about to become free
  *   a client		that met a suspect word. Its call first does what a look must
- *			not (belay_fetch(), belay_await_rest()), with nothing held.
+ *			not (belay_fetch(), belay_notify_await_rest()), with nothing held.
  *
  * Of what is lost the module's pins go, with their charge, and the owner is told. A
  * region that is dead is let go (region.c).
@@ -41,7 +41,7 @@
 /* All pages of @r are lost, and no other driver holds them. */
 static bool is_over(const struct belay_region *r)
 {
-	return belay_is_all_lost(r) && (r->kind != BELAY_TRACKED || READ_ONCE(r->exited));
+	return belay_region_is_all_lost(r) && (r->kind != BELAY_TRACKED || READ_ONCE(r->exited));
 }
 
 /*
@@ -76,11 +76,11 @@ static int settle_locked(struct belay_region *r)
 	int ret = 0;
 
 	lockdep_assert_held(&r->settle);
-	if (READ_ONCE(r->bits) & BELAY_WORD_SUSPECT && !belay_is_all_lost(r))
+	if (READ_ONCE(r->bits) & BELAY_WORD_SUSPECT && !belay_region_is_all_lost(r))
 		ret = belay_verify(r);
 	if (READ_ONCE(r->bits) & BELAY_WORD_LOST && READ_ONCE(r->state) == BELAY_LIVE)
 		drop_lost(r);
-	if (!belay_is_all_lost(r))
+	if (!belay_region_is_all_lost(r))
 		return ret;
 	belay_verify_all_lost(r);
 	return 0;
@@ -99,7 +99,7 @@ int belay_settle_now(struct belay_region *r)
 	ret = settle_locked(r);
 	mutex_unlock(&r->settle);
 	if (is_over(r))
-		belay_unwatch(r);
+		belay_notify_remove(r);
 	return ret;
 }
 
@@ -110,7 +110,7 @@ int belay_settle(struct belay_region *r)
 
 	ret = belay_settle_now(r);
 	for (tries = 1; ret == -EAGAIN && tries < SETTLE_TRIES; tries++) {
-		err = belay_fetch(r) ?: belay_await_rest(r);
+		err = belay_fetch(r) ?: belay_notify_await_rest(r);
 		if (err)
 			return err;
 		ret = belay_settle_now(r);

@@ -72,10 +72,10 @@ static int make_part(struct trim *t, unsigned int n, unsigned long start,
 
 	if (IS_ERR(p))
 		return PTR_ERR(p);
-	belay_watch(p);
+	belay_notify_add(p);
 	t->part[n] = p;
 	/* What is going on was announced to the region alone. */
-	return belay_await_rest(p);
+	return belay_notify_await_rest(p);
 }
 
 static int make_parts(struct trim *t)
@@ -218,7 +218,7 @@ static int trim_settled(struct trim *t, struct belay_refusal *why)
 	ret = divide_runs(t);
 	if (ret)
 		return ret;
-	ret = is_two ? belay_node_charge(node, 0, 1, why) : 0;
+	ret = is_two ? belay_charge(node, 0, 1, why) : 0;
 	if (ret)
 		return ret;
 	lock_parts(t);
@@ -226,7 +226,7 @@ static int trim_settled(struct trim *t, struct belay_refusal *why)
 	if (!ret)
 		hand_over(t);
 	else if (is_two)
-		belay_node_refund(node, 0, 1);
+		belay_charge_refund(node, 0, 1);
 	unlock_parts(t);
 	return ret;
 }
@@ -261,7 +261,7 @@ static void fill_part(struct belay_part *to, const struct belay_region *p)
 }
 
 /* By the region's own process. On success @r is gone and @e names the parts. */
-int belay_region_trim(struct belay_region *r, struct belay_trim_entry *e)
+int belay_trim(struct belay_region *r, struct belay_trim_entry *e)
 {
 	struct belay_refusal why = {};
 	struct trim t = { .r = r };
@@ -281,7 +281,7 @@ int belay_region_trim(struct belay_region *r, struct belay_trim_entry *e)
 	}
 	if (ret) {
 		if (ret == -EDQUOT)
-			belay_refused(&why);
+			belay_register_refused(&why);
 		trace_belay_refuse(r->session, e->addr, e->len, r->kind, ret, &why);
 		undo_parts(&t);
 		return ret;

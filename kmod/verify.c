@@ -45,7 +45,7 @@ static bool take_suspects(struct belay_look *l, unsigned long *start, unsigned l
 	bool some = false;
 
 	spin_lock(&r->lock);
-	if (r->state == BELAY_DEAD || belay_is_all_lost(r) ||
+	if (r->state == BELAY_DEAD || belay_region_is_all_lost(r) ||
 	    (r->state == BELAY_BUILDING && r->bits & BELAY_WORD_LOST))
 		goto out;
 	some = r->dirty_start <= r->dirty_last;

@@ -84,8 +84,8 @@ void belay_wait_spoil_walks(struct belay_region *r)
 	idx = srcu_read_lock(&waiters_srcu);
 	/* A fatal signal of this task cuts the look short: then it may hold something. */
 	list_for_each_entry_srcu(w, &waiters, link, srcu_read_lock_held(&waiters_srcu))
-		if (belay_selects_region(&w->sel, r) &&
-		    (belay_holds_any(r, &w->sel) || fatal_signal_pending(current)))
+		if (belay_select_fits_region(&w->sel, r) &&
+		    (belay_held_any(r, &w->sel) || fatal_signal_pending(current)))
 			WRITE_ONCE(w->again, true);
 	srcu_read_unlock(&waiters_srcu, idx);
 }
@@ -122,7 +122,7 @@ static int wait_for_region(struct waiter *w, ktime_t end)
 	/* Queued before looking: with the barrier in wq_has_sleeper(). */
 	smp_mb();
 	for (;;) {
-		holds = belay_holds_any(w->region, &w->sel);
+		holds = belay_held_any(w->region, &w->sel);
 		left = time_left(end);
 		if (!holds || !left || fatal_signal_pending(current))
 			break;
@@ -156,8 +156,8 @@ static int walk(struct waiter *w, ktime_t end, struct belay_ctl_wait *arg)
 	walk_begins(w);
 	arg->session = 0;
 	arg->region = 0;
-	while (!ret && (w->region = belay_select_region(&w->sel, &c))) {
-		if (belay_holds_any(w->region, &w->sel)) {
+	while (!ret && (w->region = belay_select_next_region(&w->sel, &c))) {
+		if (belay_held_any(w->region, &w->sel)) {
 			waited = true;
 			trace_belay_wait_begin(w->region, 0);
 			ret = wait_for_region(w, end);
@@ -167,7 +167,7 @@ static int walk(struct waiter *w, ktime_t end, struct belay_ctl_wait *arg)
 		}
 		belay_region_put(w->region);
 	}
-	belay_cursor_end(&c);
+	belay_select_end(&c);
 	if (!ret && fatal_signal_pending(current))
 		ret = -EINTR;
 	if (!ret && (waited || READ_ONCE(w->again)))
@@ -213,7 +213,7 @@ int belay_wait(struct belay_ctl_wait *arg)
 	if (!w)
 		return -ENOMEM;
 	INIT_LIST_HEAD(&w->link);
-	ret = belay_selection_read(&w->sel, &arg->select, BELAY_LIST_REGIONS);
+	ret = belay_select_read(&w->sel, &arg->select, BELAY_LIST_REGIONS);
 	if (ret) {
 		kfree(w);
 		return ret;

@@ -46,7 +46,7 @@ static unsigned int charge_countdown;	/* the n-th charge is refused; 0: none */
 
 struct belay_stats belay_stats;
 
-int belay_node_charge(struct belay_node *node, unsigned long pages,
+int belay_charge(struct belay_node *node, unsigned long pages,
 		      unsigned long nr, struct belay_refusal *why)
 {
 	CHECK_LE(pages, PAGES);
@@ -60,7 +60,7 @@ int belay_node_charge(struct belay_node *node, unsigned long pages,
 	return 0;
 }
 
-void belay_node_refund(struct belay_node *node, unsigned long pages, unsigned long nr)
+void belay_charge_refund(struct belay_node *node, unsigned long pages, unsigned long nr)
 {
 	CHECK_LE(pages, node->pages.n);
 	CHECK_LE(nr, node->regions.n);
@@ -395,7 +395,7 @@ static TAP_UNUSED void trim(struct covered *c, unsigned int first, unsigned int 
 		parts[n++] = new_part(c, last + 1, (unsigned int)(c->r.last - base));
 	CHECK_GE(n, 1);
 	if (n == 2)
-		CHECK_OK(belay_node_charge(&grant.node, 0, 1, &why));
+		CHECK_OK(belay_charge(&grant.node, 0, 1, &why));
 	/* Either place may be the one that is empty. */
 	if (n == 2 || base + first > c->r.start)
 		belay_coverage_hand_over(&c->r, &parts[0]->r, parts[1] ? &parts[1]->r : NULL);

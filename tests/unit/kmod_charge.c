@@ -79,7 +79,7 @@ static bool check_charge(unsigned long pages, unsigned long regions)
 	int ret;
 
 	memcpy(before, node, sizeof(node));
-	ret = belay_node_charge(node, pages, regions, &why);
+	ret = belay_charge(node, pages, regions, &why);
 	CHECK_EQ(ret, by < 3 ? -EDQUOT : 0);
 	if (by < 3) {
 		CHECK_MEM(before, node, sizeof(node));
@@ -90,7 +90,7 @@ static bool check_charge(unsigned long pages, unsigned long regions)
 		CHECK_EQ(node[i].pages.n, (unsigned long)before[i].pages.n + pages);
 		CHECK_EQ(node[i].regions.n, (unsigned long)before[i].regions.n + regions);
 	}
-	belay_node_refund(node, pages, regions);
+	belay_charge_refund(node, pages, regions);
 	CHECK_MEM(before, node, sizeof(node));
 	return true;
 }
@@ -153,10 +153,10 @@ TEST(below, "under a limit below the usage nothing more is charged, until it fit
 	CHECK(check_charge(0, 1));
 	CHECK(check_charge(0, 0));
 	node[0].pages.n = 10;
-	belay_node_refund(node, 5, 0);
+	belay_charge_refund(node, 5, 0);
 	CHECK(check_charge(0, 1));
 	CHECK(!check_charge(1, 1));
-	belay_node_refund(node, 1, 0);
+	belay_charge_refund(node, 1, 0);
 	CHECK(check_charge(1, 1));
 	CHECK(!check_charge(2, 1));
 	CHECK_EQ(warnings, 0);
@@ -167,12 +167,12 @@ TEST(negative, "taking back more than was charged is complained of")
 	set(0, 1, 9, 1, 9);
 	set(1, 1, 9, 1, 9);
 	set(2, 1, 9, 1, 9);
-	belay_node_refund(node, 2, 0);
+	belay_charge_refund(node, 2, 0);
 	CHECK_EQ(warnings, 3);
 	set(0, 1, 9, 0, 9);
 	set(1, 1, 9, 0, 9);
 	set(2, 1, 9, 1, 9);
-	belay_node_refund(node, 1, 1);
+	belay_charge_refund(node, 1, 1);
 	CHECK_EQ(warnings, 3 + 2);
 }
 
@@ -190,7 +190,7 @@ static void *charge_much(void *arg)
 
 	for (i = 0; i < 100000; i++) {
 		pages = 1 + (i * 7 + (unsigned int)(grant - grants)) % 30;
-		if (belay_node_charge(grant, pages, 1, &why)) {
+		if (belay_charge(grant, pages, 1, &why)) {
 			not++;
 		} else {
 			got++;
@@ -199,7 +199,7 @@ static void *charge_much(void *arg)
 				__atomic_store_n(&over, true, __ATOMIC_RELAXED);
 			if (i % 64 == 0)
 				sched_yield();
-			belay_node_refund(grant, pages, 1);
+			belay_charge_refund(grant, pages, 1);
 		}
 	}
 	__atomic_fetch_add(&had, got, __ATOMIC_RELAXED);

@@ -140,14 +140,14 @@ TEST(known_lost, "what is known to be lost is what lies within the lost range")
 			r.lost_last = lost_last;
 			for (page = start; page <= last; page++)
 				all &= page >= lost_start && page <= lost_last;
-			CHECK_EQ(belay_is_known_lost(&r, start, last), all);
+			CHECK_EQ(belay_region_is_known_lost(&r, start, last), all);
 			yes += all;
 		}
 	CHECK_EQ(yes, 126);
 	r.lost_start = ULONG_MAX;
 	r.lost_last = 0;
-	CHECK(!belay_is_known_lost(&r, 0, 0));
-	CHECK(!belay_is_known_lost(&r, ULONG_MAX, ULONG_MAX));
+	CHECK(!belay_region_is_known_lost(&r, 0, 0));
+	CHECK(!belay_region_is_known_lost(&r, ULONG_MAX, ULONG_MAX));
 }
 
 TEST(bytes, "bytes are pages and back; no limit is none, whatever a page is")

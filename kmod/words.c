@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // SPDX-FileCopyrightText: the belay authors
 /*
- * validity.c - the validity words, and the pages that clients map them from
+ * words.c - the validity words, and the pages that clients map them from
  *
  * A session has room for BELAY_WORDS_MAX words, in pages that are allocated
  * when the first region needs them and stay until the session is closed.
