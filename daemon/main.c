@@ -264,8 +264,9 @@ static int open_device(struct bl_device *dev, const char *path)
 		bl_error("%s belongs to another daemon", path);
 		break;
 	case -EPROTO:
-		bl_error("the kernel module speaks ABI version %u, belayd %s version %u: install both from one release",
-			 dev->info.abi_version, BELAY_VERSION, BELAY_ABI_VERSION);
+		bl_error("the kernel module speaks ABI versions %u to %u, belayd %s %u to %u: install both from one release",
+			 dev->info.abi_oldest, dev->info.abi_version, BELAY_VERSION,
+			 BELAY_ABI_OLDEST, BELAY_ABI_VERSION);
 		break;
 	case -EPERM:
 		bl_error("%s: belayd needs CAP_IPC_LOCK", path);

@@ -136,7 +136,7 @@ int belay_account_set_limits(struct belay_ctl_limits *arg)
 
 	if (arg->flags || arg->reserved)
 		return -EOPNOTSUPP;
-	ret = belay_array_check(arg->count, arg->entry_size, sizeof(*all));
+	ret = belay_array_check(arg->count, arg->entry_size, BELAY_LIMIT_ENTRY_SIZE_VER0);
 	if (ret)
 		return ret;
 	all = kvcalloc(arg->count, sizeof(*all), GFP_KERNEL_ACCOUNT);

@@ -164,21 +164,24 @@ static int do_wait(struct belay_call *call)
 	return ret ? ret : belay_wait(arg);
 }
 
-#define OWNER_COMMAND(nr, type, fn)	BELAY_COMMAND(nr, type, fn, .restricted = true)
+#define OWNER_COMMAND(nr, type, min, fn) \
+	BELAY_COMMAND(nr, type, min, fn, .restricted = true)
 
 static const struct belay_command commands[] = {
-	BELAY_COMMAND(BELAY_INFO, belay_info, belay_ioctl_info),
-	BELAY_COMMAND(BELAY_CTL_LIST, belay_ctl_list, do_list),
-	BELAY_COMMAND(BELAY_CTL_HOLDERS, belay_ctl_holders, do_holders),
-	BELAY_COMMAND(BELAY_CTL_WAIT, belay_ctl_wait, do_wait),
-	OWNER_COMMAND(BELAY_CTL_ACCOUNT, belay_ctl_account, do_account),
-	OWNER_COMMAND(BELAY_CTL_ACCOUNT_REMOVE, belay_ctl_id, do_account_remove),
-	OWNER_COMMAND(BELAY_CTL_LIMITS, belay_ctl_limits, do_limits),
-	OWNER_COMMAND(BELAY_CTL_GRANT, belay_ctl_grant, do_grant),
-	OWNER_COMMAND(BELAY_CTL_EVENTS, belay_ctl_events, do_events),
-	OWNER_COMMAND(BELAY_CTL_EVENTS_DONE, belay_ctl_events, do_events_done),
-	BELAY_BATCH(BELAY_CTL_RECALL, belay_ctl_recall, belay_recall_entry, recall_one),
-	BELAY_BATCH(BELAY_CTL_RELEASE, belay_ctl_recall, belay_recall_entry, release_one),
+	BELAY_COMMAND(BELAY_INFO, belay_info, BELAY_INFO_SIZE_VER0, belay_ioctl_info),
+	BELAY_COMMAND(BELAY_CTL_LIST, belay_ctl_list, BELAY_CTL_LIST_SIZE_VER0, do_list),
+	BELAY_COMMAND(BELAY_CTL_HOLDERS, belay_ctl_holders, BELAY_CTL_HOLDERS_SIZE_VER0, do_holders),
+	BELAY_COMMAND(BELAY_CTL_WAIT, belay_ctl_wait, BELAY_CTL_WAIT_SIZE_VER0, do_wait),
+	OWNER_COMMAND(BELAY_CTL_ACCOUNT, belay_ctl_account, BELAY_CTL_ACCOUNT_SIZE_VER0, do_account),
+	OWNER_COMMAND(BELAY_CTL_ACCOUNT_REMOVE, belay_ctl_id, BELAY_CTL_ID_SIZE_VER0, do_account_remove),
+	OWNER_COMMAND(BELAY_CTL_LIMITS, belay_ctl_limits, BELAY_CTL_LIMITS_SIZE_VER0, do_limits),
+	OWNER_COMMAND(BELAY_CTL_GRANT, belay_ctl_grant, BELAY_CTL_GRANT_SIZE_VER0, do_grant),
+	OWNER_COMMAND(BELAY_CTL_EVENTS, belay_ctl_events, BELAY_CTL_EVENTS_SIZE_VER0, do_events),
+	OWNER_COMMAND(BELAY_CTL_EVENTS_DONE, belay_ctl_events, BELAY_CTL_EVENTS_SIZE_VER0, do_events_done),
+	BELAY_BATCH(BELAY_CTL_RECALL, belay_ctl_recall, BELAY_CTL_RECALL_SIZE_VER0,
+		    belay_recall_entry, BELAY_RECALL_ENTRY_SIZE_VER0, recall_one),
+	BELAY_BATCH(BELAY_CTL_RELEASE, belay_ctl_recall, BELAY_CTL_RECALL_SIZE_VER0,
+		    belay_recall_entry, BELAY_RECALL_ENTRY_SIZE_VER0, release_one),
 };
 
 static int permit(struct file *file)

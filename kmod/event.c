@@ -150,7 +150,7 @@ static int events_check(const struct belay_ctl_events *arg)
 {
 	if (arg->flags)
 		return -EOPNOTSUPP;
-	return belay_array_check(arg->count, arg->entry_size, sizeof(struct belay_event));
+	return belay_array_check(arg->count, arg->entry_size, BELAY_EVENT_SIZE_VER0);
 }
 
 int belay_events_read(struct belay_ctl_events *arg)

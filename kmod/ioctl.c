@@ -24,7 +24,7 @@ static int handle_batch(struct belay_call *call, const struct belay_entries *ent
 
 	if (arg->flags || arg->reserved)
 		return -EOPNOTSUPP;
-	ret = belay_array_check(arg->count, arg->entry_size, entries->size);
+	ret = belay_array_check(arg->count, arg->entry_size, entries->min_size);
 	if (ret)
 		return ret;
 
@@ -69,7 +69,7 @@ long belay_ioctl(struct file *file, const struct belay_command *table, size_t n,
 		return ret;
 	if (get_user(user_size, (u32 __user *)arg))
 		return -EFAULT;
-	if (user_size < c->size)
+	if (user_size < c->min_size)
 		return -EINVAL;
 	if (user_size > PAGE_SIZE)
 		return -E2BIG;
@@ -90,9 +90,10 @@ int belay_ioctl_info(struct belay_call *call)
 {
 	struct belay_info *info = call->arg;
 
-	if (info->flags || info->reserved)
+	if (info->flags)
 		return -EOPNOTSUPP;
 	info->abi_version = BELAY_ABI_VERSION;
+	info->abi_oldest = BELAY_ABI_OLDEST;
 	info->page_size = PAGE_SIZE;
 	info->features = BELAY_FEATURE_PINNED | BELAY_FEATURE_TRACKED |
 		BELAY_FEATURE_WATCHED | BELAY_FEATURE_TRIM |
@@ -104,9 +105,9 @@ int belay_ioctl_info(struct belay_call *call)
 	return 0;
 }
 
-int belay_array_check(u32 count, u32 entry_size, size_t known)
+int belay_array_check(u32 count, u32 entry_size, size_t min_size)
 {
-	if (!count || entry_size < known)
+	if (!count || entry_size < min_size)
 		return -EINVAL;
 	/* An entry larger than a page is a mistake, not a later release. */
 	if (count > BELAY_MAX_BATCH || entry_size > PAGE_SIZE)
@@ -124,9 +125,11 @@ int belay_entry_read(void *entry, size_t known, u64 array, u32 entry_size, u32 i
 	void __user *from = entry_at(array, entry_size, i);
 	int ret;
 
-	if (copy_from_user(entry, from, known))
+	if (copy_from_user(entry, from, min_t(size_t, entry_size, known)))
 		return -EFAULT;
-	if (entry_size == known)
+	if (entry_size < known)
+		memset(entry + entry_size, 0, known - entry_size);
+	if (entry_size <= known)
 		return 0;
 	ret = check_zeroed_user(from + known, entry_size - known);
 	return ret < 0 ? ret : ret ? 0 : -E2BIG;
@@ -135,15 +138,16 @@ int belay_entry_read(void *entry, size_t known, u64 array, u32 entry_size, u32 i
 int belay_entry_write(const void *entry, size_t known, u64 array,
 		      u32 entry_size, u32 i)
 {
-	return copy_to_user(entry_at(array, entry_size, i), entry, known) ? -EFAULT : 0;
+	return copy_to_user(entry_at(array, entry_size, i), entry,
+			    min_t(size_t, entry_size, known)) ? -EFAULT : 0;
 }
 
 int belay_row_write(const void *row, size_t known, u64 array, u32 row_size, u32 i)
 {
 	void __user *to = entry_at(array, row_size, i);
 
-	if (copy_to_user(to, row, known) ||
-	    clear_user(to + known, row_size - known))
+	if (copy_to_user(to, row, min_t(size_t, row_size, known)) ||
+	    (row_size > known && clear_user(to + known, row_size - known)))
 		return -EFAULT;
 	return 0;
 }

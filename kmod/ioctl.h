@@ -45,40 +45,48 @@ struct belay_batch {
 };
 
 /*
+ * @size: today's; @min_size: the first release's
  * @status: offset of the entry's __s32 status
  * @one: the status of one entry
  * @undo: the entry, whose status is 0, could not be written back. NULL: that is no loss
  */
 struct belay_entries {
 	size_t size;
+	size_t min_size;
 	size_t status;
 	int (*one)(struct belay_call *call, void *entry);
 	void (*undo)(struct belay_call *call, void *entry);
 };
 
-/* @restricted: only for whom the file's permit() lets */
+/*
+ * @restricted: only for those whom the file's permit() lets
+ * @size, @min_size: of the argument, as of an entry
+ */
 struct belay_command {
 	unsigned int cmd;
 	bool restricted;
 	size_t size;
+	size_t min_size;
 	int (*handler)(struct belay_call *call);
 	struct belay_entries entries;
 };
 
-#define BELAY_SIZE(type, max) \
-	(sizeof(struct type) + BUILD_BUG_ON_ZERO(sizeof(struct type) > (max)))
+#define BELAY_SIZES(type, min, max)						\
+	.size = sizeof(struct type) + BUILD_BUG_ON_ZERO(sizeof(struct type) < (min)) + \
+		BUILD_BUG_ON_ZERO(sizeof(struct type) > (max)),			\
+	.min_size = min
 
-#define BELAY_COMMAND(nr, type, fn, ...)					\
-	{ .cmd = nr, .size = BELAY_SIZE(type, BELAY_ARG_MAX), .handler = fn, __VA_ARGS__ }
+#define BELAY_COMMAND(nr, type, min, fn, ...)					\
+	{ .cmd = nr, BELAY_SIZES(type, min, BELAY_ARG_MAX), .handler = fn, __VA_ARGS__ }
 
-#define BELAY_BATCH(nr, type, entry, fn, ...)					\
-	{ .cmd = nr, .restricted = true,					\
-	  .size = BELAY_SIZE(type, BELAY_ARG_MAX) +				\
-		  BUILD_BUG_ON_ZERO(offsetof(struct type, reserved) !=		\
-				    offsetof(struct belay_batch, reserved)),	\
+#define BELAY_BATCH(nr, type, min, entry, entry_min, fn, ...)			\
+	{ .cmd = nr, .restricted = true, BELAY_SIZES(type, min, BELAY_ARG_MAX),	\
 	  .entries = {								\
-		.size = BELAY_SIZE(entry, BELAY_ENTRY_MAX),			\
-		.status = offsetof(struct entry, status), .one = fn, __VA_ARGS__ } }
+		BELAY_SIZES(entry, entry_min, BELAY_ENTRY_MAX),			\
+		.status = offsetof(struct entry, status) +			\
+			  BUILD_BUG_ON_ZERO(offsetof(struct type, reserved) !=	\
+					    offsetof(struct belay_batch, reserved)), \
+		.one = fn, __VA_ARGS__ } }
 
 long belay_ioctl(struct file *file, const struct belay_command *table, size_t n,
 		 int (*permit)(struct file *file), unsigned int cmd, unsigned long arg);
@@ -87,11 +95,12 @@ int belay_ioctl_info(struct belay_call *call);
 
 /*
  * Arrays. The count and the size of an entry are checked once: 0, or an errno.
- * Entries are read and written back with their results; after -E2BIG the entry
- * is as the user has it, so that writing it back tells the status and nothing
- * else. Rows are only written, with zeroes in what is not known here.
+ * Entries are read, with zeroes for what the user does not know, and written back
+ * with their results; after -E2BIG the entry is as the user has it, so that writing
+ * it back tells the status and nothing else. Rows are only written, with zeroes in
+ * what is not known here.
  */
-int belay_array_check(u32 count, u32 entry_size, size_t known);
+int belay_array_check(u32 count, u32 entry_size, size_t min_size);
 int belay_entry_read(void *entry, size_t known, u64 array, u32 entry_size, u32 i);
 int belay_entry_write(const void *entry, size_t known, u64 array,
 		      u32 entry_size, u32 i);

@@ -198,14 +198,16 @@ static bool next_region(struct listing *l, union row *row)
 	return fits;
 }
 
+#define LIST(next, row, min)	{ next, sizeof(struct row), min }
+
 static const struct {
 	bool (*next)(struct listing *l, union row *row);
-	size_t size;
+	size_t size, min_size;
 } lists[] = {
-	[BELAY_LIST_ACCOUNTS] = { next_account, sizeof(struct belay_account_row) },
-	[BELAY_LIST_GRANTS] = { next_grant, sizeof(struct belay_grant_row) },
-	[BELAY_LIST_SESSIONS] = { next_session, sizeof(struct belay_session_row) },
-	[BELAY_LIST_REGIONS] = { next_region, sizeof(struct belay_region_row) },
+	[BELAY_LIST_ACCOUNTS] = LIST(next_account, belay_account_row, BELAY_ACCOUNT_ROW_SIZE_VER0),
+	[BELAY_LIST_GRANTS] = LIST(next_grant, belay_grant_row, BELAY_GRANT_ROW_SIZE_VER0),
+	[BELAY_LIST_SESSIONS] = LIST(next_session, belay_session_row, BELAY_SESSION_ROW_SIZE_VER0),
+	[BELAY_LIST_REGIONS] = LIST(next_region, belay_region_row, BELAY_REGION_ROW_SIZE_VER0),
 };
 
 static int write_rows(struct listing *l, struct belay_ctl_list *arg)
@@ -238,7 +240,7 @@ int belay_list(struct belay_ctl_list *arg)
 	ret = belay_select_read(&l.sel, &arg->select, arg->what);
 	if (ret)
 		return ret;
-	ret = belay_array_check(arg->count, arg->entry_size, lists[arg->what].size);
+	ret = belay_array_check(arg->count, arg->entry_size, lists[arg->what].min_size);
 	if (ret)
 		return ret;
 	ret = write_rows(&l, arg);

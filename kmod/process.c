@@ -209,7 +209,7 @@ int belay_process_holders(struct belay_ctl_holders *arg)
 
 	if (arg->flags)
 		return -EOPNOTSUPP;
-	ret = belay_array_check(arg->count, arg->entry_size, sizeof(*h.rows));
+	ret = belay_array_check(arg->count, arg->entry_size, BELAY_HOLDER_ROW_SIZE_VER0);
 	if (ret)
 		return ret;
 	h.rows = kvmalloc_array(h.room, sizeof(*h.rows), GFP_KERNEL_ACCOUNT);

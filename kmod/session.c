@@ -139,7 +139,7 @@ static int do_usage(struct belay_call *call)
 		return -EOPNOTSUPP;
 	if (room) {
 		ret = belay_array_check(min_t(u32, room, BELAY_MAX_BATCH),
-					arg->entry_size, sizeof(struct belay_level));
+					arg->entry_size, BELAY_LEVEL_SIZE_VER0);
 		if (ret)
 			return ret;
 	}
@@ -176,14 +176,19 @@ static int do_info(struct belay_call *call)
 }
 
 static const struct belay_command commands[] = {
-	BELAY_COMMAND(BELAY_INFO, belay_info, do_info),
-	BELAY_COMMAND(BELAY_USAGE, belay_usage, do_usage, .restricted = true),
-	BELAY_BATCH(BELAY_REGISTER, belay_register, belay_register_entry, register_one,
+	BELAY_COMMAND(BELAY_INFO, belay_info, BELAY_INFO_SIZE_VER0, do_info),
+	BELAY_COMMAND(BELAY_USAGE, belay_usage, BELAY_USAGE_SIZE_VER0, do_usage, .restricted = true),
+	BELAY_BATCH(BELAY_REGISTER, belay_register, BELAY_REGISTER_SIZE_VER0,
+		    belay_register_entry, BELAY_REGISTER_ENTRY_SIZE_VER0, register_one,
 		    .undo = register_undo),
-	BELAY_BATCH(BELAY_UNREGISTER, belay_regions, belay_region_entry, unregister_one),
-	BELAY_BATCH(BELAY_CHECK, belay_regions, belay_region_entry, check_one),
-	BELAY_BATCH(BELAY_TRIM, belay_trim, belay_trim_entry, trim_one, .undo = trim_undo),
-	BELAY_BATCH(BELAY_COMMIT, belay_regions, belay_region_entry, commit_one),
+	BELAY_BATCH(BELAY_UNREGISTER, belay_regions, BELAY_REGIONS_SIZE_VER0,
+		    belay_region_entry, BELAY_REGION_ENTRY_SIZE_VER0, unregister_one),
+	BELAY_BATCH(BELAY_CHECK, belay_regions, BELAY_REGIONS_SIZE_VER0,
+		    belay_region_entry, BELAY_REGION_ENTRY_SIZE_VER0, check_one),
+	BELAY_BATCH(BELAY_TRIM, belay_trim, BELAY_TRIM_SIZE_VER0,
+		    belay_trim_entry, BELAY_TRIM_ENTRY_SIZE_VER0, trim_one, .undo = trim_undo),
+	BELAY_BATCH(BELAY_COMMIT, belay_regions, BELAY_REGIONS_SIZE_VER0,
+		    belay_region_entry, BELAY_REGION_ENTRY_SIZE_VER0, commit_one),
 };
 
 static long session_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -264,13 +264,14 @@ static int adopt_session(struct belay *b, struct packet *p)
 	if (err)
 		return bl_refuse(b->open_why, err,
 				 "belayd sent something that is no session of the kernel module");
-	if (info.abi_version == BELAY_ABI_VERSION && info.session != p->m.grant.session)
+	if (!BELAY_ABI_IN_COMMON(info.abi_oldest, info.abi_version))
+		return bl_refuse(b->open_why, -EPROTONOSUPPORT,
+				 "the kernel module speaks versions %u to %u of its interface, this library %u to %u: install both from one release",
+				 info.abi_oldest, info.abi_version, BELAY_ABI_OLDEST,
+				 BELAY_ABI_VERSION);
+	if (info.session != p->m.grant.session)
 		return bl_refuse(b->open_why, -EPROTO,
 				 "belayd sent another session of the kernel module than it said");
-	if (info.abi_version != BELAY_ABI_VERSION)
-		return bl_refuse(b->open_why, -EPROTONOSUPPORT,
-				 "the kernel module speaks version %u of its interface, this library %u: install both from one release",
-				 info.abi_version, BELAY_ABI_VERSION);
 	err = bl_kernel_map_words(p->fd, &b->words, &b->words_len);
 	if (err)
 		return bl_refuse(b->open_why, err,

@@ -41,7 +41,7 @@ int bl_device_info(struct bl_device *dev)
 
 	dev->info = (struct belay_info){ .size = sizeof(dev->info) };
 	err = dev->call(dev, BELAY_INFO, &dev->info);
-	if (!err && dev->info.abi_version != BELAY_ABI_VERSION)
+	if (!err && !BELAY_ABI_IN_COMMON(dev->info.abi_oldest, dev->info.abi_version))
 		err = -EPROTO;
 	return err;
 }

@@ -33,12 +33,14 @@ struct command {
 	unsigned long cmd;
 	enum on on;
 	size_t size;
+	size_t least;		/* the first release's */
 	void (*good)(void *arg);
 	void (*undo)(void *arg);
 	int reserved[2];	/* offsets of 32 bit fields that must be 0; 0: none */
 	/* of the array: offsets of pointer, count, entry_size, all 32 bit but the first */
 	int entries, count, entry_size;
 	size_t entry_bytes;
+	size_t entry_least;
 	bool input;		/* the kernel reads the entries */
 	int entry_reserved;
 };
@@ -230,54 +232,55 @@ static void good_holders(void *arg)
 	a->entry_size = sizeof(struct belay_holder_row);
 }
 
-#define ARRAY(type, pointer, entry, reads, entry_reserved_field)			\
+#define ARRAY(type, pointer, entry, ENTRY, reads, entry_reserved_field)			\
 	.entries = offsetof(struct type, pointer),					\
 	.count = offsetof(struct type, count),						\
 	.entry_size = offsetof(struct type, entry_size),				\
-	.entry_bytes = sizeof(struct entry), .input = reads,				\
+	.entry_bytes = sizeof(struct entry), .entry_least = ENTRY##_SIZE_VER0,		\
+	.input = reads,									\
 	.entry_reserved = entry_reserved_field
-#define REGIONS ARRAY(belay_regions, entries, belay_region_entry, true, 0)
-#define RECALL ARRAY(belay_ctl_recall, entries, belay_recall_entry, true,		\
+#define REGIONS ARRAY(belay_regions, entries, belay_region_entry, BELAY_REGION_ENTRY, true, 0)
+#define RECALL ARRAY(belay_ctl_recall, entries, belay_recall_entry, BELAY_RECALL_ENTRY, true,		\
 		     offsetof(struct belay_recall_entry, reserved))
 
-#define ROW(command, where, type, make, ...)						\
+#define ROW(command, where, type, TYPE, make, ...)					\
 	{ .name = #command, .cmd = BELAY_##command, .on = where,			\
-	  .size = sizeof(struct type), .good = make, ##__VA_ARGS__ }
+	  .size = sizeof(struct type), .least = TYPE##_SIZE_VER0, .good = make, ##__VA_ARGS__ }
 #define RESERVED(type) .reserved = { offsetof(struct type, reserved) }
 
 static const struct command commands[] = {
-	ROW(INFO, ANY, belay_info, good_info),
-	ROW(REGISTER, SESSION, belay_register, good_register, .undo = undo_register,
-	    RESERVED(belay_register), ARRAY(belay_register, entries, belay_register_entry, true,
+	ROW(INFO, ANY, belay_info, BELAY_INFO, good_info),
+	ROW(REGISTER, SESSION, belay_register, BELAY_REGISTER, good_register, .undo = undo_register,
+	    RESERVED(belay_register), ARRAY(belay_register, entries, belay_register_entry, BELAY_REGISTER_ENTRY, true,
 	    offsetof(struct belay_register_entry, reserved))),
-	ROW(COMMIT, SESSION, belay_regions, good_commit, .undo = undo_commit,
+	ROW(COMMIT, SESSION, belay_regions, BELAY_REGIONS, good_commit, .undo = undo_commit,
 	    RESERVED(belay_regions), REGIONS),
-	ROW(UNREGISTER, SESSION, belay_regions, good_unregister, RESERVED(belay_regions),
+	ROW(UNREGISTER, SESSION, belay_regions, BELAY_REGIONS, good_unregister, RESERVED(belay_regions),
 	    REGIONS),
-	ROW(CHECK, SESSION, belay_regions, good_check, RESERVED(belay_regions), REGIONS),
-	ROW(TRIM, SESSION, belay_trim, good_trim, .undo = undo_trim, RESERVED(belay_trim),
-	    ARRAY(belay_trim, entries, belay_trim_entry, true,
+	ROW(CHECK, SESSION, belay_regions, BELAY_REGIONS, good_check, RESERVED(belay_regions), REGIONS),
+	ROW(TRIM, SESSION, belay_trim, BELAY_TRIM, good_trim, .undo = undo_trim, RESERVED(belay_trim),
+	    ARRAY(belay_trim, entries, belay_trim_entry, BELAY_TRIM_ENTRY, true,
 		  offsetof(struct belay_trim_entry, reserved))),
-	ROW(USAGE, SESSION, belay_usage, good_usage,
-	    ARRAY(belay_usage, levels, belay_level, false, 0)),
-	ROW(CTL_ACCOUNT, CONTROL, belay_ctl_account, good_account, .undo = undo_account),
-	ROW(CTL_LIMITS, CONTROL, belay_ctl_limits, good_limits, RESERVED(belay_ctl_limits),
-	    ARRAY(belay_ctl_limits, entries, belay_limit_entry, true, 0)),
-	ROW(CTL_ACCOUNT_REMOVE, CONTROL, belay_ctl_id, good_remove),
-	ROW(CTL_GRANT, CONTROL, belay_ctl_grant, good_grant, .undo = undo_grant),
-	ROW(CTL_RECALL, CONTROL, belay_ctl_recall, good_recall, RESERVED(belay_ctl_recall),
+	ROW(USAGE, SESSION, belay_usage, BELAY_USAGE, good_usage,
+	    ARRAY(belay_usage, levels, belay_level, BELAY_LEVEL, false, 0)),
+	ROW(CTL_ACCOUNT, CONTROL, belay_ctl_account, BELAY_CTL_ACCOUNT, good_account, .undo = undo_account),
+	ROW(CTL_LIMITS, CONTROL, belay_ctl_limits, BELAY_CTL_LIMITS, good_limits, RESERVED(belay_ctl_limits),
+	    ARRAY(belay_ctl_limits, entries, belay_limit_entry, BELAY_LIMIT_ENTRY, true, 0)),
+	ROW(CTL_ACCOUNT_REMOVE, CONTROL, belay_ctl_id, BELAY_CTL_ID, good_remove),
+	ROW(CTL_GRANT, CONTROL, belay_ctl_grant, BELAY_CTL_GRANT, good_grant, .undo = undo_grant),
+	ROW(CTL_RECALL, CONTROL, belay_ctl_recall, BELAY_CTL_RECALL, good_recall, RESERVED(belay_ctl_recall),
 	    RECALL),
-	ROW(CTL_RELEASE, CONTROL, belay_ctl_recall, good_recall, RESERVED(belay_ctl_recall),
+	ROW(CTL_RELEASE, CONTROL, belay_ctl_recall, BELAY_CTL_RECALL, good_recall, RESERVED(belay_ctl_recall),
 	    RECALL),
-	ROW(CTL_EVENTS, CONTROL, belay_ctl_events, good_events,
-	    ARRAY(belay_ctl_events, entries, belay_event, false, 0)),
-	ROW(CTL_EVENTS_DONE, CONTROL, belay_ctl_events, good_events,
-	    ARRAY(belay_ctl_events, entries, belay_event, true, 0)),
-	ROW(CTL_LIST, CONTROL, belay_ctl_list, good_list, RESERVED(belay_ctl_list),
-	    ARRAY(belay_ctl_list, rows, belay_account_row, false, 0)),
-	ROW(CTL_WAIT, CONTROL, belay_ctl_wait, good_wait),
-	ROW(CTL_HOLDERS, CONTROL, belay_ctl_holders, good_holders,
-	    ARRAY(belay_ctl_holders, rows, belay_holder_row, false, 0)),
+	ROW(CTL_EVENTS, CONTROL, belay_ctl_events, BELAY_CTL_EVENTS, good_events,
+	    ARRAY(belay_ctl_events, entries, belay_event, BELAY_EVENT, false, 0)),
+	ROW(CTL_EVENTS_DONE, CONTROL, belay_ctl_events, BELAY_CTL_EVENTS, good_events,
+	    ARRAY(belay_ctl_events, entries, belay_event, BELAY_EVENT, true, 0)),
+	ROW(CTL_LIST, CONTROL, belay_ctl_list, BELAY_CTL_LIST, good_list, RESERVED(belay_ctl_list),
+	    ARRAY(belay_ctl_list, rows, belay_account_row, BELAY_ACCOUNT_ROW, false, 0)),
+	ROW(CTL_WAIT, CONTROL, belay_ctl_wait, BELAY_CTL_WAIT, good_wait),
+	ROW(CTL_HOLDERS, CONTROL, belay_ctl_holders, BELAY_CTL_HOLDERS, good_holders,
+	    ARRAY(belay_ctl_holders, rows, belay_holder_row, BELAY_HOLDER_ROW, false, 0)),
 };
 
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -382,9 +385,9 @@ static void with_sizes(void)
 	refuse(arg.bytes, -EINVAL, __LINE__);
 	*size = 4;
 	refuse(arg.bytes, -EINVAL, __LINE__);
-	*size = now->size - 1;
+	*size = now->least - 1;
 	refuse(arg.bytes, -EINVAL, __LINE__);
-	*size = now->size - 8;
+	*size = now->least - 8;
 	refuse(arg.bytes, -EINVAL, __LINE__);
 	*size = now->size + 8;
 	arg.bytes[now->size + 7] = 1;
@@ -505,7 +508,7 @@ static void with_array(void)
 
 	*field(arg.bytes, now->entry_size) = 0;
 	refuse(arg.bytes, -EINVAL, __LINE__);
-	*field(arg.bytes, now->entry_size) = now->entry_bytes - 8;
+	*field(arg.bytes, now->entry_size) = now->entry_least - 8;
 	refuse(arg.bytes, -EINVAL, __LINE__);
 	*field(arg.bytes, now->entry_size) = now->entry_bytes;
 
@@ -672,6 +675,7 @@ TEST(info, "BELAY_INFO says what the header says")
 	begin();
 	CHECK_OK(bk_ioctl(b.ctl, BELAY_INFO, &i));
 	CHECK_EQ(i.abi_version, BELAY_ABI_VERSION);
+	CHECK_EQ(i.abi_oldest, BELAY_ABI_OLDEST);
 	CHECK_EQ(i.page_size, sysconf(_SC_PAGESIZE));
 	CHECK_EQ(i.max_batch, BELAY_MAX_BATCH);
 	CHECK_EQ(i.max_overlap, BELAY_MAX_OVERLAP);

@@ -15,7 +15,7 @@
 #define END			{ 0, 0, T_ANY }
 
 static const struct fuzz_field info[] = {
-	F(belay_info, flags, T_ZERO), F(belay_info, reserved, T_ZERO),
+	F(belay_info, flags, T_ZERO), F(belay_info, abi_oldest, T_ANY),
 	F(belay_info, abi_version, T_ANY), F(belay_info, features, T_ANY),
 	F(belay_info, session, T_ANY), END,
 };

@@ -21,7 +21,8 @@
 /* ------------------------------------------------------------------------ */
 /* The module                                                                */
 
-struct fake_kernel fake_kernel = { .abi_version = BELAY_ABI_VERSION };
+struct fake_kernel fake_kernel = { .abi_oldest = BELAY_ABI_OLDEST,
+				   .abi_version = BELAY_ABI_VERSION };
 static pthread_mutex_t kernel_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t next_region = 1;
 
@@ -52,6 +53,7 @@ int fake_session_fd(void)
 int bl_kernel_info(int fd, struct belay_info *ret)
 {
 	*ret = (struct belay_info){ .size = sizeof(*ret),
+				    .abi_oldest = fake_kernel.abi_oldest,
 				    .abi_version = fake_kernel.abi_version,
 				    .session = FAKE_SESSION };
 	return is_session(fd) ? 0 : -ENOTTY;

@@ -66,7 +66,7 @@ struct fake_kernel {
 	int fail_status;		/* ... is refused with this */
 	bool fail_grant;		/* ... by the grant's own limit of regions */
 	uint32_t stop_after;		/* entries handled in one call; 0: all */
-	uint32_t abi_version;
+	uint32_t abi_oldest, abi_version;
 	int commit_status;
 	uint32_t check_state;		/* answer of BELAY_CHECK */
 	uint64_t tracked;		/* bytes, once for each registration */

@@ -162,7 +162,7 @@ static bool no_common_version(struct fake_daemon *d, int fd, const struct bl_msg
 	return m->type == BL_HELLO;
 }
 
-TEST(no_version, "no common version is EPROTONOSUPPORT")
+TEST(no_version, "no version in common with belayd or the module is EPROTONOSUPPORT; newer ones are no hindrance")
 {
 	struct fake_daemon *d = fake_start();
 	struct belay *b;
@@ -170,8 +170,12 @@ TEST(no_version, "no common version is EPROTONOSUPPORT")
 	d->on_message = no_common_version;
 	CHECK_EQ(belay_open(&b, NULL, NULL), -EPROTONOSUPPORT);
 	d->on_message = NULL;
-	fake_kernel.abi_version = 99;
+	fake_kernel.abi_version = BELAY_ABI_VERSION + 2;
+	fake_kernel.abi_oldest = BELAY_ABI_VERSION + 1;
 	CHECK_EQ(belay_open(&b, NULL, NULL), -EPROTONOSUPPORT);
+	fake_kernel.abi_oldest = BELAY_ABI_VERSION;
+	CHECK_OK(belay_open(&b, NULL, NULL));
+	belay_close(b);
 	fake_stop(d);
 }
 

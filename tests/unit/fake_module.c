@@ -533,6 +533,7 @@ static int call(struct bl_device *dev, unsigned long cmd, void *arg)
 		return -err;
 	switch (cmd) {
 	case BELAY_INFO:
+		((struct belay_info *)arg)->abi_oldest = BELAY_ABI_OLDEST;
 		((struct belay_info *)arg)->abi_version = BELAY_ABI_VERSION;
 		return 0;
 	case BELAY_CTL_ACCOUNT:

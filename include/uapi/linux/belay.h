@@ -19,9 +19,11 @@
  *
  * General rules
  *
- *  - Every argument is a struct that begins with its own size in bytes. A
- *    smaller struct than the first release's is EINVAL; in a larger one, all
- *    that this kernel does not know must be zero (E2BIG).
+ *  - Every argument is a struct that begins with its own size in bytes. Structs
+ *    grow at their end. One that is smaller than the kernel's is completed with
+ *    zeroes, and only its own fields are written back; in a larger one, all that
+ *    this kernel does not know must be zero (E2BIG). One that is smaller than the
+ *    first release's (..._SIZE_VER0 beside each struct) is EINVAL.
  *  - All integers are fixed-width; addresses are __aligned_u64; lengths and
  *    amounts are in bytes unless the name ends in _pages. Times are
  *    nanoseconds of CLOCK_BOOTTIME.
@@ -29,8 +31,20 @@
  *  - Ranges at this interface are address and length; both must be multiples
  *    of the page size.
  *  - Arrays are pointed to, with the number of entries and the size of one.
- *    An entry_size larger than the kernel's is handled like a larger struct,
- *    entry by entry (on output the tail is zeroed).
+ *    An entry_size that is not the kernel's is handled like a struct of another
+ *    size, entry by entry (on output a longer tail is zeroed). What lies within
+ *    another struct (belay_part, belay_select) never grows.
+ *
+ * Versions
+ *
+ *  A version is a set of commands and what they do. The module and a program
+ *  understand each other if they have a version in common: each knows all from
+ *  an oldest one to a newest one (abi_oldest, abi_version of struct belay_info;
+ *  BELAY_ABI_OLDEST, BELAY_ABI_VERSION). A new command, flag, kind, or field at
+ *  the end of a struct makes no new version: ENOTTY, EOPNOTSUPP, features and
+ *  zeroes tell a program what an older module does not know. A command that is
+ *  to do something else than before gets another number, and makes a new version;
+ *  the old command stays until the oldest version that has it is given up.
  *
  * errno, the same everywhere
  *
@@ -81,7 +95,11 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 
-#define BELAY_ABI_VERSION	0	/* 0: may still change; 1 will not */
+#define BELAY_ABI_VERSION	0	/* the newest; 0: may still change; 1 will not */
+#define BELAY_ABI_OLDEST	0
+/* Is a version in common with one who knows all from @oldest to @newest? */
+#define BELAY_ABI_IN_COMMON(oldest, newest) \
+	((oldest) <= BELAY_ABI_VERSION && (newest) + 1ULL > BELAY_ABI_OLDEST)
 #define BELAY_IOC_TYPE		0xBE
 
 /* One batch; bounds the time between two returns to user space. */
@@ -141,13 +159,13 @@
  * struct belay_info - BELAY_INFO: what this module is and can do
  * @size: sizeof(struct belay_info)
  * @flags: must be 0
- * @abi_version: BELAY_ABI_VERSION of the module
+ * @abi_version: out: the newest version that the module knows (BELAY_ABI_VERSION)
  * @page_size: bytes
  * @features: BELAY_FEATURE_* bits
  * @max_batch: entries in one array
  * @max_overlap: see BELAY_MAX_OVERLAP
  * @max_regions: see BELAY_MAX_REGIONS
- * @reserved: 0
+ * @abi_oldest: out: the oldest version that it knows (BELAY_ABI_OLDEST)
  * @session: out: which session this file is, 0: the control file; told to any
  *	process, so that it can find out what a descriptor of its own is
  */
@@ -160,10 +178,11 @@ struct belay_info {
 	__u32 max_batch;
 	__u32 max_overlap;
 	__u32 max_regions;
-	__u32 reserved;
+	__u32 abi_oldest;
 	__aligned_u64 session;
 };
 
+#define BELAY_INFO_SIZE_VER0	48
 #define BELAY_FEATURE_PINNED	(1ULL << 0)
 #define BELAY_FEATURE_TRACKED	(1ULL << 1)
 #define BELAY_FEATURE_WATCHED	(1ULL << 2)
@@ -238,6 +257,7 @@ struct belay_register_entry {
 	__aligned_u64 refused_needed;
 };
 
+#define BELAY_REGISTER_ENTRY_SIZE_VER0	96
 #define BELAY_REGION_WRITE	(1U << 0)	/* the device may write */
 #define BELAY_REGION_TRANSIENT	(1U << 1)	/* its owner lets go soon: wait, do not recall */
 
@@ -264,6 +284,7 @@ struct belay_register {
 	__u32 reserved;
 };
 
+#define BELAY_REGISTER_SIZE_VER0	32
 #define BELAY_REGISTER		_IO(BELAY_IOC_TYPE, 0x10)
 
 /**
@@ -282,6 +303,7 @@ struct belay_region_entry {
 	__aligned_u64 lost_addr;
 	__aligned_u64 lost_len;
 };
+#define BELAY_REGION_ENTRY_SIZE_VER0	32
 
 /**
  * struct belay_regions - argument of the commands on a list of regions
@@ -316,6 +338,7 @@ struct belay_regions {
 	__u32 reserved;
 };
 
+#define BELAY_REGIONS_SIZE_VER0	32
 #define BELAY_COMMIT		_IO(BELAY_IOC_TYPE, 0x11)
 #define BELAY_UNREGISTER	_IO(BELAY_IOC_TYPE, 0x12)
 #define BELAY_CHECK		_IO(BELAY_IOC_TYPE, 0x13)
@@ -368,6 +391,7 @@ struct belay_trim_entry {
 	struct belay_part before;
 	struct belay_part after;
 };
+#define BELAY_TRIM_ENTRY_SIZE_VER0	112
 
 /**
  * struct belay_trim - BELAY_TRIM: let parts of regions go
@@ -389,6 +413,7 @@ struct belay_trim {
 	__u32 reserved;
 };
 
+#define BELAY_TRIM_SIZE_VER0	32
 #define BELAY_TRIM		_IO(BELAY_IOC_TYPE, 0x14)
 
 /**
@@ -406,6 +431,7 @@ struct belay_level {
 	__aligned_u64 limit_regions;
 	__aligned_u64 usage_regions;
 };
+#define BELAY_LEVEL_SIZE_VER0	40
 
 /**
  * struct belay_usage - BELAY_USAGE: limits and usage, from the grant upwards
@@ -431,6 +457,7 @@ struct belay_usage {
 	__aligned_u64 tracked_bytes;
 };
 
+#define BELAY_USAGE_SIZE_VER0	48
 #define BELAY_USAGE		_IO(BELAY_IOC_TYPE, 0x15)
 
 /* ------------------------------------------------------------------------ */
@@ -457,6 +484,7 @@ struct belay_ctl_account {
 	__u8 tag[BELAY_TAG_BYTES];
 };
 
+#define BELAY_CTL_ACCOUNT_SIZE_VER0	104
 #define BELAY_CTL_ACCOUNT	_IO(BELAY_IOC_TYPE, 0x20)
 
 /**
@@ -476,6 +504,7 @@ struct belay_limit_entry {
 	__aligned_u64 limit_regions;
 };
 
+#define BELAY_LIMIT_ENTRY_SIZE_VER0	32
 #define BELAY_LIMIT_GRANT	(1U << 0)
 
 /**
@@ -498,6 +527,7 @@ struct belay_ctl_limits {
 	__u32 reserved;
 };
 
+#define BELAY_CTL_LIMITS_SIZE_VER0	32
 #define BELAY_CTL_LIMITS	_IO(BELAY_IOC_TYPE, 0x21)
 
 /**
@@ -514,6 +544,7 @@ struct belay_ctl_id {
 	__aligned_u64 id;
 };
 
+#define BELAY_CTL_ID_SIZE_VER0	16
 #define BELAY_CTL_ACCOUNT_REMOVE _IO(BELAY_IOC_TYPE, 0x22)
 
 /**
@@ -555,6 +586,7 @@ struct belay_ctl_grant {
 	__u8 tag[BELAY_TAG_BYTES];
 };
 
+#define BELAY_CTL_GRANT_SIZE_VER0	136
 #define BELAY_CTL_GRANT		_IO(BELAY_IOC_TYPE, 0x23)
 
 /* Why a region is wanted back, or is gone. Values 64 and up are the policy's. */
@@ -607,6 +639,7 @@ struct belay_recall_entry {
 	__s32 status;
 	__u32 reserved;
 };
+#define BELAY_RECALL_ENTRY_SIZE_VER0	48
 
 /**
  * struct belay_ctl_recall - BELAY_CTL_RECALL, BELAY_CTL_RELEASE
@@ -628,6 +661,7 @@ struct belay_ctl_recall {
 	__u32 reserved;
 };
 
+#define BELAY_CTL_RECALL_SIZE_VER0	32
 #define BELAY_CTL_RECALL	_IO(BELAY_IOC_TYPE, 0x25)
 #define BELAY_CTL_RELEASE	_IO(BELAY_IOC_TYPE, 0x26)
 
@@ -672,6 +706,7 @@ struct belay_event {
 	__aligned_u64 lost_len;
 	__aligned_u64 request;
 };
+#define BELAY_EVENT_SIZE_VER0	96
 
 /**
  * struct belay_ctl_events - BELAY_CTL_EVENTS: read what is pending
@@ -693,6 +728,7 @@ struct belay_ctl_events {
 	__u32 entry_size;
 };
 
+#define BELAY_CTL_EVENTS_SIZE_VER0	24
 #define BELAY_CTL_EVENTS	_IO(BELAY_IOC_TYPE, 0x27)
 /*
  * BELAY_CTL_EVENTS_DONE: the same struct, with the events that have been
@@ -800,6 +836,7 @@ struct belay_ctl_list {
 	struct belay_select select;
 };
 
+#define BELAY_CTL_LIST_SIZE_VER0	136
 #define BELAY_CTL_LIST		_IO(BELAY_IOC_TYPE, 0x29)
 
 /* The longest BELAY_CTL_WAIT: ten minutes; who wants more asks again. */
@@ -831,6 +868,7 @@ struct belay_ctl_wait {
 	struct belay_select select;
 };
 
+#define BELAY_CTL_WAIT_SIZE_VER0	120
 #define BELAY_CTL_WAIT		_IO(BELAY_IOC_TYPE, 0x2A)
 
 /**
@@ -848,6 +886,7 @@ struct belay_holder_row {
 	__u32 reserved;
 	__aligned_u64 start_time;
 };
+#define BELAY_HOLDER_ROW_SIZE_VER0	24
 
 /**
  * struct belay_ctl_holders - BELAY_CTL_HOLDERS: who uses a grant's address space
@@ -875,6 +914,7 @@ struct belay_ctl_holders {
 	__u32 entry_size;
 };
 
+#define BELAY_CTL_HOLDERS_SIZE_VER0	32
 #define BELAY_CTL_HOLDERS	_IO(BELAY_IOC_TYPE, 0x2B)
 
 struct belay_account_row {
@@ -889,6 +929,7 @@ struct belay_account_row {
 	__u32 grants;
 	__u8 tag[BELAY_TAG_BYTES];
 };
+#define BELAY_ACCOUNT_ROW_SIZE_VER0	128
 
 struct belay_grant_row {
 	__aligned_u64 grant;
@@ -912,6 +953,7 @@ struct belay_grant_row {
 	__u8 tag[BELAY_TAG_BYTES];
 };
 
+#define BELAY_GRANT_ROW_SIZE_VER0	176
 #define BELAY_GRANT_ENDED	(1U << 0)	/* waits only for BELAY_CTL_EVENTS_DONE */
 #define BELAY_GRANT_DEAD	(1U << 1)	/* its address space is gone */
 
@@ -922,6 +964,7 @@ struct belay_session_row {
 	__u32 regions;
 	__u32 reserved;
 };
+#define BELAY_SESSION_ROW_SIZE_VER0	32
 
 struct belay_region_row {
 	__aligned_u64 session;
@@ -950,5 +993,6 @@ struct belay_region_row {
 	__aligned_u64 device;
 	__aligned_u64 inode;
 };
+#define BELAY_REGION_ROW_SIZE_VER0	160
 
 #endif
