@@ -21,7 +21,8 @@ struct rule {
 	const char *name;
 	uint16_t type;
 	uint16_t flags;		/* known */
-	uint32_t size;		/* of the struct in the first release */
+	uint32_t size;		/* of the struct */
+	uint32_t min_size;	/* of the struct in the first release */
 	bool answer;		/* serial may be 0 */
 	bool rows;
 	struct field reserved;	/* len 0: none */
@@ -31,38 +32,39 @@ struct rule {
 
 #define FIELD(type, member) { offsetof(struct type, member), \
 			      sizeof(((struct type *)0)->member) }
-#define RULE(t, s, ...) { .name = #t, .type = t, .size = sizeof(struct s), __VA_ARGS__ }
+#define RULE(t, s, S, ...) { .name = #t, .type = t, .size = sizeof(struct s), \
+			     .min_size = S##_SIZE_VER0, __VA_ARGS__ }
 
 static const struct rule from_client[] = {
-	RULE(BL_HELLO, bl_hello, .texts = { FIELD(bl_hello, label) }),
-	RULE(BL_OPEN, bl_open, .texts = { FIELD(bl_open, class_name) }),
-	RULE(BL_RESUME, bl_resume),
-	RULE(BL_ACK, bl_ack),
-	RULE(BL_STATUS, bl_msg),
-	RULE(BL_LIST, bl_list, .reserved = FIELD(bl_list, reserved),
+	RULE(BL_HELLO, bl_hello, BL_HELLO, .texts = { FIELD(bl_hello, label) }),
+	RULE(BL_OPEN, bl_open, BL_OPEN, .texts = { FIELD(bl_open, class_name) }),
+	RULE(BL_RESUME, bl_resume, BL_RESUME),
+	RULE(BL_ACK, bl_ack, BL_ACK),
+	RULE(BL_STATUS, bl_msg, BL_MSG),
+	RULE(BL_LIST, bl_list, BL_LIST, .reserved = FIELD(bl_list, reserved),
 	     .texts = { FIELD(bl_list, select.account) }),
-	RULE(BL_LIMIT, bl_limit, .reserved = FIELD(bl_limit, reserved),
+	RULE(BL_LIMIT, bl_limit, BL_LIMIT, .reserved = FIELD(bl_limit, reserved),
 	     .texts = { FIELD(bl_limit, account) }),
-	RULE(BL_RECALL, bl_recall, .flags = BL_RECALL_WAIT,
+	RULE(BL_RECALL, bl_recall, BL_RECALL, .flags = BL_RECALL_WAIT,
 	     .reserved = FIELD(bl_recall, reserved),
 	     .texts = { FIELD(bl_recall, select.account) }),
-	RULE(BL_RELOAD, bl_reload),
+	RULE(BL_RELOAD, bl_reload, BL_RELOAD),
 };
 
 static const struct rule from_daemon[] = {
-	RULE(BL_HELLO, bl_hello, .texts = { FIELD(bl_hello, label) }),
-	RULE(BL_ERROR, bl_error, .answer = true,
+	RULE(BL_HELLO, bl_hello, BL_HELLO, .texts = { FIELD(bl_hello, label) }),
+	RULE(BL_ERROR, bl_error, BL_ERROR, .answer = true,
 	     .reserved = FIELD(bl_error, reserved),
 	     .reserved2 = FIELD(bl_error, refusal.reserved),
 	     .texts = { FIELD(bl_error, refusal.account), FIELD(bl_error, text) }),
-	RULE(BL_OK, bl_ok, .texts = { FIELD(bl_ok, text) }),
-	RULE(BL_GRANT, bl_grant, .reserved = FIELD(bl_grant, reserved),
+	RULE(BL_OK, bl_ok, BL_OK, .texts = { FIELD(bl_ok, text) }),
+	RULE(BL_GRANT, bl_grant, BL_GRANT, .reserved = FIELD(bl_grant, reserved),
 	     .texts = { { offsetof(struct bl_grant, levels), LEVELS } }),
-	RULE(BL_REVOKE, bl_revoke, .answer = true),
-	RULE(BL_STATUS, bl_status, .texts = { FIELD(bl_status, version) }),
-	RULE(BL_LIST, bl_list_rows, .rows = true,
+	RULE(BL_REVOKE, bl_revoke, BL_REVOKE, .answer = true),
+	RULE(BL_STATUS, bl_status, BL_STATUS, .texts = { FIELD(bl_status, version) }),
+	RULE(BL_LIST, bl_list_rows, BL_LIST_ROWS, .rows = true,
 	     .reserved = FIELD(bl_list_rows, reserved)),
-	RULE(BL_RECALL, bl_recalled, .texts = { FIELD(bl_recalled, text) }),
+	RULE(BL_RECALL, bl_recalled, BL_RECALLED, .texts = { FIELD(bl_recalled, text) }),
 };
 
 static const struct {
@@ -140,12 +142,26 @@ static int check_fields(const struct rule *r, const char *buf, char *why)
 	return 0;
 }
 
-/* Rows may be longer than this side's, never shorter, and fill the packet. */
+static uint32_t row_min_size(uint32_t what)
+{
+	switch (what) {
+	case BL_LIST_ACCOUNTS:
+		return BL_ACCOUNT_ROW_SIZE_VER0;
+	case BL_LIST_GRANTS:
+		return BL_GRANT_ROW_SIZE_VER0;
+	case BL_LIST_REGIONS:
+		return BL_REGION_ROW_SIZE_VER0;
+	default:
+		return 0;
+	}
+}
+
+/* Rows may be longer or shorter than this side's, and fill the packet. */
 static int check_rows(const struct bl_list_rows *m, size_t len, char *why)
 {
 	uint64_t room = len - sizeof(*m);
 
-	if (m->count && (m->row_size < bl_row_size(m->what) || m->row_size % 8 ||
+	if (m->count && (m->row_size < row_min_size(m->what) || m->row_size % 8 ||
 			 !bl_row_size(m->what)))
 		return bad(why, "BL_LIST: rows of %u bytes", m->row_size);
 	if ((uint64_t)m->count * m->row_size != room)
@@ -170,9 +186,9 @@ int bl_msg_check(const void *buf, size_t len, enum bl_sender sender, char *why)
 	r = find(sender, msg->type);
 	if (!r)
 		return bad(why, "unknown message type %u", msg->type);
-	if (len < r->size)
+	if (len < r->min_size)
 		return bad(why, "%s of %zu bytes: at least %u are needed",
-			   r->name, len, r->size);
+			   r->name, len, r->min_size);
 	if (msg->flags & ~r->flags)
 		return bad(why, "%s: unknown flags 0x%x", r->name,
 			   msg->flags & ~r->flags);
@@ -183,7 +199,7 @@ int bl_msg_check(const void *buf, size_t len, enum bl_sender sender, char *why)
 		return err;
 	if (r->rows)
 		return check_rows(buf, len, why);
-	if (!all_zero((const char *)buf + r->size, len - r->size))
+	if (len > r->size && !all_zero((const char *)buf + r->size, len - r->size))
 		return bad(why, "%s: unknown content after its %u bytes",
 			   r->name, r->size);
 	return 0;

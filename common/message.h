@@ -23,12 +23,13 @@ enum bl_sender {
 /*
  * bl_msg_check - is this a well-formed message from that side?
  *
- * @buf: the packet, aligned for uint64_t
+ * @buf: the packet, aligned for uint64_t, with room for BL_MSG_MAX bytes, of which
+ *	those behind the packet are zero
  * @len: its length; 0 is no message (the other side has closed)
  * @why: room for a sentence of BL_TEXT_MAX bytes, or NULL
  *
  * Returns 0, or -EPROTO with the sentence. After 0: msg.size is @len, the
- * struct of that type is there in full, text is terminated, flags and
+ * struct of that type is there in full (what an older sender's lacks is zero), text is terminated, flags and
  * reserved fields are known, what lies behind the struct is zero, and the
  * rows of a BL_LIST lie inside. Other values (which account, what to list)
  * are the handler's to judge.

@@ -8,12 +8,14 @@
  * BL_MSG_MAX bytes. The daemon sends one file descriptor where it says so, and
  * takes none: a packet with a descriptor breaks a rule.
  *
- * The rules are those of the kernel ABI: size is the length of the packet; a
- * packet shorter than the first release's struct is refused, a longer one
- * must have zeroes in the part that the reader does not know; reserved fields
- * and unknown flags must be zero; text is NUL terminated and the rest of its
- * array zero. A client that breaks a rule is told once (BL_ERROR, with
- * EPROTO and a sentence) and disconnected; nobody else notices.
+ * The rules are those of the kernel ABI: size is the length of the packet; structs
+ * grow at their end; a packet shorter than the first release's struct
+ * (..._SIZE_VER0) is refused; what a shorter one than the reader's lacks counts as
+ * zero, and a longer one must have zeroes in the part that the reader does not know;
+ * reserved fields and unknown flags must be zero; text is NUL terminated and the rest of
+ * its array zero. What lies within another struct (bl_msg, bl_refusal, bl_level), or
+ * in front of rows (bl_list_rows), never grows. A client that breaks a rule is told
+ * once (BL_ERROR, with EPROTO and a sentence) and disconnected; nobody else notices.
  *
  * A conversation begins with BL_HELLO from the client, which names the oldest
  * and the newest version that it speaks; the daemon answers BL_HELLO with the
@@ -30,7 +32,8 @@
  * lost range is news. A connection has at most one session.
  *
  * Numbers: 1-31 both, 32-63 clients, 64-95 administrators. A number is never
- * used again for something else. Bump BL_PROTOCOL_NEWEST with every change.
+ * used again for something else. Bump BL_PROTOCOL_NEWEST with every change: neither
+ * side sends, to one who speaks an older version only, what that does not know.
  */
 #ifndef BL_PROTOCOL_H
 #define BL_PROTOCOL_H
@@ -70,6 +73,7 @@ struct bl_msg {
 	uint16_t flags;		/* of that type, else 0 */
 	uint64_t serial;
 };
+#define BL_MSG_SIZE_VER0	16
 
 struct bl_hello {
 	struct bl_msg msg;
@@ -77,6 +81,7 @@ struct bl_hello {
 	uint32_t newest;
 	char label[BL_NAME_MAX];	/* what the program calls itself, for listings; from the daemon: its version */
 };
+#define BL_HELLO_SIZE_VER0	88
 
 /* Which limit refused; account "" if none did. */
 struct bl_refusal {
@@ -95,22 +100,26 @@ struct bl_error {
 	struct bl_refusal refusal;
 	char text[BL_TEXT_MAX];	/* what was wrong, where, what to do */
 };
+#define BL_ERROR_SIZE_VER0	632
 
 struct bl_ok {
 	struct bl_msg msg;
 	char text[BL_TEXT_MAX];	/* may be "" */
 };
+#define BL_OK_SIZE_VER0	528
 
 struct bl_open {
 	struct bl_msg msg;
 	char class_name[BL_NAME_MAX];	/* reserved for classes: "" */
 	uint64_t want_bytes;	/* a hint: refuse now if more can never be had; 0: none */
 };
+#define BL_OPEN_SIZE_VER0	88
 
 struct bl_resume {
 	struct bl_msg msg;
 	uint64_t session;	/* as BL_GRANT named it */
 };
+#define BL_RESUME_SIZE_VER0	24
 
 /* The accounts that a grant is charged to, from the grant upwards. */
 struct bl_level {
@@ -126,6 +135,7 @@ struct bl_grant {
 	uint32_t reserved;
 	struct bl_level levels[BL_LEVELS_MAX];
 };
+#define BL_GRANT_SIZE_VER0	688
 
 struct bl_revoke {
 	struct bl_msg msg;
@@ -141,6 +151,7 @@ struct bl_revoke {
 	uint32_t reason;	/* enum belay_reason */
 	uint32_t escalation;	/* enum bl_escalation */
 };
+#define BL_REVOKE_SIZE_VER0	96
 
 /* What happens to a region that is not let go by the deadline. */
 enum bl_escalation {
@@ -154,6 +165,7 @@ struct bl_ack {
 	struct bl_msg msg;
 	uint64_t request;
 };
+#define BL_ACK_SIZE_VER0	24
 
 /* Request: only msg. */
 struct bl_status {
@@ -175,6 +187,7 @@ struct bl_status {
 	uint64_t overdue_requests;
 	uint64_t refusals;	/* since the module was loaded */
 };
+#define BL_STATUS_SIZE_VER0	192
 
 enum bl_list_what {
 	BL_LIST_ACCOUNTS = 1,
@@ -224,10 +237,11 @@ struct bl_list {
 	struct bl_msg msg;
 	uint32_t what;		/* enum bl_list_what */
 	uint32_t reserved;
-	struct bl_selection select;
 	uint64_t after;		/* as the last row of the previous answer; 0 to begin */
 	uint64_t after_region;
+	struct bl_selection select;	/* last: it may grow */
 };
+#define BL_LIST_SIZE_VER0	168
 
 struct bl_account_row {
 	uint64_t account;
@@ -241,6 +255,7 @@ struct bl_account_row {
 	uint32_t reserved;
 	char name[BL_NAME_MAX];
 };
+#define BL_ACCOUNT_ROW_SIZE_VER0	128
 
 #define BL_OTHERS_MAX	7
 
@@ -269,6 +284,7 @@ struct bl_grant_row {
 	uint32_t reserved;
 	char user_now[BL_NAME_MAX];	/* "" if it is the same */
 };
+#define BL_GRANT_ROW_SIZE_VER0	456
 
 struct bl_region_row {
 	uint64_t session;
@@ -297,6 +313,7 @@ struct bl_region_row {
 	uint64_t held_bytes;	/* by the module or another driver */
 	uint64_t selected_bytes;	/* of those, in the place selected; without one: all */
 };
+#define BL_REGION_ROW_SIZE_VER0	280
 
 /* Answer; rows of the kind asked for follow. */
 struct bl_list_rows {
@@ -309,6 +326,7 @@ struct bl_list_rows {
 	uint64_t after_region;
 	/* count rows of row_size bytes */
 };
+#define BL_LIST_ROWS_SIZE_VER0	48
 
 /* Request. Lasts until the daemon ends; the configuration is for ever. */
 struct bl_limit {
@@ -319,6 +337,7 @@ struct bl_limit {
 	uint64_t limit_bytes;	/* BELAY_UNLIMITED: none */
 	uint64_t limit_regions;
 };
+#define BL_LIMIT_SIZE_VER0	104
 #define BL_LIMIT_SET_BYTES	(1U << 0)
 #define BL_LIMIT_SET_REGIONS	(1U << 1)
 
@@ -331,9 +350,10 @@ struct bl_recall {
 	struct bl_msg msg;
 	uint32_t escalation;	/* enum bl_escalation */
 	uint32_t reserved;
-	struct bl_selection select;	/* by something */
 	uint64_t timeout_usec;	/* from now to the deadline; 0: as configured */
+	struct bl_selection select;	/* by something; last: it may grow */
 };
+#define BL_RECALL_SIZE_VER0	160
 
 /* Answer to BL_RECALL. Without WAIT only regions, bytes and refused are set. */
 struct bl_recalled {
@@ -347,9 +367,11 @@ struct bl_recalled {
 	uint64_t kept;		/* overdue, still held */
 	char text[BL_TEXT_MAX];
 };
+#define BL_RECALLED_SIZE_VER0	584
 
 struct bl_reload {
 	struct bl_msg msg;
 };
+#define BL_RELOAD_SIZE_VER0	16
 
 #endif

@@ -128,7 +128,7 @@ int ctl_select_option(struct ctl *c, int opt, struct bl_selection *s);
 int ctl_connect(struct ctl *c);
 void ctl_disconnect(struct ctl *c);
 int ctl_request(struct ctl *c, void *msg, size_t size, enum bl_msg_type type,
-		enum bl_msg_type want, size_t want_size);
+		enum bl_msg_type want);
 
 /* progress.c: a line on stderr while something takes long */
 struct ctl_progress {

@@ -170,10 +170,10 @@ static int send_message(struct ctl *c, const void *msg, size_t size)
 
 /*
  * Sends @msg, whose header this fills in but for its flags, and waits for the answer to it,
- * which is of type @want and at least @want_size bytes, and is in c->answer.
+ * which is of type @want, and is in c->answer.
  */
 int ctl_request(struct ctl *c, void *msg, size_t size, enum bl_msg_type type,
-		enum bl_msg_type want, size_t want_size)
+		enum bl_msg_type want)
 {
 	struct ctl_progress progress;
 	struct bl_msg *m = msg;
@@ -196,8 +196,7 @@ int ctl_request(struct ctl *c, void *msg, size_t size, enum bl_msg_type type,
 	} while (c->answer.msg.serial == 0 && c->answer.msg.type != BL_ERROR);
 	if (c->answer.msg.type == BL_ERROR)
 		return refused(c);
-	if (c->answer.msg.type != want || c->answer.msg.serial != c->serial ||
-	    c->answer.msg.size < want_size)
+	if (c->answer.msg.type != want || c->answer.msg.serial != c->serial)
 		return malformed(c);
 	return CTL_OK;
 }
@@ -210,7 +209,7 @@ static int say_hello(struct ctl *c)
 		.label = "belayctl",
 	};
 
-	return ctl_request(c, &hello, sizeof(hello), BL_HELLO, BL_HELLO, sizeof(hello));
+	return ctl_request(c, &hello, sizeof(hello), BL_HELLO, BL_HELLO);
 }
 
 /* Connects and greets. A full backlog counts as no answer. */

@@ -154,7 +154,7 @@ static int json_set(struct ctl *c, const struct bl_limit *l)
 
 static int set_limit(struct ctl *c, struct bl_limit *l)
 {
-	int status = ctl_request(c, l, sizeof(*l), BL_LIMIT, BL_OK, sizeof(c->answer.ok));
+	int status = ctl_request(c, l, sizeof(*l), BL_LIMIT, BL_OK);
 
 	if (status)
 		return status;

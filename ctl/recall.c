@@ -118,7 +118,7 @@ static int recall(struct ctl *c, struct bl_recall *r, bool wait)
 		c->waiting_for = "waiting until all is let go";
 		c->waiting_until = r->timeout_usec ? ctl_now(c) + r->timeout_usec * 1000 : 0;
 	}
-	status = ctl_request(c, r, sizeof(*r), BL_RECALL, BL_RECALL, sizeof(*answer));
+	status = ctl_request(c, r, sizeof(*r), BL_RECALL, BL_RECALL);
 	if (status)
 		return status;
 	if (c->json)

@@ -20,7 +20,7 @@ int ctl_reload(struct ctl *c, int argc, char **argv)
 	status = ctl_connect(c);
 	if (status)
 		return status;
-	status = ctl_request(c, &request, sizeof(request), BL_RELOAD, BL_OK, sizeof(c->answer.ok));
+	status = ctl_request(c, &request, sizeof(request), BL_RELOAD, BL_OK);
 	if (status)
 		return status;
 	text = c->answer.ok.text;

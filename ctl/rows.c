@@ -26,8 +26,10 @@ static int each_row(struct ctl *c, uint32_t what,
 	uint32_t i;
 
 	for (i = 0; i < rows->count && !status; i++, p += rows->row_size) {
-		/* A newer daemon's rows are longer; what is known comes first. */
-		memcpy(&row, p, bl_row_size(what));
+		/* A newer daemon's rows are longer, an older one's shorter. */
+		memset(&row, 0, sizeof(row));
+		memcpy(&row, p, rows->row_size < bl_row_size(what) ? rows->row_size :
+								     bl_row_size(what));
 		switch (what) {
 		case BL_LIST_ACCOUNTS:
 			row.account.name[BL_NAME_MAX - 1] = '\0';
@@ -59,8 +61,7 @@ int ctl_rows_each(struct ctl *c, struct bl_list *request,
 	int status;
 
 	for (;;) {
-		status = ctl_request(c, request, sizeof(*request), BL_LIST, BL_LIST,
-				     sizeof(*rows));
+		status = ctl_request(c, request, sizeof(*request), BL_LIST, BL_LIST);
 		if (status || !rows->count)
 			return status;
 		if (rows->what != request->what || !goes_on(request, rows))

@@ -159,8 +159,7 @@ int ctl_status(struct ctl *c, int argc, char **argv)
 	status = ctl_connect(c);
 	if (status)
 		return status;
-	status = ctl_request(c, &request, sizeof(request), BL_STATUS, BL_STATUS,
-			     sizeof(c->answer.status));
+	status = ctl_request(c, &request, sizeof(request), BL_STATUS, BL_STATUS);
 	if (status)
 		return status;
 	get_others(c, &c->answer.status, &others);

@@ -235,6 +235,8 @@ static int receive(int fd, struct packet *p)
 		return err;
 	p->len = got.len;
 	p->fd = got.fd;
+	/* A shorter message, of an older daemon, is completed with zeroes. */
+	memset(p->m.bytes + p->len, 0, sizeof(p->m.bytes) - p->len);
 	if (!p->len)
 		return -ECONNRESET;
 	/* A descriptor for which there was no room. */

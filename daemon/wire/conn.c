@@ -356,6 +356,8 @@ static ssize_t take_packet(struct bl_conn *c, bool *ret_long)
 	*ret_long = mh.msg_flags & MSG_TRUNC;
 	if (n && recv(c->fd, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
 		return -errno;
+	/* A shorter message, of an older client, is completed with zeroes. */
+	memset(c->m->packet.bytes + n, 0, sizeof(c->m->packet.bytes) - (size_t)n);
 	return n;
 }
 

@@ -6,6 +6,7 @@
 # common
 $(call unit_test,common_units,tests/unit/common_units.c,static:belay-common)
 $(call unit_test,common_message,tests/unit/common_message.c,static:belay-common)
+$(call host_script,unit,tests/unit/common_grown.sh)
 
 # libclient
 CLIENT_FAKE := tests/unit/client_fake.c
