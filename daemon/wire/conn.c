@@ -357,7 +357,8 @@ static ssize_t take_packet(struct bl_conn *c, bool *ret_long)
 	if (n && recv(c->fd, &byte, sizeof(byte), MSG_DONTWAIT) < 0)
 		return -errno;
 	/* A shorter message, of an older client, is completed with zeroes. */
-	memset(c->m->packet.bytes + n, 0, sizeof(c->m->packet.bytes) - (size_t)n);
+	memset(c->server->packet.bytes + n, 0,
+	       sizeof(c->server->packet.bytes) - (size_t)n);
 	return n;
 }
 
