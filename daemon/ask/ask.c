@@ -49,7 +49,7 @@ static void on_message(struct bl_conn *c, const struct bl_msg *msg)
 	for (q = questions; q->type != msg->type; q++)
 		;
 	if (q->admins_only && !bl_ask_is_admin(c))
-		bl_conn_error(c, msg->serial, EACCES, NULL,
+		bl_conn_error(c, msg->serial, EACCES,
 			      "this is for root and the members of the group %s",
 			      BL_ADMIN_GROUP);
 	else

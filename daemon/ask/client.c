@@ -52,7 +52,7 @@ void bl_ask_hello(struct bl_conn *c, const struct bl_msg *msg)
 		return;
 	}
 	if (h->oldest > BL_PROTOCOL_NEWEST || h->newest < BL_PROTOCOL_OLDEST) {
-		bl_conn_error(c, msg->serial, EPROTONOSUPPORT, NULL,
+		bl_conn_error(c, msg->serial, EPROTONOSUPPORT,
 			      "belayd %s speaks protocol versions %d to %d, the client %u to %u",
 			      BELAY_VERSION, BL_PROTOCOL_OLDEST, BL_PROTOCOL_NEWEST,
 			      h->oldest, h->newest);
@@ -112,7 +112,7 @@ static void refused(struct bl_conn *c, uint64_t serial, const struct bl_verdict 
 	const struct bl_refusal r = bl_verdict_refusal(v);
 	char text[BL_TEXT_MAX];
 
-	bl_conn_error(c, serial, EDQUOT, &r, "%s", bl_verdict_text(v, text, sizeof(text)));
+	bl_conn_refuse(c, serial, &r, bl_verdict_text(v, text, sizeof(text)));
 }
 
 static void open_failed(struct bl_conn *c, const struct bl_opening *o, int err,
@@ -120,17 +120,17 @@ static void open_failed(struct bl_conn *c, const struct bl_opening *o, int err,
 {
 	switch (err) {
 	case -EAGAIN:
-		bl_conn_error(c, o->serial, EAGAIN, NULL,
+		bl_conn_error(c, o->serial, EAGAIN,
 			      "the address space has been busy for %llu s; try again",
 			      RETRY_NSEC / BL_NSEC_PER_SEC);
 		break;
 	case -ESRCH:
-		bl_conn_error(c, o->serial, ESRCH, NULL,
+		bl_conn_error(c, o->serial, ESRCH,
 			      "process %ld, which connected, is gone",
 			      (long)c->peer.pid);
 		break;
 	case -EACCES:
-		bl_conn_error(c, o->serial, EACCES, NULL,
+		bl_conn_error(c, o->serial, EACCES,
 			      "process %ld does not run as uid %u any more, as which it connected; "
 			      "close this connection and make another",
 			      (long)c->peer.pid, c->peer.uid);
@@ -138,7 +138,7 @@ static void open_failed(struct bl_conn *c, const struct bl_opening *o, int err,
 			      (long)c->peer.pid, c->peer.uid);
 		break;
 	default:
-		bl_conn_error(c, o->serial, -err, NULL, "%s: %s", what,
+		bl_conn_error(c, o->serial, -err, "%s: %s", what,
 			      strerror(-err));
 		bl_log_client(LOG_WARNING, "no grant for process %ld of uid %u: %s: %s",
 			      (long)c->peer.pid, c->peer.uid, what, strerror(-err));
@@ -295,19 +295,19 @@ void bl_ask_open(struct bl_conn *c, const struct bl_msg *msg)
 	struct bl_opening *o;
 
 	if (bl_client_of(c)->session) {
-		bl_conn_error(c, msg->serial, EBUSY, NULL,
+		bl_conn_error(c, msg->serial, EBUSY,
 			      "this connection has session %llu; open another for another",
 			      (unsigned long long)bl_client_of(c)->session);
 		return;
 	}
 	if (ask->class_name[0]) {
-		bl_conn_error(c, msg->serial, EOPNOTSUPP, NULL,
+		bl_conn_error(c, msg->serial, EOPNOTSUPP,
 			      "belayd %s has no classes", BELAY_VERSION);
 		return;
 	}
 	o = calloc(1, sizeof(*o));
 	if (!o) {
-		bl_conn_error(c, msg->serial, ENOMEM, NULL, "belayd is out of memory");
+		bl_conn_error(c, msg->serial, ENOMEM, "belayd is out of memory");
 		return;
 	}
 	o->serial = msg->serial;
@@ -363,25 +363,25 @@ static void resume_failed(struct bl_conn *c, uint64_t serial, uint64_t session, 
 	switch (err) {
 	case -ENOENT:
 	case -EINVAL:	/* 0, which no session has */
-		bl_conn_error(c, serial, ENOENT, NULL,
+		bl_conn_error(c, serial, ENOENT,
 			      "the kernel module has no session %llu",
 			      (unsigned long long)session);
 		break;
 	case -EXDEV:
-		bl_conn_error(c, serial, EXDEV, NULL,
+		bl_conn_error(c, serial, EXDEV,
 			      "session %llu is of another process than %ld",
 			      (unsigned long long)session, (long)c->peer.pid);
 		break;
 	case -ENOMEM:
-		bl_conn_error(c, serial, ENOMEM, NULL, "belayd is out of memory");
+		bl_conn_error(c, serial, ENOMEM, "belayd is out of memory");
 		break;
 	case -ESHUTDOWN:
-		bl_conn_error(c, serial, ESHUTDOWN, NULL,
+		bl_conn_error(c, serial, ESHUTDOWN,
 			      "the address space of session %llu has ended",
 			      (unsigned long long)session);
 		break;
 	default:
-		bl_conn_error(c, serial, -err, NULL,
+		bl_conn_error(c, serial, -err,
 			      "the kernel module does not say whose session %llu is: %s",
 			      (unsigned long long)session, strerror(-err));
 	}
@@ -394,7 +394,7 @@ void bl_ask_resume(struct bl_conn *c, const struct bl_msg *msg)
 	int err;
 
 	if (bl_client_of(c)->session) {
-		bl_conn_error(c, msg->serial, EBUSY, NULL,
+		bl_conn_error(c, msg->serial, EBUSY,
 			      "this connection has session %llu",
 			      (unsigned long long)bl_client_of(c)->session);
 		return;
@@ -417,7 +417,7 @@ void bl_ask_ack(struct bl_conn *c, const struct bl_msg *msg)
 	struct bl_request *r;
 
 	if (!bl_client_of(c)->session) {
-		bl_conn_error(c, msg->serial, ENOTCONN, NULL,
+		bl_conn_error(c, msg->serial, ENOTCONN,
 			      "BL_ACK without a session");
 		return;
 	}

@@ -51,20 +51,20 @@ static void no_target(struct bl_conn *c, uint64_t serial, const char *name)
 	uint64_t id;
 
 	if (!strncmp(name, "user/", 5))
-		bl_conn_error(c, serial, ENOENT, NULL,
+		bl_conn_error(c, serial, ENOENT,
 			      "there is no user %s; a user is a name or a number, as in user/alice or user/1000",
 			      name + 5);
 	else if (!strncmp(name, "grant/", 6) && bl_count_parse(name + 6, &id))
-		bl_conn_error(c, serial, ENOENT, NULL,
+		bl_conn_error(c, serial, ENOENT,
 			      "\"%s\" is not the number of a grant; see: belayctl list", name + 6);
 	else if (!strncmp(name, "grant/", 6))
-		bl_conn_error(c, serial, ENOENT, NULL,
+		bl_conn_error(c, serial, ENOENT,
 			      "there is no grant %s; see: belayctl list", name + 6);
 	else if (!bl_user_id(name, &uid))
-		bl_conn_error(c, serial, ENOENT, NULL,
+		bl_conn_error(c, serial, ENOENT,
 			      "there is no account \"%s\"; did you mean user/%s?", name, name);
 	else
-		bl_conn_error(c, serial, ENOENT, NULL,
+		bl_conn_error(c, serial, ENOENT,
 			      "there is no account \"%s\"; there are system, user/NAME, user/UID and grant/ID",
 			      name);
 }
@@ -106,7 +106,7 @@ void bl_ask_limit(struct bl_conn *c, const struct bl_msg *msg)
 	int err;
 
 	if (!l->set || l->set & ~(BL_LIMIT_SET_BYTES | BL_LIMIT_SET_REGIONS)) {
-		bl_conn_error(c, msg->serial, EINVAL, NULL,
+		bl_conn_error(c, msg->serial, EINVAL,
 			      "BL_LIMIT: nothing to set, or something unknown");
 		return;
 	}
@@ -119,7 +119,7 @@ void bl_ask_limit(struct bl_conn *c, const struct bl_msg *msg)
 		return;
 	}
 	if (err) {
-		bl_conn_error(c, msg->serial, -err, NULL,
+		bl_conn_error(c, msg->serial, -err,
 			      "the limit of %s cannot be set: %s", name, strerror(-err));
 		return;
 	}

@@ -233,7 +233,7 @@ static size_t module_row_size(uint32_t what)
 static void finish(struct bl_conn *c, struct listing *l, int err)
 {
 	if (err) {
-		bl_conn_error(c, l->ask.msg.serial, -err, NULL,
+		bl_conn_error(c, l->ask.msg.serial, -err,
 			      "the kernel module cannot be asked: %s", strerror(-err));
 	} else {
 		bl_msg_init(&l->page.head.msg,
@@ -293,11 +293,11 @@ static bool may_select(struct bl_conn *c, const struct bl_list *ask)
 		return true;
 	if ((by->by & BL_BY_USER && by->uid != c->peer.uid) ||
 	    (by->by & BL_BY_ACCOUNT && !is_own(c, by->account)))
-		bl_conn_error(c, ask->msg.serial, EACCES, NULL,
+		bl_conn_error(c, ask->msg.serial, EACCES,
 			      "what others hold is for root and the members of the group %s",
 			      BL_ADMIN_GROUP);
 	else if (by->by & BL_BY_BLOCK)
-		bl_conn_error(c, ask->msg.serial, EACCES, NULL,
+		bl_conn_error(c, ask->msg.serial, EACCES,
 			      "what lies in a memory block is for root and the members of the group %s",
 			      BL_ADMIN_GROUP);
 	else
@@ -346,7 +346,7 @@ void bl_ask_list(struct bl_conn *c, const struct bl_msg *msg)
 	int err;
 
 	if (!bl_row_size(ask->what)) {
-		bl_conn_error(c, serial, EINVAL, NULL,
+		bl_conn_error(c, serial, EINVAL,
 			      "BL_LIST: unknown kind %u of things to list", ask->what);
 		return;
 	}
@@ -354,7 +354,7 @@ void bl_ask_list(struct bl_conn *c, const struct bl_msg *msg)
 		return;
 	l = calloc(1, sizeof(*l));
 	if (!l) {
-		bl_conn_error(c, serial, ENOMEM, NULL, "belayd is out of memory");
+		bl_conn_error(c, serial, ENOMEM, "belayd is out of memory");
 		return;
 	}
 	l->task.step = step;
@@ -366,5 +366,5 @@ void bl_ask_list(struct bl_conn *c, const struct bl_msg *msg)
 	if (!err)
 		return;
 	free(l);
-	bl_conn_error(c, serial, -err, NULL, "%s%s", err == -EINVAL ? "BL_LIST: " : "", why);
+	bl_conn_error(c, serial, -err, "%s%s", err == -EINVAL ? "BL_LIST: " : "", why);
 }

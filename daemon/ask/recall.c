@@ -40,7 +40,7 @@ static void on_done(struct bl_state *st, const struct bl_recall_outcome *o, void
 	bl_msg_init(&a.msg, sizeof(a), BL_RECALL, who->serial);
 	snprintf(a.text, sizeof(a.text), "%s", o->text);
 	if (c && o->err)
-		bl_conn_error(c, who->serial, -o->err, NULL, "%s", o->text);
+		bl_conn_error(c, who->serial, -o->err, "%s", o->text);
 	else if (c)
 		bl_conn_send(c, &a.msg, -1);
 	free(who);
@@ -88,12 +88,12 @@ void bl_ask_recall(struct bl_conn *c, const struct bl_msg *msg)
 	int err;
 
 	if (wrong) {
-		bl_conn_error(c, msg->serial, EINVAL, NULL, "BL_RECALL: %s", wrong);
+		bl_conn_error(c, msg->serial, EINVAL, "BL_RECALL: %s", wrong);
 		return;
 	}
 	who = malloc(sizeof(*who));
 	if (!who) {
-		bl_conn_error(c, msg->serial, ENOMEM, NULL, "belayd is out of memory");
+		bl_conn_error(c, msg->serial, ENOMEM, "belayd is out of memory");
 		return;
 	}
 	*who = (struct asker){ c->id, msg->serial };
@@ -101,7 +101,7 @@ void bl_ask_recall(struct bl_conn *c, const struct bl_msg *msg)
 	err = bl_recall(st, &order, why);
 	if (err) {
 		free(who);
-		bl_conn_error(c, msg->serial, -err, NULL, "%s%s",
+		bl_conn_error(c, msg->serial, -err, "%s%s",
 			      err == -EINVAL ? "BL_RECALL: " : "", why);
 		return;
 	}

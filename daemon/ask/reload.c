@@ -12,7 +12,7 @@ void bl_ask_reload(struct bl_conn *c, const struct bl_msg *msg)
 	int err = bl_reload(bl_state_of(c), text);
 
 	if (err)
-		bl_conn_error(c, serial, -err, NULL, "%s", text);
+		bl_conn_error(c, serial, -err, "%s", text);
 	else
 		bl_conn_ok(c, serial, "%s", text);
 }

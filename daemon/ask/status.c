@@ -106,7 +106,7 @@ void bl_ask_status(struct bl_conn *c, const struct bl_msg *msg)
 	err = fill_status(bl_state_of(c), &s);
 	bl_msg_init(&s.msg, sizeof(s), BL_STATUS, msg->serial);
 	if (err)
-		bl_conn_error(c, msg->serial, -err, NULL,
+		bl_conn_error(c, msg->serial, -err,
 			      "the kernel module cannot be asked: %s", strerror(-err));
 	else
 		bl_conn_send(c, &s.msg, -1);

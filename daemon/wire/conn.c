@@ -258,19 +258,30 @@ static void on_writable(int fd, short what, void *arg)
 		c->server->ops->room(c);
 }
 
-void bl_conn_error(struct bl_conn *c, uint64_t serial, int error,
-		   const struct bl_refusal *refusal, const char *fmt, ...)
+static void send_error(struct bl_conn *c, uint64_t serial, struct bl_error *e)
+{
+	bl_msg_init(&e->msg, sizeof(*e), BL_ERROR, serial);
+	bl_conn_send(c, &e->msg, -1);
+}
+
+void bl_conn_error(struct bl_conn *c, uint64_t serial, int error, const char *fmt, ...)
 {
 	struct bl_error e = { .error = error };
 	va_list ap;
 
-	bl_msg_init(&e.msg, sizeof(e), BL_ERROR, serial);
-	if (refusal)
-		e.refusal = *refusal;
 	va_start(ap, fmt);
 	vsnprintf(e.text, sizeof(e.text), fmt, ap);
 	va_end(ap);
-	bl_conn_send(c, &e.msg, -1);
+	send_error(c, serial, &e);
+}
+
+void bl_conn_refuse(struct bl_conn *c, uint64_t serial, const struct bl_refusal *refusal,
+		    const char *text)
+{
+	struct bl_error e = { .error = EDQUOT, .refusal = *refusal };
+
+	snprintf(e.text, sizeof(e.text), "%s", text);
+	send_error(c, serial, &e);
 }
 
 void bl_conn_ok(struct bl_conn *c, uint64_t serial, const char *fmt, ...)
@@ -293,7 +304,7 @@ void bl_conn_protocol_error(struct bl_conn *c, uint64_t serial, const char *fmt,
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	bl_conn_error(c, serial, EPROTO, NULL, "%s", text);
+	bl_conn_error(c, serial, EPROTO, "%s", text);
 	bl_conn_drop(c, "%s", text);
 }
 

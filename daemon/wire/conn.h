@@ -78,9 +78,11 @@ bool bl_conn_has_room(const struct bl_conn *c);
 void bl_conn_not_busy(struct bl_conn *c);
 
 /* Answers. @error is a positive errno. */
-__attribute__((format(printf, 5, 6)))
-void bl_conn_error(struct bl_conn *c, uint64_t serial, int error,
-		   const struct bl_refusal *refusal, const char *fmt, ...);
+__attribute__((format(printf, 4, 5)))
+void bl_conn_error(struct bl_conn *c, uint64_t serial, int error, const char *fmt, ...);
+/* A limit refuses. */
+void bl_conn_refuse(struct bl_conn *c, uint64_t serial, const struct bl_refusal *refusal,
+		    const char *text);
 __attribute__((format(printf, 3, 4)))
 void bl_conn_ok(struct bl_conn *c, uint64_t serial, const char *fmt, ...);
 
