@@ -70,11 +70,13 @@ static struct bl_account *make(struct bl_state *st, struct bl_account *parent,
 	if (*ret_err)
 		return NULL;
 	a = bl_ledger_add_account(&st->ledger, id, parent, key, name, &limits);
-	if (a)
-		return a;
-	bl_device_account_remove(st->dev, id);
-	*ret_err = -ENOMEM;
-	return NULL;
+	if (!a) {
+		bl_device_account_remove(st->dev, id);
+		*ret_err = -ENOMEM;
+		return NULL;
+	}
+	a->memlock_bytes = memlock_bytes;
+	return a;
 }
 
 int bl_accounts_root(struct bl_state *st)
