@@ -2,6 +2,7 @@
 /* SPDX-FileCopyrightText: the belay authors */
 /* What administrators ask for: recalls, lists, limits, reloading. */
 #include "common/proc.h"
+#include "daemon/act/recall.h"
 #include "daemon/sys/users.h"
 #include "tests/unit/daemon_client.h"
 
@@ -600,6 +601,77 @@ TEST(recall_waits, "who waits for a selection is told when the last region that 
 	CHECK_EQ(in.recalled.regions, 2);
 	CHECK_EQ(in.recalled.released, 2);
 	stop();
+}
+
+static struct bl_recall_outcome outcome;
+static int outcomes;
+
+static void on_outcome(struct bl_state *st, const struct bl_recall_outcome *o, void *arg)
+{
+	CHECK(arg == &outcomes);
+	outcome = *o;
+	outcomes++;
+}
+
+TEST(recall_order, "whoever has a reason can give the order; it is told once what came of it, also when belayd ends")
+{
+	struct bl_recall_order order = {
+		.what = { .by = BL_BY_NODE, .node = 0 },
+		.reason = BELAY_REASON_DRAIN, .escalation = BL_RELEASE, .wait = true,
+		.done = on_outcome, .arg = &outcomes,
+	};
+	struct belay_region_row *row;
+	uint64_t session, region;
+	char why[BL_TEXT_MAX];
+	int fd;
+
+	start();
+	fd = client(1000, &session, NULL);
+	row = different(session, true);
+	region = row->region;
+	order.deadline = fake_now + 3 * SEC;
+	CHECK_OK(bl_recall(m, &order, why));
+	pump();
+	CHECK_EQ(get(fd, NULL), BL_REVOKE);
+	CHECK_EQ(in.revoke.reason, BELAY_REASON_DRAIN);
+	CHECK_EQ(in.revoke.deadline, order.deadline);
+	CHECK_EQ(in.revoke.escalation, BL_RELEASE);
+	CHECK_EQ(row->recall_reason, BELAY_REASON_DRAIN);
+	CHECK_EQ(outcomes, 0);
+	pass(4 * SEC);
+	CHECK(!fake_region(&fake, session, region));
+	CHECK_EQ(outcomes, 1);
+	CHECK(outcome.decided && !outcome.err);
+	CHECK_EQ(outcome.regions, 1);
+	CHECK_EQ(outcome.released, 1);
+
+	/* Who does not wait is told when all have been asked. */
+	different(session, true);
+	order.wait = false;
+	order.deadline = fake_now + 3 * SEC;
+	CHECK_OK(bl_recall(m, &order, why));
+	pump();
+	CHECK_EQ(outcomes, 2);
+	CHECK(!outcome.decided && !outcome.err);
+	CHECK_EQ(outcome.regions, 1);
+
+	/* What makes no sense is refused at once, and nobody is told later. */
+	order.what.by = 0;
+	CHECK_EQ(bl_recall(m, &order, why), -EINVAL);
+	order.what.by = BL_BY_GRANT;
+	order.what.grant = 9999;
+	CHECK_EQ(bl_recall(m, &order, why), -ENOENT);
+	CHECK(strstr(why, "there is no grant 9999"));
+
+	/* One that waits, and one that has not begun. */
+	order.what = (struct bl_selection){ .by = BL_BY_NODE };
+	order.wait = true;
+	CHECK_OK(bl_recall(m, &order, why));
+	pump();
+	CHECK_EQ(outcomes, 2);
+	CHECK_OK(bl_recall(m, &order, why));
+	stop();
+	CHECK_EQ(outcomes, 4);
 }
 
 TEST(account_lists, "accounts, grants and regions are listed by account")
