@@ -62,7 +62,7 @@ user_space()
 {
 	local file good=0 flags
 	read -ra flags < <(pkg-config --cflags smartcols)
-	for file in common/*.c libclient/*.c daemon/*.c daemon/core/*.c ctl/*.c examples/*.c; do
+	for file in common/*.c libclient/*.c daemon/*.c daemon/*/*.c ctl/*.c examples/*.c; do
 		"$cc" -std=gnu11 -O2 -fPIC -Wall -Wextra -Wno-unused-parameter -Wshadow -Wvla \
 			-Werror -D_GNU_SOURCE -DBELAY_VERSION='"0"' -Iinclude -Iinclude/uapi -iquote . \
 			-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu "${flags[@]}" \
