@@ -435,7 +435,7 @@ static bool is_selected(struct fake_module *f, const struct belay_region_row *r,
 	bool transient = r->flags & BELAY_REGION_TRANSIENT;
 
 	return (!(s->by & BELAY_SELECT_ACCOUNT) || is_charged(f, r->grant, s->account)) &&
-	       (!(s->by & BELAY_SELECT_NODE) || r->nodes >> s->node & 1) &&
+	       (!(s->by & BELAY_SELECT_NODE) || (s->node < 64 && r->nodes >> s->node & 1)) &&
 	       (!(s->by & BELAY_SELECT_FILE) ||
 		(r->device == s->device && r->inode == s->inode)) &&
 	       (!(s->by & BELAY_SELECT_MADE_BEFORE) || r->made_at < s->made_before) &&
