@@ -215,13 +215,17 @@ static void recall_rows(struct bl_state *st, struct recalling *rc,
 /* ------------------------------------------------------------------------ */
 /* The task                                                                  */
 
-static void no_process(int32_t pid, char *text)
+/* No grant was found: is there no such process, or has it none? True, and why. */
+static bool no_process(const struct bl_selection *by, char *text)
 {
-	if (pid <= 0 || (kill(pid, 0) && errno == ESRCH))
-		snprintf(text, BL_TEXT_MAX, "there is no process %d", pid);
-	else
+	if (by->pid <= 0 || (kill(by->pid, 0) && errno == ESRCH))
+		snprintf(text, BL_TEXT_MAX, "there is no process %d", by->pid);
+	else if (by->by == BL_BY_PROCESS)
 		snprintf(text, BL_TEXT_MAX, "process %d has no grant, and so holds no memory; see: belayctl list",
-			 pid);
+			 by->pid);
+	else	/* it may have one that does not fit what else is asked for */
+		return false;
+	return true;
 }
 
 static void finish(struct bl_state *st, struct recalling *rc)
@@ -236,9 +240,9 @@ static void finish(struct bl_state *st, struct recalling *rc)
 	if (rc->err) {
 		snprintf(text, sizeof(text), "not all of %llu regions could be recalled: %s",
 			 (unsigned long long)job->regions, strerror(-rc->err));
-	} else if (t->order.what.by & BL_BY_PROCESS && !rc->found) {
+	} else if (t->order.what.by & BL_BY_PROCESS && !rc->found &&
+		   no_process(&t->order.what, text)) {
 		rc->err = -ENOENT;
-		no_process(t->order.what.pid, text);
 	}
 	rc->telling = NULL;
 	rc->job = NULL;

@@ -572,6 +572,14 @@ TEST(recall_selections, "regions are recalled by each kind of selection, and no 
 	bl_user_name(1000, user, sizeof(user));
 	snprintf(text, sizeof(text), "nothing that fits (user %s, node 1) holds memory", user);
 	CHECK_STR(in.recalled.text, text);
+	r = (struct bl_recall){ .select.by = BL_BY_PROCESS | BL_BY_USER, .select.pid = getpid(),
+				.select.uid = 4711 };
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_RECALL);
+	CHECK_EQ(in.recalled.regions, 0);
+	r.select.pid = INT32_MAX;
+	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
+	CHECK_EQ(in.error.error, ENOENT);
+	CHECK_STR(in.error.text, "there is no process 2147483647");
 	r = (struct bl_recall){ .select.by = BL_BY_ACCOUNT, .select.account = "user/x" };
 	CHECK_EQ(ASK(admin, r, BL_RECALL), BL_ERROR);
 	CHECK_EQ(in.error.error, ENOENT);
