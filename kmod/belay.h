@@ -64,8 +64,10 @@
 #include <linux/xarray.h>
 #include <uapi/linux/belay.h>
 
+#include "event.h"
 #include "extent.h"
 #include "range.h"
+#include "stats.h"
 
 struct file;
 struct mmu_notifier_range;
@@ -98,26 +100,6 @@ struct belay_account {
 	unsigned int children;
 	unsigned int grants;
 	u8 tag[BELAY_TAG_BYTES];
-};
-
-/*
- * Something that the policy owner has to be told. Under belay_event_lock; in
- * the tree it holds a reference on what it lies in.
- */
-struct belay_event_source {
-	struct rb_node node;	/* empty: nothing pending */
-	u64 seq;
-	u32 bits;		/* BELAY_EVENT_*: not dealt with */
-	u32 done;		/* ... dealt with, ever */
-	const struct belay_event_ops *ops;	/* immutable */
-};
-
-/* What a source lies in. */
-struct belay_event_ops {
-	void (*get)(struct belay_event_source *src);	/* under belay_event_lock */
-	void (*put)(struct belay_event_source *src);	/* without it; may free */
-	void (*fill)(struct belay_event_source *src, struct belay_event *e);
-	void (*done)(struct belay_event_source *src);	/* dealt with; NULL: nothing to do */
 };
 
 /* An invalidation that is going on: the pages from the first to the last. */
@@ -360,18 +342,24 @@ static inline unsigned long belay_count_limit(u64 n)
 
 /* charge.c */
 int belay_charge(struct belay_node *node, unsigned long pages,
-		      unsigned long regions, struct belay_refusal *why);
+		 unsigned long regions, struct belay_refusal *why);
 void belay_charge_refund(struct belay_node *node, unsigned long pages,
-		       unsigned long regions);
+			 unsigned long regions);
 
 /* grant.c */
 struct belay_session *belay_grant_open(struct belay_ctl_grant *arg);
+struct belay_grant *belay_grant_get(u64 id);
+void belay_grant_put(struct belay_grant *g);
+pid_t belay_grant_pid(const struct belay_grant *g);
+void belay_grant_end(struct belay_grant *g);
+void belay_grants_forget(void);
+
+/* session.c */
+struct belay_session *belay_session_create(struct belay_grant *g);
 struct belay_session *belay_session_find(u64 id);
 struct belay_session *belay_session_next(u64 after);
 void belay_session_close(struct belay_session *s);
 void belay_session_put(struct belay_session *s);
-void belay_grant_release(struct kref *ref);
-void belay_grants_forget(void);
 static inline bool belay_session_is_bound_here(const struct belay_session *s)
 {
 	return current->mm == s->grant->mm;
@@ -386,7 +374,6 @@ struct belay_process {		/* each with a reference, @mm's as a user */
 
 int belay_process_find(struct belay_process *p, const struct belay_ctl_grant *arg);
 void belay_process_put(struct belay_process *p);
-pid_t belay_grant_pid(const struct belay_grant *g);
 int belay_process_holders(struct belay_ctl_holders *arg);
 
 /* coverage.c */
@@ -412,7 +399,7 @@ void belay_unpin_part(struct belay_region *r, unsigned long start,
 
 /* Is all of @start to @last known to be lost? Under r->lock. */
 static inline bool belay_region_is_known_lost(const struct belay_region *r,
-				       unsigned long start, unsigned long last)
+					      unsigned long start, unsigned long last)
 {
 	return start >= r->lost_start && last <= r->lost_last;
 }
@@ -452,7 +439,7 @@ void belay_settle_worker(struct work_struct *work);
 
 /* register.c */
 int belay_register(struct belay_session *s,
-			  struct belay_register_entry *e);
+		   struct belay_register_entry *e);
 void belay_register_refused(const struct belay_refusal *why);
 
 /* region.c */
@@ -498,16 +485,6 @@ void belay_words_free(struct belay_session *s);
 int belay_words_mmap(struct belay_session *s, struct vm_area_struct *vma);
 void belay_word_set(struct belay_region *r, u32 bits);
 
-/* event.c */
-void belay_event_init(struct belay_event_source *src, const struct belay_event_ops *ops);
-void belay_event_raise(struct belay_event_source *src, u32 bit);
-void belay_event_gone(struct belay_event_source *src, bool awaited);
-unsigned long belay_events_pending(void);
-void belay_events_forget(void);
-extern struct wait_queue_head belay_event_wait;
-int belay_events_read(struct belay_ctl_events *arg);
-int belay_events_done(struct belay_ctl_events *arg);
-
 /* recall.c */
 int belay_recall(const struct belay_recall_entry *e);
 int belay_release(const struct belay_recall_entry *e);
@@ -515,75 +492,10 @@ int belay_release(const struct belay_recall_entry *e);
 /* list.c */
 int belay_list(struct belay_ctl_list *arg);
 
-/* select.c */
-struct belay_selection {
-	struct belay_select arg;
-	kuid_t uid;
-	int node;		/* NUMA_NO_NODE: any */
-	unsigned long first_pfn, last_pfn;
-};
-
-/* Where a walk over regions is. To begin, all but the ids is zero. */
-struct belay_cursor {
-	u64 session, region;	/* go on after this one */
-	struct belay_session *in;
-	bool begun;
-};
-
-struct belay_held {
-	unsigned long pages;
-	unsigned long selected_pages;
-	bool pinning;		/* and more that cannot be counted yet */
-	u64 nodes;		/* as in struct belay_region_row */
-	int node;		/* of the first page */
-};
-
-int belay_select_read(struct belay_selection *sel, const struct belay_select *arg,
-			 u32 what);
-bool belay_select_fits_region(const struct belay_selection *sel, const struct belay_region *r);
-bool belay_select_fits_grant(const struct belay_selection *sel, const struct belay_grant *g);
-struct belay_session *belay_select_next_session(const struct belay_selection *sel, u64 *after);
-struct belay_region *belay_select_next_region(const struct belay_selection *sel,
-					 struct belay_cursor *c);
-void belay_select_end(struct belay_cursor *c);
-void belay_held_look(struct belay_region *r, const struct belay_selection *sel,
-			struct belay_held *held);
-unsigned long belay_held_pages(const struct belay_region *r);
-bool belay_held_is_incomplete(const struct belay_region *r);
-bool belay_held_any(struct belay_region *r, const struct belay_selection *sel);
-
 /* wait.c */
 int belay_wait(struct belay_ctl_wait *arg);
 void belay_wait_wake(struct belay_region *r);
 void belay_wait_spoil_walks(struct belay_region *r);
 void belay_wait_exit(void);
-
-/*
- * stats.c: what /sys/class/misc/belay shows. Gauges go up and down, events
- * only up; both are per CPU, and exact when nothing is going on.
- */
-#define BELAY_GAUGES(X)							\
-	X(accounts) X(grants) X(sessions) X(regions)			\
-	X(charged_bytes) X(pinned_bytes) X(tracked_bytes) X(held_bytes)
-#define BELAY_EVENTS(X)							\
-	X(seen_unmap) X(seen_clear) X(seen_protection)			\
-	X(seen_soft_dirty) X(seen_release) X(seen_migrate)		\
-	X(seen_exclusive) X(seen_other)					\
-	X(filtered) X(ignored) X(made_suspect) X(made_lost)		\
-	X(suspect) X(lost)						\
-	X(verified_same) X(verified_lost) X(verify_again)		\
-	X(registered) X(unregistered) X(trimmed) X(released) X(recalled)	\
-	X(refused)
-
-struct belay_stats {
-#define X(name) s64 name;
-	BELAY_GAUGES(X)
-	BELAY_EVENTS(X)
-#undef X
-};
-DECLARE_PER_CPU(struct belay_stats, belay_stats);
-#define belay_stat_add(name, n)	this_cpu_add(belay_stats.name, (n))
-#define belay_stat_inc(name)	this_cpu_inc(belay_stats.name)
-extern const struct attribute_group *belay_stat_groups[];
 
 #endif

@@ -63,7 +63,7 @@ refused:
 }
 
 int belay_charge(struct belay_node *node, unsigned long pages,
-		      unsigned long regions, struct belay_refusal *why)
+		 unsigned long regions, struct belay_refusal *why)
 {
 	struct belay_node *n, *undo;
 
@@ -81,7 +81,7 @@ int belay_charge(struct belay_node *node, unsigned long pages,
 }
 
 void belay_charge_refund(struct belay_node *node, unsigned long pages,
-		       unsigned long regions)
+			 unsigned long regions)
 {
 	for (; node; node = node->parent) {
 		WARN_ON_ONCE(atomic_long_sub_return(pages, &node->pages) < 0);

@@ -15,6 +15,7 @@
 #include <linux/seq_file.h>
 
 #include "belay.h"
+#include "select.h"
 
 struct tally {
 	unsigned long regions, pages, held;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // SPDX-FileCopyrightText: the belay authors
 /*
- * grant.c - grants and their sessions: binding, finding, ending
+ * grant.c - grants: binding, finding, ending
  *
  * A grant is bound when it is made: the policy owner names a process by pid,
  * start time and user (process.c), and the module takes hold of that process's mm
@@ -89,7 +89,7 @@ static int bind_mm(struct belay_grant *g, struct mm_struct *mm)
 }
 
 /* Leaves the address space alone, for good; may sleep. */
-void belay_grant_release(struct kref *ref)
+static void grant_release(struct kref *ref)
 {
 	struct belay_grant *g = container_of(ref, struct belay_grant, ref);
 
@@ -102,9 +102,9 @@ void belay_grant_release(struct kref *ref)
 	kfree(g);
 }
 
-static void grant_put(struct belay_grant *g)
+void belay_grant_put(struct belay_grant *g)
 {
-	kref_put(&g->ref, belay_grant_release);
+	kref_put(&g->ref, grant_release);
 }
 
 static struct belay_grant *grant_of(struct belay_event_source *src)
@@ -119,7 +119,7 @@ static void event_get(struct belay_event_source *src)
 
 static void event_put(struct belay_event_source *src)
 {
-	grant_put(grant_of(src));
+	belay_grant_put(grant_of(src));
 }
 
 static void event_fill(struct belay_event_source *src, struct belay_event *e)
@@ -143,7 +143,7 @@ static void event_done(struct belay_event_source *src)
 		xa_erase(&belay_grants, g->id);
 	mutex_unlock(&belay_tree_lock);
 	if (over)
-		grant_put(g);
+		belay_grant_put(g);
 }
 
 static const struct belay_event_ops event_ops = {
@@ -227,7 +227,7 @@ static struct belay_grant *grant_create(const struct belay_ctl_grant *arg,
 	ret = xa_alloc_cyclic(&belay_grants, &g->id, NULL, xa_limit_31b, &next,
 			      GFP_KERNEL_ACCOUNT);
 	if (ret < 0) {
-		grant_put(g);
+		belay_grant_put(g);
 		return ERR_PTR(ret);
 	}
 	a->grants++;
@@ -246,11 +246,11 @@ static void grant_undo(struct belay_grant *g)
 	g->account->grants--;
 	xa_erase(&belay_grants, g->id);
 	mutex_unlock(&belay_tree_lock);
-	grant_put(g);
+	belay_grant_put(g);
 }
 
 /* The last session is gone. Called without belay_tree_lock. */
-static void grant_end(struct belay_grant *g)
+void belay_grant_end(struct belay_grant *g)
 {
 	bool over;
 
@@ -269,7 +269,7 @@ static void grant_end(struct belay_grant *g)
 	belay_stat_add(grants, -1);
 	trace_belay_grant_ended(g);
 	if (over)
-		grant_put(g);
+		belay_grant_put(g);
 	else
 		belay_event_raise(&g->event, BELAY_EVENT_ENDED);
 }
@@ -282,42 +282,14 @@ void belay_grants_forget(void)
 
 	xa_for_each(&belay_grants, id, g) {
 		xa_erase(&belay_grants, id);
-		grant_put(g);
+		belay_grant_put(g);
 	}
-}
-
-static struct belay_session *session_create(struct belay_grant *g)
-{
-	struct belay_session *s = kzalloc_obj(*s, GFP_KERNEL_ACCOUNT);
-	static u32 next;
-	int ret;
-
-	lockdep_assert_held(&belay_tree_lock);
-	if (!s)
-		return ERR_PTR(-ENOMEM);
-	kref_init(&s->ref);
-	s->grant = g;
-	s->made_at = ktime_get_boottime_ns();
-	kref_get(&g->ref);
-	xa_init_flags(&s->regions, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
-	mutex_init(&s->words_lock);
-	/* Cyclic, so that an old session's id does not soon mean another one. */
-	ret = xa_alloc_cyclic(&belay_sessions, &s->id, s, xa_limit_31b, &next,
-			      GFP_KERNEL_ACCOUNT);
-	if (ret < 0) {
-		grant_put(g);
-		kfree(s);
-		return ERR_PTR(ret);
-	}
-	g->sessions++;
-	belay_stat_inc(sessions);
-	return s;
 }
 
 static struct belay_session *open_session(struct belay_grant *g,
 					  struct belay_ctl_grant *arg)
 {
-	struct belay_session *s = session_create(g);
+	struct belay_session *s = belay_session_create(g);
 
 	if (!IS_ERR(s)) {
 		arg->grant = g->id;
@@ -406,81 +378,28 @@ out:
 	return s;
 }
 
-/*
- * With a reference. A session leaves the list, which takes its lock, before the
- * last reference goes; so nobody who looks for one need wait for the tree.
- */
-struct belay_session *belay_session_find(u64 id)
+/* With a reference. */
+struct belay_grant *belay_grant_get(u64 id)
 {
-	struct belay_session *s = NULL;
-
-	xa_lock(&belay_sessions);
-	if (id <= U32_MAX)
-		s = xa_load(&belay_sessions, id);
-	if (s)
-		kref_get(&s->ref);
-	xa_unlock(&belay_sessions);
-	return s;
-}
-
-/* The one with the next id, with a reference. */
-struct belay_session *belay_session_next(u64 after)
-{
-	unsigned long id = after + 1;
-	struct belay_session *s = NULL;
-
-	xa_lock(&belay_sessions);
-	if (after < U32_MAX)
-		s = xa_find(&belay_sessions, &id, U32_MAX, XA_PRESENT);
-	if (s)
-		kref_get(&s->ref);
-	xa_unlock(&belay_sessions);
-	return s;
-}
-
-static void session_release(struct kref *ref)
-{
-	struct belay_session *s = container_of(ref, struct belay_session, ref);
-
-	xa_destroy(&s->regions);
-	grant_put(s->grant);
-	kfree(s);
-}
-
-void belay_session_put(struct belay_session *s)
-{
-	kref_put(&s->ref, session_release);
-}
-
-/*
- * The file is closed: no command runs on it any more, so no region can be
- * added. The worker, a recall or a listing may still have regions in hand;
- * letting go is done once, whoever comes first.
- */
-void belay_session_close(struct belay_session *s)
-{
-	struct belay_grant *g = s->grant;
-	struct belay_region *r;
-	unsigned long slot = 0;
-	bool last;
-
-	trace_belay_session_closed(s);
-	while ((r = belay_region_next(s, &slot))) {
-		belay_region_let_go(r);
-		belay_region_put(r);
-		slot++;
-		cond_resched();
-	}
-
-	/* No region can turn a word any more, and no mapping is left. */
-	belay_words_free(s);
+	struct belay_grant *g = NULL;
 
 	mutex_lock(&belay_tree_lock);
-	xa_erase(&belay_sessions, s->id);
-	last = !--g->sessions;
-	belay_stat_add(sessions, -1);
+	if (id <= U32_MAX)
+		g = xa_load(&belay_grants, id);
+	if (g)
+		kref_get(&g->ref);
 	mutex_unlock(&belay_tree_lock);
-	if (last)
-		grant_end(g);
-	belay_session_put(s);
+	return g;
+}
+
+/* In the caller's namespace; 0: gone. */
+pid_t belay_grant_pid(const struct belay_grant *g)
+{
+	pid_t nr = 0;
+
+	rcu_read_lock();
+	if (pid_task(g->pid, PIDTYPE_TGID))
+		nr = pid_vnr(g->pid);
+	rcu_read_unlock();
+	return nr;
 }

@@ -6,7 +6,7 @@
  * Each row is filled under the locks that guard it and copied out after they
  * are dropped; the place in the list is an id, not a pointer, so that a
  * listing holds nobody up. What is selected, and how much of a region is held
- * where, is said by select.c.
+ * where, select.c and held.c say.
  */
 #include <linux/cred.h>
 #include <linux/mm.h>
@@ -17,6 +17,7 @@
 
 #include "belay.h"
 #include "ioctl.h"
+#include "select.h"
 
 /* Grants looked at before others get the lock. */
 #define LOCKED_TRIES	64

@@ -366,7 +366,7 @@ void belay_unpin(struct belay_region *r, bool dirty)
 {
 	/* A registration that failed half-way has runs for a part only. */
 	belay_unpin_part(r, r->start, r->last, dirty);
-	/* After, as select.c reads it without a lock. */
+	/* After, as held.c reads it without a lock. */
 	smp_store_release(&r->held, false);
 	if (READ_ONCE(r->state) == BELAY_BUILDING)
 		belay_extents_free(&r->extents);

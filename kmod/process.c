@@ -107,18 +107,6 @@ void belay_process_put(struct belay_process *p)
 	free_uid(p->user);
 }
 
-/* In the caller's namespace; 0: gone. */
-pid_t belay_grant_pid(const struct belay_grant *g)
-{
-	pid_t nr = 0;
-
-	rcu_read_lock();
-	if (pid_task(g->pid, PIDTYPE_TGID))
-		nr = pid_vnr(g->pid);
-	rcu_read_unlock();
-	return nr;
-}
-
 /* ------------------------------------------------------------------------ */
 /* Who uses a grant's address space                                          */
 
@@ -177,19 +165,6 @@ static void find_holders(struct holders *h, const struct belay_grant *g)
 	rcu_read_unlock();
 }
 
-static struct belay_grant *grant_get(u64 id)
-{
-	struct belay_grant *g = NULL;
-
-	mutex_lock(&belay_tree_lock);
-	if (id <= U32_MAX)
-		g = xa_load(&belay_grants, id);
-	if (g)
-		kref_get(&g->ref);
-	mutex_unlock(&belay_tree_lock);
-	return g;
-}
-
 static int write_holders(const struct holders *h, const struct belay_ctl_holders *arg)
 {
 	u32 i;
@@ -215,11 +190,11 @@ int belay_process_holders(struct belay_ctl_holders *arg)
 	h.rows = kvmalloc_array(h.room, sizeof(*h.rows), GFP_KERNEL_ACCOUNT);
 	if (!h.rows)
 		return -ENOMEM;
-	g = grant_get(arg->grant);
+	g = belay_grant_get(arg->grant);
 	if (g) {
 		h.mm = g->mm;
 		find_holders(&h, g);
-		kref_put(&g->ref, belay_grant_release);
+		belay_grant_put(g);
 	}
 	ret = g ? write_holders(&h, arg) : -ENOENT;
 	arg->count = h.count;

@@ -215,7 +215,7 @@ void belay_region_drop_part(struct belay_region *r, unsigned long start,
 	if (r->kind != BELAY_PINNED)
 		belay_unpin(r, false);
 	belay_unpin_part(r, start, last, may_be_dirty(r));
-	/* After, as select.c reads them without a lock. */
+	/* After, as held.c reads them without a lock. */
 	smp_wmb();
 	WRITE_ONCE(r->dropped_start, start);
 	WRITE_ONCE(r->dropped_last, last);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // SPDX-FileCopyrightText: the belay authors
 /*
- * session.c - a session's file: what clients do
+ * session.c - sessions, and their files: what clients do
  *
  * Everything but BELAY_INFO is for the address space that the grant is bound
  * to: any other caller, whatever way it came by the fd, gets EXDEV. While a
@@ -10,10 +10,123 @@
  */
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
 
 #include "belay.h"
+#include "compat/compat.h"
 #include "ioctl.h"
 #include "trace.h"
+
+/* Of @g, on the list, with the reference that its file will have. */
+struct belay_session *belay_session_create(struct belay_grant *g)
+{
+	struct belay_session *s = kzalloc_obj(*s, GFP_KERNEL_ACCOUNT);
+	static u32 next;
+	int ret;
+
+	lockdep_assert_held(&belay_tree_lock);
+	if (!s)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&s->ref);
+	s->grant = g;
+	s->made_at = ktime_get_boottime_ns();
+	kref_get(&g->ref);
+	xa_init_flags(&s->regions, XA_FLAGS_ALLOC | XA_FLAGS_ACCOUNT);
+	mutex_init(&s->words_lock);
+	/* Cyclic, so that an old session's id does not soon mean another one. */
+	ret = xa_alloc_cyclic(&belay_sessions, &s->id, s, xa_limit_31b, &next,
+			      GFP_KERNEL_ACCOUNT);
+	if (ret < 0) {
+		belay_grant_put(g);
+		kfree(s);
+		return ERR_PTR(ret);
+	}
+	g->sessions++;
+	belay_stat_inc(sessions);
+	return s;
+}
+
+/*
+ * With a reference. A session leaves the list, which takes its lock, before the
+ * last reference goes; so nobody who looks for one need wait for the tree.
+ */
+struct belay_session *belay_session_find(u64 id)
+{
+	struct belay_session *s = NULL;
+
+	xa_lock(&belay_sessions);
+	if (id <= U32_MAX)
+		s = xa_load(&belay_sessions, id);
+	if (s)
+		kref_get(&s->ref);
+	xa_unlock(&belay_sessions);
+	return s;
+}
+
+/* The one with the next id, with a reference. */
+struct belay_session *belay_session_next(u64 after)
+{
+	unsigned long id = after + 1;
+	struct belay_session *s = NULL;
+
+	xa_lock(&belay_sessions);
+	if (after < U32_MAX)
+		s = xa_find(&belay_sessions, &id, U32_MAX, XA_PRESENT);
+	if (s)
+		kref_get(&s->ref);
+	xa_unlock(&belay_sessions);
+	return s;
+}
+
+static void session_free(struct kref *ref)
+{
+	struct belay_session *s = container_of(ref, struct belay_session, ref);
+
+	xa_destroy(&s->regions);
+	belay_grant_put(s->grant);
+	kfree(s);
+}
+
+void belay_session_put(struct belay_session *s)
+{
+	kref_put(&s->ref, session_free);
+}
+
+/*
+ * The file is closed: no command runs on it any more, so no region can be
+ * added. The worker, a recall or a listing may still have regions in hand;
+ * letting go is done once, whoever comes first.
+ */
+void belay_session_close(struct belay_session *s)
+{
+	struct belay_grant *g = s->grant;
+	struct belay_region *r;
+	unsigned long slot = 0;
+	bool last;
+
+	trace_belay_session_closed(s);
+	while ((r = belay_region_next(s, &slot))) {
+		belay_region_let_go(r);
+		belay_region_put(r);
+		slot++;
+		cond_resched();
+	}
+
+	/* No region can turn a word any more, and no mapping is left. */
+	belay_words_free(s);
+
+	mutex_lock(&belay_tree_lock);
+	xa_erase(&belay_sessions, s->id);
+	last = !--g->sessions;
+	belay_stat_add(sessions, -1);
+	mutex_unlock(&belay_tree_lock);
+	if (last)
+		belay_grant_end(g);
+	belay_session_put(s);
+}
+
+/* ---- the file ----------------------------------------------------------------- */
 
 static struct belay_session *session_of(struct belay_call *call)
 {

@@ -13,7 +13,7 @@
  * There is one wait queue for all regions. A region that lets pages go passes
  * itself as the key, which wakes only who waits for it; with no waiter at all it
  * costs a look at the queue. What is waited for is read without a lock
- * (select.c); it is stored after the pages have gone, before the queue is looked
+ * (held.c); it is stored after the pages have gone, before the queue is looked
  * at.
  *
  * A walk could miss pages that change hands meanwhile, from a region that it has
@@ -38,6 +38,7 @@
 
 #include "belay.h"
 #include "compat/compat.h"
+#include "select.h"
 #include "trace.h"
 
 /*
