@@ -3,7 +3,7 @@
 /*
  * account.c - the tree of accounts, and their limits
  *
- * What is charged against them is in charge.c.
+ * charge.c charges against them.
  */
 #include <linux/mm.h>
 #include <linux/slab.h>

@@ -7,7 +7,7 @@
  * and is bound to one address space (mm); a session is an open file on a
  * grant; a region is a range that a session registered.
  *
- * Who keeps whom alive:
+ * References:
  *   region -> session -> grant -> mm (the structure, mmgrab, never its users)
  *   grant -> account, by account->grants, until the grant's last put
  * and the other way round only by lists and xarrays that hold a reference of

@@ -115,7 +115,7 @@ static int commit_watched(struct belay_region *r)
 	bool untouched;
 	int ret;
 
-	/* What is announced from here on is found by adopt_pages(). */
+	/* adopt_pages() finds whatever is announced from here on. */
 	ret = belay_notify_await_rest(r);
 	if (ret)
 		return ret;

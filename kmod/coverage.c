@@ -138,7 +138,7 @@ static void depth_step(struct depth *d, const struct belay_region *r,
 		d->open[d->nr++] = at->it.last;
 }
 
-/* What a walk over the regions that overlap another one finds. */
+/* The findings of a walk over the regions that overlap another one. */
 struct around {
 	bool any;		/* there are some, */
 	bool any_ill;		/* unhealthy ones, */

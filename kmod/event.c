@@ -102,9 +102,9 @@ void belay_event_raise(struct belay_event_source *src, u32 bit)
 }
 
 /*
- * What @src lies in was let go. The owner hears of it if it has @awaited that (it has
- * recalled the region), or has dealt with its loss; a loss that it has not heard of yet
- * is over, and nobody's business any more.
+ * The region (or grant) of @src was let go. The owner hears of it if it has @awaited that
+ * (it has recalled the region), or has dealt with its loss. A loss that it has not heard
+ * of yet is withdrawn.
  */
 void belay_event_gone(struct belay_event_source *src, bool awaited)
 {

@@ -21,7 +21,7 @@ struct belay_event_source {
 	const struct belay_event_ops *ops;	/* immutable */
 };
 
-/* What a source lies in. */
+/* The functions of the region or grant that a source lies in. */
 struct belay_event_ops {
 	void (*get)(struct belay_event_source *src);	/* under belay_event_lock */
 	void (*put)(struct belay_event_source *src);	/* without it; may free */

@@ -10,7 +10,7 @@
  * kmalloc'ed pieces, each exactly a power of two bytes, or into the two runs
  * that have room in the structure. No allocation is larger than a page.
  *
- * Not locked: the owner does.
+ * The functions take no lock: the owner has one.
  */
 #ifndef BELAY_EXTENT_H
 #define BELAY_EXTENT_H

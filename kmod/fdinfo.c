@@ -4,7 +4,7 @@
  * fdinfo.c - what /proc/PID/fdinfo shows of our files
  *
  * One key a line, as of the DRM drivers: a number, KiB where it says so, or a
- * word. Who may read it may ptrace the process: it is told nothing that the
+ * word. Its reader may ptrace the process: it is told nothing that the
  * process could not find out itself.
  *
  * A session's regions are counted one by one, which takes a while if there are
@@ -21,7 +21,7 @@ struct tally {
 	unsigned long regions, pages, held;
 };
 
-/* Of a session. */
+/* A session's regions, counted. */
 struct tallies {
 	struct tally kind[BELAY_WATCHED + 1];
 	unsigned long prepared, suspect, lost, recalled;

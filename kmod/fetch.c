@@ -20,7 +20,7 @@
  * A client's own (belay_fetch()) is a touch: it waits for whatever a touch waits for, with
  * nothing held, until it is killed. It does not say what was found; a look does.
  *
- * What a touch would end with a signal for is lost: the end of the file, poison. But where
+ * A page is lost if a touch of it would end with a signal: the end of the file, poison. But where
  * a userfaultfd is registered a fault may fail here that would not fail in the process: a
  * monitor may serve user mode only, or ask for a signal and mend it.
  */
@@ -178,7 +178,7 @@ static int fetch_run(unsigned long page, unsigned long last)
 		nr = get_user_pages_unlocked(page << PAGE_SHIFT,
 					     min(last - page + 1, FETCH_PAGES), NULL,
 					     FOLL_FORCE);
-		/* What is not to be had is left out: that it is lost, a look says. */
+		/* A page that cannot be had is left out: a look will say that it is lost. */
 		if (!nr && ++tries < FETCH_TRIES)
 			continue;
 		page += nr > 0 ? nr : 1;

@@ -128,8 +128,8 @@ static void event_fill(struct belay_event_source *src, struct belay_event *e)
 }
 
 /*
- * The policy owner has dealt with the grant's end. Whoever comes second, this
- * or the last close, takes the grant off the list.
+ * The policy owner has dealt with the grant's end. This or the last close, the later
+ * of the two, takes the grant off the list.
  */
 static void event_done(struct belay_event_source *src)
 {
@@ -205,8 +205,8 @@ static void put_below(struct belay_grant *g, struct belay_account *a)
 }
 
 /*
- * Not yet listed, but with an id of its own, and the account knows it. Bound by
- * the caller, without belay_tree_lock.
+ * The grant is not listed yet, but has an id of its own, and the account counts it.
+ * The caller binds it, without belay_tree_lock.
  */
 static struct belay_grant *grant_create(const struct belay_ctl_grant *arg,
 					struct belay_account *a,
@@ -392,7 +392,7 @@ struct belay_grant *belay_grant_get(u64 id)
 	return g;
 }
 
-/* In the caller's namespace; 0: gone. */
+/* The pid of its process in the caller's namespace; 0: that is gone. */
 pid_t belay_grant_pid(const struct belay_grant *g)
 {
 	pid_t nr = 0;

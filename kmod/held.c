@@ -3,10 +3,10 @@
 /*
  * held.c - how much of a region is held, and where its pages are
  *
- * Of a region that is being registered it is not known where its pages are: it fits
- * every place, as long as it may hold any.
+ * The pages of a region that is being registered are not known yet: it fits every
+ * place, as long as it may hold any.
  *
- * Where pages are is asked of their frames. A run may be long and cross nodes,
+ * A page frame's number tells its place. A run may be long and cross nodes,
  * but no pageblock lies on two without showing it at its ends, so it is looked
  * at in pageblocks, and page by page where the ends differ. Nothing is locked:
  * the answer is as of some moment during the walk. What another driver holds
@@ -87,7 +87,7 @@ static bool holds_but(const struct belay_region *r, unsigned long *gone_start,
 		*gone_last = smp_load_acquire(&r->dropped_last);
 		return smp_load_acquire(&r->held);
 	case BELAY_TRACKED:
-		/* What is lost is held, too, until it is unregistered. */
+		/* Its lost pages are held, too, until it is unregistered. */
 		return smp_load_acquire(&r->charged);
 	default:
 		return false;

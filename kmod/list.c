@@ -5,8 +5,8 @@
  *
  * Each row is filled under the locks that guard it and copied out after they
  * are dropped; the place in the list is an id, not a pointer, so that a
- * listing holds nobody up. What is selected, and how much of a region is held
- * where, select.c and held.c say.
+ * listing holds nobody up. select.c says what is selected, held.c how much of a
+ * region is held where.
  */
 #include <linux/cred.h>
 #include <linux/mm.h>
@@ -169,7 +169,7 @@ static void fill_region(struct belay_region *r, const struct belay_held *held,
 	incomplete = belay_held_is_incomplete(r);
 	spin_lock(&r->lock);
 	row->state = r->bits;
-	/* What pinning itself announces is nobody's business. */
+	/* Pinning itself announces changes, which the reader need not know. */
 	if (incomplete)
 		row->state = BELAY_STATE_BUILDING | (r->bits & BELAY_WORD_RELEASED) |
 			(r->request ? BELAY_WORD_RECALLED : 0);

@@ -81,7 +81,7 @@ static unsigned long first_behind_end(const struct vm_area_struct *vma)
 
 /*
  * An entry for many pages may reach behind the end of a file that has been cut off.
- * Whoever cuts it off says the new length before it is announced.
+ * The file's new length is stored before the cut is announced.
  */
 static void forget_behind_end(struct belay_look *l, unsigned long page, unsigned long nr,
 			      unsigned long *pfns)
@@ -199,7 +199,7 @@ static long bring_back(struct belay_look *l, unsigned long addr, struct page **r
 }
 
 /*
- * Of an entry that is no page's, nothing says which page it stands for but a fault,
+ * An entry that is no page's does not say which page it stands for. Only a fault does,
  * which is tried without waiting. A pinned page is neither swapped out nor taken by a
  * device; so, unless it has been replaced already, what comes back is one that a device
  * has borrowed. 1: it was that, 0: not, -EBUSY: cannot be told now.
@@ -331,7 +331,7 @@ static int look_once(struct belay_look *l, unsigned long page, unsigned long nr)
 	unsigned long lost_start = ULONG_MAX, lost_last = 0;
 	int ret;
 
-	/* What begins after this is announced; what began before is going on, or over. */
+	/* An invalidation that begins after this is announced; an older one is going on, or over. */
 	if (belay_notify_is_changing(l->r->session->grant, page, page + nr - 1))
 		return -EAGAIN;
 	ret = snapshot(l, page, nr, l->pfns);
@@ -362,7 +362,7 @@ int belay_look_at(struct belay_look *l, unsigned long start, unsigned long last)
 		if (ret)
 			return ret;
 		cond_resched();
-		/* Let go, or lost, meanwhile: what is left matters to nobody. */
+		/* It was let go, or lost, meanwhile: the rest need not be looked at. */
 		if (READ_ONCE(l->r->state) == BELAY_DEAD || belay_region_is_all_lost(l->r))
 			return -EAGAIN;
 	}
@@ -380,7 +380,7 @@ int belay_look_begin(struct belay_look *l, struct belay_region *r)
 	l->known_last = 0;
 	l->unmapped = false;
 	belay_extent_start(&l->iter, &r->extents);
-	/* Not to wait: what else the worker has may be what the OOM killer needs. */
+	/* It must not wait: the worker's other regions may be those that the OOM killer needs. */
 	l->pfns = (unsigned long *)__get_free_page(GFP_NOWAIT | __GFP_NOWARN);
 	if (!l->pfns)
 		return -EAGAIN;

@@ -9,7 +9,7 @@
 
 #include "belay.h"
 
-/* What a look is at, and what it has found. */
+/* The state of a look, and its findings. */
 struct belay_look {
 	struct belay_region *r;
 	struct mm_struct *mm;
@@ -20,7 +20,7 @@ struct belay_look {
 	bool unmapped;			/* some page has no mapping any more */
 };
 
-/* What the mapping at a page says about how to look at it. */
+/* The properties of the mapping at a page that decide how to look at it. */
 struct belay_place {
 	bool is_unreadable;
 	bool is_hugetlb;

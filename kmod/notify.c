@@ -35,7 +35,7 @@
 
 /* Regions told of one event before others have the lock: some tens of microseconds. */
 #define TELL_AT_ONCE	64
-/* Twice at once, then after 1, 2, 4, 8 and 16 ticks: a tenth of a second or so. */
+/* Two tries at once, others after 1, 2, 4, 8 and 16 ticks: a tenth of a second or so. */
 #define REST_TRIES	7
 
 static struct belay_region *watched_region(struct interval_tree_node *n)
@@ -66,7 +66,7 @@ static struct belay_region *first_after(struct belay_grant *g, unsigned long sta
  * Let others have the lock, and find the next region that has pages of @start to
  * @last. The tree is in the order of the regions' starts and, where these are the
  * same, of their coming; so whatever went and came meanwhile, nothing that was there
- * is passed over. What came knows of this invalidation, which is listed.
+ * is passed over. A region that came knows of this invalidation, which is listed.
  */
 static struct belay_region *give_way(struct belay_grant *g, struct belay_region *r,
 				     unsigned long start, unsigned long last,
@@ -118,7 +118,7 @@ static void change_begins(struct belay_grant *g, unsigned long start, unsigned l
 	belay_range_extend(&g->unlisted_start, &g->unlisted_last, start, last);
 }
 
-/* Of several with the same range any one will do. */
+/* Where several have the same range, it does not matter which one goes. */
 static void change_ends(struct belay_grant *g, unsigned long start, unsigned long last)
 {
 	unsigned int i;
@@ -190,8 +190,8 @@ const struct mmu_notifier_ops belay_notifier_ops = {
 };
 
 /*
- * From now on @r is told. What has begun before, it is not told of: so the caller
- * looks for that afterwards (belay_notify_is_changing()).
+ * From now on @r is told, but not of an invalidation that has begun before: so the caller
+ * looks for those afterwards (belay_notify_is_changing()).
  */
 void belay_notify_add(struct belay_region *r)
 {
@@ -203,7 +203,7 @@ void belay_notify_add(struct belay_region *r)
 	spin_unlock(&g->watch_lock);
 }
 
-/* Afterwards no callback sees @r. Twice does nothing. */
+/* Afterwards no callback sees @r. A second call does nothing. */
 void belay_notify_remove(struct belay_region *r)
 {
 	struct belay_grant *g = r->session->grant;

@@ -13,7 +13,7 @@
  * faulted in. Only the batch in hand is the pinning thread's alone.
  *
  * The scratch is one page of struct page pointers, or a few on the stack for
- * small regions. What is remembered is the runs (extent.h).
+ * small regions. The runs are remembered (extent.h).
  */
 #include <linux/dax.h>
 #include <linux/fs.h>
@@ -64,7 +64,7 @@ static bool is_secretmem(const struct vm_area_struct *vma)
 }
 
 /*
- * May this mapping be pinned for @r, and with which flags? The answer is the
+ * Decides whether this mapping may be pinned for @r, and with which flags. The answer is the
  * same on every kernel, which refuse different things of themselves.
  */
 static int classify(struct vm_area_struct *vma, const struct belay_region *r,
@@ -107,7 +107,7 @@ static bool may_share_page_table(struct vm_area_struct *vma)
 	       ALIGN(vma->vm_start, PUD_SIZE) + PUD_SIZE <= vma->vm_end;
 }
 
-/* Of the first page, once. */
+/* Notes the file behind the first page, once. */
 static void note_file(struct belay_region *r, const struct vm_area_struct *vma)
 {
 	if (!vma->vm_file || READ_ONCE(r->state) != BELAY_BUILDING)
@@ -117,7 +117,7 @@ static void note_file(struct belay_region *r, const struct vm_area_struct *vma)
 	r->shared = is_shared(vma);
 }
 
-/* Of a region that is made of another one. */
+/* Does so for a region that is made of another one. */
 int belay_pin_note_file(struct belay_region *r)
 {
 	struct mm_struct *mm = r->session->grant->mm;
@@ -328,7 +328,7 @@ static void unpin_run(unsigned long pfn, unsigned long pages, bool dirty)
 	}
 }
 
-/* Of the pages @start to @last, each run. */
+/* Unpins each run of the pages @start to @last. */
 static void unpin_pages(struct belay_region *r, unsigned long start,
 			unsigned long last, bool dirty)
 {

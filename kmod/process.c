@@ -11,7 +11,7 @@
  * single task speaks for a process, and its threads are looked through.
  *
  * Tasks are walked under RCU, without the kernel's tasklist_lock, which no module
- * can have. What is compared is the value of task->mm; it is never followed.
+ * can have. Only the value of task->mm is compared; it is never followed.
  * The grant holds the structure (mmgrab), so its address is nobody else's. A
  * process that begins or ends meanwhile may or may not be found.
  *

@@ -5,8 +5,8 @@
  *
  * A range is its first and its last page, both in it, by number: so one may end
  * where the numbers do. No page at all is ULONG_MAX and 0, which becomes, when
- * it is extended, what it is extended by. Whoever reads the two without a lock
- * may see only one of them changed: so any range that ends before it starts is
+ * it is extended, what it is extended by. A reader without a lock may see only
+ * one of them changed: so any range that ends before it starts is
  * none.
  */
 #ifndef BELAY_RANGE_H

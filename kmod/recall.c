@@ -21,7 +21,7 @@ static int recall_one(struct belay_region *r, const struct belay_recall_entry *e
 		r->deadline = e->deadline;
 		r->recall_reason = e->reason;
 		r->policy = e->policy;
-		/* Of one that is being registered it says so when it becomes live. */
+		/* The word of a region that is being registered says so when that becomes live. */
 		if (r->state == BELAY_LIVE)
 			belay_word_set(r, r->bits | BELAY_WORD_RECALLED);
 		trace_belay_recall(r);

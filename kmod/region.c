@@ -178,14 +178,14 @@ static void count_pages(struct belay_region *r, long pages)
 	}
 }
 
-/* Those of its lost pages that the module has let go of. */
+/* The number of its lost pages that the module has let go of. */
 static unsigned long dropped_pages(const struct belay_region *r)
 {
 	return r->kind == BELAY_PINNED ?
 		belay_range_pages(r->dropped_start, r->dropped_last) : 0;
 }
 
-/* In the gauges and in the process's VmPin, or no more. Under the settle mutex. */
+/* Counts @r in the gauges and in the process's VmPin, or no more. Under the settle mutex. */
 void belay_region_count(struct belay_region *r, bool up)
 {
 	long pages = belay_region_pages(r) - dropped_pages(r);
@@ -260,7 +260,7 @@ void belay_region_publish(struct belay_region *r)
 	xa_store(&s->regions, r->slot, r, GFP_KERNEL_ACCOUNT);
 }
 
-/* May it be let go by order? A tracked one until its driver can have pinned it. */
+/* An order cannot let go of it: it is watched, or tracked and its driver may have pinned it. */
 static bool is_held_by_others(const struct belay_region *r)
 {
 	return r->kind == BELAY_WATCHED ||
@@ -320,7 +320,7 @@ struct belay_region *belay_region_new_part(struct belay_region *r,
 	return ERR_PTR(ret);
 }
 
-/* One that never was live. */
+/* @r never was live. */
 void belay_region_undo(struct belay_region *r)
 {
 	belay_notify_remove(r);
@@ -383,7 +383,7 @@ static void shrink_to_batch(struct belay_region *r)
 }
 
 /*
- * Of a dead region. Under the settle mutex; twice does nothing. By order the charge
+ * @r is dead. Under the settle mutex; a second call does nothing. By order the charge
  * may be left to the worker.
  */
 static void let_go_of_pages(struct belay_region *r, bool by_order)

@@ -8,7 +8,7 @@
  * Pinning may take as long as the client likes, who answers its own page faults
  * (userfaultfd, FUSE). So the region is published before: it is listed, waited for
  * and recalled like any other, only that where its pages lie is not yet known, and
- * an order to release ends it. Whoever gives that order lets go of what is pinned
+ * an order to release ends it. The caller who gives that order lets go of what is pinned
  * so far, under the settle mutex, which the pinning thread takes for each batch of
  * pages, not while it faults. That thread finds the region dead after its batch,
  * gives up (-ECANCELED) and does the rest. What it may have in hand until then,
@@ -95,7 +95,7 @@ static int become_live(struct belay_region *r, struct belay_refusal *why)
 	}
 }
 
-/* From here on what it holds is to be seen: pinning may take long. */
+/* From here on others see how much @r holds: pinning may take long. */
 static int begin_pinning(struct belay_region *r)
 {
 	int ret = -ECANCELED;
@@ -112,7 +112,7 @@ static int begin_pinning(struct belay_region *r)
 	return ret;
 }
 
-/* What was pinned in vain goes, unless somebody has let it go already. */
+/* Pages that were pinned in vain go, unless somebody has let them go already. */
 static void give_up(struct belay_region *r)
 {
 	mutex_lock(&r->settle);
@@ -152,7 +152,7 @@ static int build_once(struct belay_region *r, struct belay_refusal *why)
 	if (r->state == BELAY_BUILDING)
 		WRITE_ONCE(r->bits, 0);
 	spin_unlock(&r->lock);
-	/* What began before, and was not told or has just been forgotten, is over now. */
+	/* Afterwards an older invalidation, not told or just forgotten, is over. */
 	ret = belay_notify_await_rest(r);
 	if (!ret)
 		ret = charge_by(belay_coverage_charge, r, why);

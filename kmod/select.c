@@ -4,9 +4,9 @@
  * select.c - which grants, sessions and regions are meant
  *
  * A selection is read once for each call: what depends on the caller (a user in
- * its namespace) and the place, in page frames, are worked out then. What it is
- * compared with never changes in a grant, a session or a published region, so
- * no lock is taken to compare; only whether a pid is alive is asked each time.
+ * its namespace) and the place, in page frames, are worked out then. The fields
+ * that it is compared with never change in a grant, a session or a published region,
+ * so no lock is taken to compare; only whether a pid is alive is asked each time.
  *
  * Regions are walked session by session. A cursor says where to go on by ids,
  * so that a walk holds nobody up; while it lasts it has a reference on the
@@ -29,7 +29,7 @@
 			 BELAY_SELECT_PHYS | BELAY_SELECT_FILE | \
 			 BELAY_SELECT_LASTING | BELAY_SELECT_TRANSIENT)
 
-/* Of the last frame that an address reaches. */
+/* The last frame that an address reaches. */
 #define PFN_MAX		((unsigned long)(U64_MAX >> PAGE_SHIFT))
 
 static const u32 makes_sense[] = {
@@ -108,7 +108,7 @@ static bool fits_session(const struct belay_selection *sel, const struct belay_s
 	       fits_grant(sel, s->grant);
 }
 
-/* But for the place. */
+/* The place is not looked at. */
 static bool fits_region(const struct belay_selection *sel, const struct belay_region *r)
 {
 	const struct belay_select *arg = &sel->arg;
@@ -122,7 +122,7 @@ static bool fits_region(const struct belay_selection *sel, const struct belay_re
 	       fits_age(sel, r->made_at);
 }
 
-/* But for the place. */
+/* The place is not looked at. */
 bool belay_select_fits_region(const struct belay_selection *sel, const struct belay_region *r)
 {
 	return fits_session(sel, r->session) && fits_region(sel, r);

@@ -18,7 +18,7 @@
 #include "ioctl.h"
 #include "trace.h"
 
-/* Of @g, on the list, with the reference that its file will have. */
+/* A session of @g, on the list, with the reference that its file will have. */
 struct belay_session *belay_session_create(struct belay_grant *g)
 {
 	struct belay_session *s = kzalloc_obj(*s, GFP_KERNEL_ACCOUNT);
@@ -172,7 +172,7 @@ static int register_one(struct belay_call *call, void *entry)
 	return belay_register(session_of(call), entry);
 }
 
-/* Nobody would ever know its id. */
+/* The region goes: its id would never be known. */
 static void register_undo(struct belay_call *call, void *entry)
 {
 	struct belay_register_entry *e = entry;
@@ -231,7 +231,7 @@ static int trim_one(struct belay_call *call, void *entry)
 	return ret;
 }
 
-/* Nobody would ever know their ids. */
+/* The parts go: their ids would never be known. */
 static void trim_undo(struct belay_call *call, void *entry)
 {
 	struct belay_trim_entry *e = entry;

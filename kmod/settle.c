@@ -19,7 +19,7 @@
  *   a client		that met a suspect word. Its call first does what a look must
  *			not (belay_fetch(), belay_notify_await_rest()), with nothing held.
  *
- * Of what is lost the module's pins go, with their charge, and the owner is told. A
+ * The module's pins of lost pages go, with their charge, and the owner is told. A
  * region that is dead is let go (region.c).
  */
 #include <linux/jiffies.h>
@@ -31,9 +31,9 @@
 #include "belay.h"
 #include "trace.h"
 
-/* From the event to the look. */
+/* The time from the event to the look. */
 #define LOOK_DELAY	msecs_to_jiffies(2)
-/* Until what could not be told is looked at again: doubled up to this. */
+/* The time until a region that could not be told is looked at again is doubled up to this. */
 #define BACKOFF_MAX	HZ
 /* Times that a client's call looks before it says that it cannot tell. */
 #define SETTLE_TRIES	4
@@ -45,9 +45,9 @@ static bool is_over(const struct belay_region *r)
 }
 
 /*
- * What is lost is useless: the module's pins of that part go, with their
- * charge. What another driver holds stays charged until it is unregistered, or
- * its address space is gone. The owner is told when more is lost than before.
+ * A lost part is useless: the module's pins of it go, with their charge.
+ * Pages that another driver holds stay charged until the region is unregistered,
+ * or its address space is gone. The owner is told when more is lost than before.
  */
 static void drop_lost(struct belay_region *r)
 {
@@ -200,7 +200,7 @@ bool belay_settle_wait_for_room(struct belay_grant *g, unsigned long seen, long 
 	return *left > 0;
 }
 
-/* In a storm an event has listed it again meanwhile: that must not make it sooner. */
+/* In a storm an event has listed @r again meanwhile, which must not make the look sooner. */
 static void look_later(struct belay_region *r)
 {
 	struct belay_grant *g = r->session->grant;

@@ -28,7 +28,7 @@
 #ifndef BELAY_TRACE_ONCE
 #define BELAY_TRACE_ONCE
 
-/* What became of an announcement. */
+/* The fate of an announcement. */
 enum belay_fate {
 	BELAY_FATE_FILTERED,	/* it can change no page */
 	BELAY_FATE_IGNORED,	/* the region is let go, or that part of it lost */
@@ -36,7 +36,7 @@ enum belay_fate {
 	BELAY_FATE_LOST,
 };
 
-/* What a look found. */
+/* The findings of a look. */
 enum belay_found {
 	BELAY_FOUND_SAME,
 	BELAY_FOUND_LOST,

@@ -97,7 +97,7 @@ static void undo_parts(struct trim *t)
 		belay_region_undo(p);
 }
 
-/* Their shares of the region's runs, pinned still by the region. */
+/* The parts get their shares of the region's runs, which the region still pins. */
 static int divide_runs(struct trim *t)
 {
 	struct belay_region *p;
@@ -139,7 +139,7 @@ static void make_part_live(struct belay_region *p, const struct belay_region *r)
 	WRITE_ONCE(p->state, BELAY_LIVE);
 	/* Another thread may have committed it since the part was made. */
 	p->prepared = r->prepared;
-	/* What a watched region not yet committed keeps for its commit. */
+	/* A watched region not yet committed keeps these pages for its commit. */
 	if (r->dirty_start <= p->last && r->dirty_last >= p->start)
 		belay_range_extend(&p->dirty_start, &p->dirty_last,
 				   max(r->dirty_start, p->start),

@@ -10,7 +10,7 @@
  * nothing is left to look at: that is when every page of it was seen mapped at its
  * address, and was the page that was registered, and no change of that was announced.
  *
- * What cannot be told stays suspect. What follows from the answer is for settle.c.
+ * Pages of which it cannot be told stay suspect. settle.c does what follows from the answer.
  */
 #include <linux/mm.h>
 
@@ -25,7 +25,7 @@ static void nothing_suspect(struct belay_region *r)
 {
 	lockdep_assert_held(&r->lock);
 	if (r->state == BELAY_BUILDING) {
-		/* Whoever sees that reads the runs without a lock. */
+		/* A reader who sees that reads the runs without a lock. */
 		smp_store_release(&r->state, BELAY_LIVE);
 		/* It may have been recalled while it was registered. */
 		belay_word_set(r, r->request ? BELAY_WORD_RECALLED : 0);
@@ -71,7 +71,7 @@ static void give_back(struct belay_region *r, unsigned long start, unsigned long
 	spin_unlock(&r->lock);
 }
 
-/* What was found lost; the rest of the region goes on. */
+/* A part was found lost; the rest of the region goes on. */
 static void set_lost(struct belay_look *l)
 {
 	struct belay_region *r = l->r;

@@ -12,7 +12,7 @@
  *
  * There is one wait queue for all regions. A region that lets pages go passes
  * itself as the key, which wakes only who waits for it; with no waiter at all it
- * costs a look at the queue. What is waited for is read without a lock
+ * costs a look at the queue. The pages held are read without a lock
  * (held.c); it is stored after the pages have gone, before the queue is looked
  * at.
  *
@@ -100,7 +100,7 @@ static int wake_if_region(struct wait_queue_entry *entry, unsigned int mode, int
 }
 
 /*
- * In jiffies, never too few. @end is by the clock, because jiffies lag behind when a
+ * The time left in jiffies, never too few. @end is by the clock, because jiffies lag behind when a
  * tick is late, and "now" in jiffies is then in the past.
  */
 static long time_left(ktime_t end)

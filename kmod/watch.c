@@ -148,7 +148,7 @@ static enum belay_fate mark(struct belay_region *r,
 		return BELAY_FATE_IGNORED;
 	if (range->event == MMU_NOTIFY_RELEASE)
 		r->exited = true;
-	/* But for the end, with which goes what another driver holds. */
+	/* The end is not ignored: with it goes what another driver holds. */
 	else if (belay_region_is_known_lost(r, start, last))
 		return BELAY_FATE_IGNORED;
 	if (may_come_back(r, range))
