@@ -84,7 +84,9 @@ static bool holds_but(const struct belay_region *r, unsigned long *gone_start,
 	case BELAY_PINNED:
 		/* Each is right with the other's value of before, too. */
 		*gone_start = READ_ONCE(r->dropped_start);
+		/* Stored after the pages have gone: belay_region_drop_part(). */
 		*gone_last = smp_load_acquire(&r->dropped_last);
+		/* So is this: belay_unpin(). */
 		return smp_load_acquire(&r->held);
 	case BELAY_TRACKED:
 		/* Its lost pages are held, too, until it is unregistered. */
@@ -110,6 +112,7 @@ static void look_at_incomplete(const struct belay_region *r, struct belay_held *
 {
 	/* In this order: a batch is remembered before it is no longer in hand. */
 	held->pinning = smp_load_acquire(&r->pinning);
+	/* Stored after the pages have gone. */
 	held->pages = smp_load_acquire(&r->held) ? READ_ONCE(r->nr_held) : 0;
 	held->selected_pages = held->pages;
 }
