@@ -69,7 +69,7 @@ MODLOADDIR ?= $(PREFIX)/lib/modules-load.d
 
 include scripts/rules.mk
 
-COMPONENTS := common kmod libclient daemon ctl systemd man tracing examples bench \
+COMPONENTS := common kmod libclient libadmin daemon ctl systemd man tracing examples bench \
 	tests/lint tests/unit tests/harness tests/cross tests/debug tests/kernel tests/stress tests/system
 include $(addsuffix /build.mk,$(COMPONENTS))
 ifeq ($(EXAMPLE),1)

@@ -62,7 +62,7 @@ user_space()
 {
 	local file good=0 flags
 	read -ra flags < <(pkg-config --cflags smartcols)
-	for file in common/*.c libclient/*.c daemon/*.c daemon/*/*.c ctl/*.c examples/*.c; do
+	for file in common/*.c libclient/*.c libadmin/*.c daemon/*.c daemon/*/*.c ctl/*.c examples/*.c; do
 		"$cc" -std=gnu11 -O2 -fPIC -Wall -Wextra -Wno-unused-parameter -Wshadow -Wvla \
 			-Werror -D_GNU_SOURCE -DBELAY_VERSION='"0"' -Iinclude -Iinclude/uapi -iquote . \
 			-idirafter /usr/include -idirafter /usr/include/x86_64-linux-gnu "${flags[@]}" \
@@ -79,5 +79,5 @@ check_output "a function that is not exported is noticed" '^do_madvise$' \
 	needs_unexported "$work/control.ko"
 check_output "a claim of other pages does not compile" \
 	'static assertion failed: "PAGE_SIZE == PAGES"' not control "$other_pages" "$big"
-check "the library, the daemon, belayctl and the examples compile for $arch" user_space
+check "the libraries, the daemon, belayctl and the examples compile for $arch" user_space
 tap_done

@@ -15,6 +15,13 @@ $(call unit_test,client_session,tests/unit/client_session.c $(CLIENT_FAKE),$(CLI
 $(call unit_test,client_dead,tests/unit/client_dead.c $(CLIENT_FAKE),$(CLIENT_LIBS))
 $(call unit_test,client_revoke,tests/unit/client_revoke.c $(CLIENT_FAKE),$(CLIENT_LIBS))
 
+# libadmin
+ADMIN_LIBS := static:belay-admin static:belay-common
+$(call unit_test,admin_calls,tests/unit/admin_calls.c,$(ADMIN_LIBS))
+$(call unit_test,admin_daemon,tests/unit/admin_daemon.c,$(ADMIN_LIBS))
+$(call unit_test,admin_nomem,tests/unit/admin_nomem.c,$(ADMIN_LIBS) $(addprefix -Xlinker --wrap=,malloc calloc realloc socket))
+$(call host_script,unit,tests/unit/admin_install.sh)
+
 # ctl
 CTL_TEST_LIBS := static:belay-ctl static:belay-common pkg:smartcols pkg:jansson
 $(call unit_test,ctl_arguments,tests/unit/ctl_arguments.c,$(CTL_TEST_LIBS))

@@ -45,9 +45,10 @@ none_missing()
 	fi
 }
 
+# Of both libraries.
 library_functions()
 {
-	sed 's|//.*||; s|/\*.*\*/||' include/belay.h |
+	sed 's|//.*||; s|/\*.*\*/||' include/belay.h include/belay-admin.h |
 		grep -oE '^[a-z].*[ *](belay_[a-z_]+)\(' |
 		grep -v typedef | grep -oE 'belay_[a-z_]+\(' | tr -d '(' | sort -u
 }
@@ -56,7 +57,7 @@ function_pages()
 {
 	local name left='' names
 	names=$(library_functions)
-	[ "$(wc -w <<< "$names")" -ge 15 ] || left="only these functions were found: $names"
+	[ "$(wc -w <<< "$names")" -ge 31 ] || left="only these functions were found: $names"
 	for name in $names; do
 		[ -e "man/$name.3" ] || grep -lqE "^\.Nm $name( ,)?$" man/*.3 2> /dev/null ||
 			left+="$name"$'\n'
@@ -157,7 +158,13 @@ none_missing "every trace event is in belay(4)" man/belay.4 \
 	"$(sed -nE 's/^(TRACE_EVENT\(|DEFINE_EVENT\([a-z_]+, )(belay_[a-z_]+),.*/\2/p' kmod/trace.h)"
 none_missing "every script for bpftrace is in belay(4)" man/belay.4 \
 	"$(basename -a tracing/*.bt)"
-check "every function of the library has a page in section 3" function_pages
+none_missing "all that regions are selected by is in belay_admin_list_new(3)" man/belay_admin_list_new.3 \
+	"$(sed -nE 's/^#define (BELAY_ADMIN_BY_[A-Z_]+)\s.*/\1/p' include/belay-admin.h)"
+none_missing "every escalation is in belay_admin_recall(3)" man/belay_admin_recall.3 \
+	"$(sed -nE 's/^#define (BELAY_ADMIN_(AS_CONFIGURED|KEEP|RELEASE|KILL))\s.*/\1/p' include/belay-admin.h)"
+none_missing "every error of all calls of libbelay-admin is in belay_admin_open(3)" man/belay_admin_open.3 \
+	"$(sed -nE 's/^ \*\t(-E[A-Z]+)\t.*/\1/p' include/belay-admin.h)"
+check "every function of the libraries has a page in section 3" function_pages
 check "every name that a page of section 3 gives can be looked up" page_names
 check "every page of section 3 has its errors and an example" function_errors
 check "references between belay's own pages lead somewhere" references
