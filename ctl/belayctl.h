@@ -17,8 +17,7 @@
 
 #include <jansson.h>
 
-#include "common/packet.h"
-#include "common/protocol.h"
+#include <belay-admin.h>
 
 /* Documented in belayctl(8); never renumber. */
 enum ctl_exit {
@@ -31,9 +30,8 @@ enum ctl_exit {
 	CTL_STILL_HELD = 6,	/* recall: something was not let go */
 };
 
-/* Without an answer for so long, the daemon hangs or is not started by its socket. */
-#define CTL_TIMEOUT_MSEC	10000
-#define CTL_PROGRESS_MSEC	2000	/* waits longer than this show that they wait */
+#define CTL_TIMEOUT_MSEC	10000	/* by then systemd has started a daemon that can start */
+#define CTL_PROGRESS_MSEC	2000	/* what takes longer is shown */
 
 struct ctl;
 
@@ -56,13 +54,14 @@ struct ctl {
 	const struct ctl_command *command;
 
 	/* connection.c */
-	int fd;
-	int timeout_msec;	/* for one answer; -1: none */
-	int progress_msec;
-	const char *waiting_for;	/* for the progress line */
-	uint64_t waiting_until;	/* ns of CLOCK_BOOTTIME; 0: unknown */
-	uint64_t serial;
-	union bl_packet answer;
+	struct belay_admin *admin;	/* NULL: not connected */
+	int timeout_msec;	/* for one answer */
+
+	/* progress.c */
+	int progress_msec;	/* waits longer than this show that they wait */
+	const char *waiting_for;
+	unsigned int progress_turns;
+	bool progress_shown;
 
 	/* For tests: 0 and NULL mean the real ones. */
 	uint64_t fixed_now;	/* ns of CLOCK_BOOTTIME */
@@ -122,28 +121,16 @@ enum {
 	{ "transient", no_argument, NULL, CTL_OPT_TRANSIENT }
 
 /* select.c */
-int ctl_select_option(struct ctl *c, int opt, struct bl_selection *s);
+int ctl_select_option(struct ctl *c, int opt, struct belay_admin_selection *s);
 
 /* connection.c */
 int ctl_connect(struct ctl *c);
 void ctl_disconnect(struct ctl *c);
-int ctl_request(struct ctl *c, void *msg, size_t size, enum bl_msg_type type,
-		enum bl_msg_type want);
+int ctl_done(struct ctl *c, int err);
 
 /* progress.c: a line on stderr while something takes long */
-struct ctl_progress {
-	FILE *err;		/* NULL: not a terminal, show nothing */
-	const char *what;
-	uint64_t started;	/* CLOCK_BOOTTIME, ns */
-	uint64_t deadline;	/* 0: none */
-	int after_msec;
-	unsigned int turns;
-	bool shown;
-};
-void ctl_progress_init(struct ctl_progress *p, FILE *err, const char *what,
-		       int after_msec, uint64_t deadline);
-void ctl_progress_tick(struct ctl_progress *p);
-void ctl_progress_fini(struct ctl_progress *p);
+void ctl_progress_show(struct ctl *c, uint64_t waited, uint64_t deadline);
+void ctl_progress_end(struct ctl *c);
 
 /* format.c: amounts and times for people */
 #define CTL_CELL	64
@@ -165,9 +152,9 @@ int ctl_parse_u64(struct ctl *c, const char *what, const char *text, uint64_t *r
 int ctl_parse_pid(struct ctl *c, const char *text, int32_t *ret);
 int ctl_parse_user(struct ctl *c, const char *text, uint32_t *ret);
 int ctl_parse_limit(struct ctl *c, const char *text, uint64_t *ret);
-int ctl_parse_deadline(struct ctl *c, const char *text, uint64_t *ret_usec);
+int ctl_parse_deadline(struct ctl *c, const char *text, uint64_t *ret_nsec);
 int ctl_parse_escalation(struct ctl *c, const char *text, uint32_t *ret);
-int ctl_parse_account(struct ctl *c, const char *text, char name[BL_NAME_MAX]);
+int ctl_parse_account(struct ctl *c, const char *text, const char **ret);
 
 /* table.c */
 struct ctl_column {
@@ -189,12 +176,8 @@ json_t *ctl_json_text(const char *text);
 json_t *ctl_json_object(const char *key, ...) __attribute__((sentinel));
 int ctl_json_print(struct ctl *c, json_t *json);
 
-/* rows.c: what BL_LIST answers, row by row */
-int ctl_rows_each(struct ctl *c, struct bl_list *request,
-		  int (*each)(struct ctl *c, const void *row, void *arg), void *arg);
-
 /* exists.c */
-int ctl_exists(struct ctl *c, const struct bl_list *asked);
+int ctl_exists(struct ctl *c, const struct belay_admin_selection *asked);
 
 /* vmstat.c */
 int ctl_pinned_by_kernel(const struct ctl *c, uint64_t *ret_bytes);

@@ -14,33 +14,31 @@
 
 #include "ctl/belayctl.h"
 
-static int count(struct ctl *c, const void *row, void *arg)
+static int grant_exists(struct ctl *c, uint64_t number)
 {
-	++*(unsigned int *)arg;
-	return CTL_OK;
+	struct belay_admin_selection select = {
+		.size = sizeof(select), .by = BELAY_ADMIN_BY_GRANT, .grant = number,
+	};
+	struct belay_admin_grant grant = { .size = sizeof(grant) };
+	struct belay_admin_list *list = NULL;
+	int n = belay_admin_list_new(c->admin, BELAY_ADMIN_GRANTS, &select, &list);
+
+	if (!n)
+		n = belay_admin_next_grant(list, &grant);
+	belay_admin_list_free(list);
+	if (!n)
+		return ctl_fail(c, CTL_NOT_FOUND, "there is no grant %" PRIu64, number);
+	return ctl_done(c, n);
 }
 
 /* The status of a list that found nothing: CTL_OK if all that it names exists. */
-int ctl_exists(struct ctl *c, const struct bl_list *asked)
+int ctl_exists(struct ctl *c, const struct belay_admin_selection *asked)
 {
-	struct bl_list request = {
-		.what = BL_LIST_GRANTS,
-		.select = { .by = BL_BY_GRANT, .grant = asked->select.grant },
-	};
-	uint32_t by = asked->select.by;
-	unsigned int n = 0;
-	int status;
-
-	if (by & BL_BY_PROCESS && kill(asked->select.pid, 0) && errno == ESRCH)
-		return ctl_fail(c, CTL_NOT_FOUND, "there is no process %d", asked->select.pid);
-	if (by == BL_BY_REGION)
-		return ctl_fail(c, CTL_NOT_FOUND, "there is no region %" PRIu64,
-				asked->select.region);
-	if (!(by & BL_BY_GRANT))
+	if (asked->by & BELAY_ADMIN_BY_PROCESS && kill(asked->pid, 0) && errno == ESRCH)
+		return ctl_fail(c, CTL_NOT_FOUND, "there is no process %d", asked->pid);
+	if (asked->by == BELAY_ADMIN_BY_REGION)
+		return ctl_fail(c, CTL_NOT_FOUND, "there is no region %" PRIu64, asked->region);
+	if (!(asked->by & BELAY_ADMIN_BY_GRANT))
 		return CTL_OK;
-	status = ctl_rows_each(c, &request, count, &n);
-	if (!status && !n)
-		return ctl_fail(c, CTL_NOT_FOUND, "there is no grant %" PRIu64,
-				asked->select.grant);
-	return status;
+	return grant_exists(c, asked->grant);
 }

@@ -24,7 +24,7 @@ json_t *ctl_json_limit(uint64_t limit)
 json_t *ctl_json_text(const char *text)
 {
 	json_t *json = json_string(text);
-	char ascii[BL_TEXT_MAX];
+	char ascii[BELAY_ADMIN_TEXT];
 	size_t i;
 
 	if (json)

@@ -10,16 +10,6 @@
 #include "common/units.h"
 #include "ctl/belayctl.h"
 
-/* One line of `limit show`: an account's, or a grant's own limit. */
-struct limit_line {
-	char name[BL_NAME_MAX];
-	uint64_t usage_bytes;
-	uint64_t limit_bytes;
-	uint64_t usage_regions;
-	uint64_t limit_regions;
-	bool has_limit_regions;
-};
-
 struct show {
 	const char *only;	/* NULL: all accounts */
 	struct ctl_table *table;
@@ -37,7 +27,7 @@ static const struct ctl_column columns[] = {
 	{ NULL, 0 },
 };
 
-static void add_line(struct ctl *c, struct show *s, const struct limit_line *l)
+static void add_line(struct ctl *c, struct show *s, const struct belay_admin_account *l)
 {
 	char buf[CTL_CELL];
 	json_t *json;
@@ -62,29 +52,17 @@ static void add_line(struct ctl *c, struct show *s, const struct limit_line *l)
 	ctl_table_cell(s->table, "%s", ctl_count(l->limit_regions, buf));
 }
 
-static int show_account(struct ctl *c, const void *row, void *arg)
-{
-	const struct bl_account_row *a = row;
-	struct limit_line l = {
-		.usage_bytes = a->usage_bytes,
-		.limit_bytes = a->limit_bytes,
-		.usage_regions = a->usage_regions,
-		.limit_regions = a->limit_regions,
-	};
-	struct show *s = arg;
-
-	if (s->only && strcmp(s->only, a->name))
-		return CTL_OK;
-	memcpy(l.name, a->name, sizeof(l.name));
-	add_line(c, s, &l);
-	return CTL_OK;
-}
-
 static int show_accounts(struct ctl *c, struct show *s)
 {
-	struct bl_list request = { .what = BL_LIST_ACCOUNTS };
+	struct belay_admin_account a = { .size = sizeof(a) };
+	struct belay_admin_list *list = NULL;
+	int n = belay_admin_list_new(c->admin, BELAY_ADMIN_ACCOUNTS, NULL, &list);
 
-	return ctl_rows_each(c, &request, show_account, s);
+	while (n >= 0 && (n = belay_admin_next_account(list, &a)) > 0)
+		if (!s->only || !strcmp(s->only, a.name))
+			add_line(c, s, &a);
+	belay_admin_list_free(list);
+	return ctl_done(c, n);
 }
 
 static int no_account(struct ctl *c, const char *account)
@@ -125,36 +103,36 @@ static int show_limits(struct ctl *c, const char *account)
 }
 
 /* "user/alice: at most 1 GiB, 100 regions" */
-static void print_set(struct ctl *c, const struct bl_limit *l)
+static void print_set(struct ctl *c, const struct belay_admin_limit *l)
 {
 	char buf[BL_SIZE_TEXT], count[CTL_CELL];
 
 	fprintf(c->out, "%s: ", l->account);
-	if (l->set & BL_LIMIT_SET_BYTES)
+	if (l->set & BELAY_ADMIN_LIMIT_BYTES)
 		fprintf(c->out, "%s%s", l->limit_bytes == BELAY_UNLIMITED ? "" : "at most ",
 			bl_size_format(buf, sizeof(buf), l->limit_bytes));
-	if (l->set & BL_LIMIT_SET_REGIONS)
-		fprintf(c->out, "%s%s%s %s", l->set & BL_LIMIT_SET_BYTES ? ", " : "",
+	if (l->set & BELAY_ADMIN_LIMIT_REGIONS)
+		fprintf(c->out, "%s%s%s %s", l->set & BELAY_ADMIN_LIMIT_BYTES ? ", " : "",
 			l->limit_regions == BELAY_UNLIMITED ? "" : "at most ",
 			ctl_count(l->limit_regions, count),
 			ctl_plural(l->limit_regions, "region", "regions"));
 	fputs(", until belayd ends; to keep it, write it into belayd.conf\n", c->out);
 }
 
-static int json_set(struct ctl *c, const struct bl_limit *l)
+static int json_set(struct ctl *c, const struct belay_admin_limit *l)
 {
 	json_t *json = ctl_json_object("account", ctl_json_text(l->account), NULL);
 
-	if (l->set & BL_LIMIT_SET_BYTES)
+	if (l->set & BELAY_ADMIN_LIMIT_BYTES)
 		json_object_set_new(json, "limit_bytes", ctl_json_limit(l->limit_bytes));
-	if (l->set & BL_LIMIT_SET_REGIONS)
+	if (l->set & BELAY_ADMIN_LIMIT_REGIONS)
 		json_object_set_new(json, "limit_regions", ctl_json_limit(l->limit_regions));
 	return ctl_json_print(c, json);
 }
 
-static int set_limit(struct ctl *c, struct bl_limit *l)
+static int set_limit(struct ctl *c, const struct belay_admin_limit *l)
 {
-	int status = ctl_request(c, l, sizeof(*l), BL_LIMIT, BL_OK);
+	int status = ctl_done(c, belay_admin_set_limit(c->admin, l));
 
 	if (status)
 		return status;
@@ -166,7 +144,7 @@ static int set_limit(struct ctl *c, struct bl_limit *l)
 
 /* `set ACCOUNT [SIZE]`, with --regions given or not. */
 static int parse_set(struct ctl *c, int n, char **args, const char *regions,
-		     struct bl_limit *l)
+		     struct belay_admin_limit *l)
 {
 	int status;
 
@@ -175,17 +153,17 @@ static int parse_set(struct ctl *c, int n, char **args, const char *regions,
 	if (n > 2)
 		return ctl_usage(c, "limit set takes an account and a limit, \"%s\" is too much",
 				 args[2]);
-	status = ctl_parse_account(c, args[0], l->account);
+	status = ctl_parse_account(c, args[0], &l->account);
 	if (status)
 		return status;
 	if (n == 2) {
-		l->set |= BL_LIMIT_SET_BYTES;
+		l->set |= BELAY_ADMIN_LIMIT_BYTES;
 		status = ctl_parse_limit(c, args[1], &l->limit_bytes);
 		if (status)
 			return status;
 	}
 	if (regions) {
-		l->set |= BL_LIMIT_SET_REGIONS;
+		l->set |= BELAY_ADMIN_LIMIT_REGIONS;
 		if (bl_count_parse(regions, &l->limit_regions))
 			return ctl_usage(c, "\"%s\" is no number of regions: give a whole number, "
 					 "or unlimited", regions);
@@ -198,16 +176,16 @@ static int parse_set(struct ctl *c, int n, char **args, const char *regions,
 
 static int limit_show(struct ctl *c, int n, char **args)
 {
-	char name[BL_NAME_MAX];
+	const char *name = NULL;
 	int status = CTL_OK;
 
 	if (n > 1)
 		return ctl_usage(c, "limit show takes one account, \"%s\" is too much", args[1]);
 	if (n)
-		status = ctl_parse_account(c, args[0], name);
+		status = ctl_parse_account(c, args[0], &name);
 	if (!status)
 		status = ctl_connect(c);
-	return status ? status : show_limits(c, n ? name : NULL);
+	return status ? status : show_limits(c, name);
 }
 
 int ctl_limit(struct ctl *c, int argc, char **argv)
@@ -219,7 +197,7 @@ int ctl_limit(struct ctl *c, int argc, char **argv)
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *verb, *regions = NULL;
-	struct bl_limit limit = { 0 };
+	struct belay_admin_limit limit = { .size = sizeof(limit) };
 	int opt, status;
 
 	while ((opt = ctl_getopt(c, argc, argv, options)) > 0)

@@ -11,15 +11,22 @@
 #include "common/reason.h"
 #include "ctl/belayctl.h"
 
+union row {
+	struct belay_admin_account account;
+	struct belay_admin_grant grant;
+	struct belay_admin_region region;
+};
+
 /* What can be listed: its columns, and a row as a line and as JSON. */
 struct kind {
 	const char *name;
-	enum bl_list_what what;
+	uint32_t what;		/* BELAY_ADMIN_ACCOUNTS, ... */
 	const char *nothing;	/* for a person, when the list is empty */
 	const char *nothing_own;	/* for a user who sees only his own */
 	const struct ctl_column *columns;
-	void (*line)(struct ctl *c, struct ctl_table *t, const void *row);
-	json_t *(*json)(struct ctl *c, const void *row);
+	int (*next)(struct belay_admin_list *list, union row *ret);
+	void (*line)(struct ctl *c, struct ctl_table *t, const union row *row);
+	json_t *(*json)(struct ctl *c, const union row *row);
 };
 
 struct printer {
@@ -41,9 +48,15 @@ static const struct ctl_column account_columns[] = {
 	{ NULL, 0 },
 };
 
-static void account_line(struct ctl *c, struct ctl_table *t, const void *row)
+static int next_account(struct belay_admin_list *list, union row *ret)
 {
-	const struct bl_account_row *a = row;
+	ret->account.size = sizeof(ret->account);
+	return belay_admin_next_account(list, &ret->account);
+}
+
+static void account_line(struct ctl *c, struct ctl_table *t, const union row *row)
+{
+	const struct belay_admin_account *a = &row->account;
 	char buf[CTL_CELL];
 
 	ctl_table_cell(t, "%s", a->name);
@@ -56,9 +69,9 @@ static void account_line(struct ctl *c, struct ctl_table *t, const void *row)
 	ctl_table_cell(t, "%" PRIu64, a->refusals);
 }
 
-static json_t *account_json(struct ctl *c, const void *row)
+static json_t *account_json(struct ctl *c, const union row *row)
 {
-	const struct bl_account_row *a = row;
+	const struct belay_admin_account *a = &row->account;
 
 	return ctl_json_object(
 		"account", ctl_json_u64(a->account),
@@ -113,27 +126,22 @@ static void user_cell(struct ctl_table *t, const char *user, uint32_t uid)
 }
 
 /* All processes that use it: "1234,1235+3", three of them not named. */
-static void pids_cell(struct ctl_table *t, const struct bl_grant_row *g)
+static void pids_cell(struct ctl_table *t, const struct belay_admin_grant *g)
 {
-	char text[12 * (BL_OTHERS_MAX + 2)];
-	uint32_t named = 1;
-	int n;
+	char text[12 * (BELAY_ADMIN_PIDS + 1)] = "-";
+	uint32_t named = 0;
+	int n = 0;
 
-	if (!g->pid) {
-		ctl_table_cell(t, "-");
-		return;
-	}
-	n = snprintf(text, sizeof(text), "%d", g->pid);
-	for (; named <= BL_OTHERS_MAX && g->others[named - 1]; named++)
-		n += snprintf(text + n, sizeof(text) - (size_t)n, ",%d",
-			      g->others[named - 1]);
-	if (g->holders > named)
-		snprintf(text + n, sizeof(text) - (size_t)n, "+%u", g->holders - named);
+	for (; named < BELAY_ADMIN_PIDS && g->pids[named]; named++)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%d", named ? "," : "",
+			      g->pids[named]);
+	if (named && g->processes > named)
+		snprintf(text + n, sizeof(text) - (size_t)n, "+%u", g->processes - named);
 	ctl_table_cell(t, "%s", text);
 }
 
 /* In whose name it was made, and whose its process is now if that is another. */
-static void users_cell(struct ctl_table *t, const struct bl_grant_row *g)
+static void users_cell(struct ctl_table *t, const struct belay_admin_grant *g)
 {
 	if (g->uid_now == g->uid)
 		user_cell(t, g->user, g->uid);
@@ -143,9 +151,15 @@ static void users_cell(struct ctl_table *t, const struct bl_grant_row *g)
 		ctl_table_cell(t, "%u,%s", g->uid, g->user_now);
 }
 
-static void grant_line(struct ctl *c, struct ctl_table *t, const void *row)
+static int next_grant(struct belay_admin_list *list, union row *ret)
 {
-	const struct bl_grant_row *g = row;
+	ret->grant.size = sizeof(ret->grant);
+	return belay_admin_next_grant(list, &ret->grant);
+}
+
+static void grant_line(struct ctl *c, struct ctl_table *t, const union row *row)
+{
+	const struct belay_admin_grant *g = &row->grant;
 	char buf[CTL_CELL];
 
 	ctl_table_cell(t, "%" PRIu64, g->grant);
@@ -164,27 +178,25 @@ static void grant_line(struct ctl *c, struct ctl_table *t, const void *row)
 	ctl_table_cell(t, "%s", ctl_age(c, g->made_at, buf));
 }
 
-static json_t *pids_json(const struct bl_grant_row *g)
+static json_t *pids_json(const struct belay_admin_grant *g)
 {
 	json_t *array = json_array();
 	int i;
 
-	if (g->pid)
-		json_array_append_new(array, json_integer(g->pid));
-	for (i = 0; i < BL_OTHERS_MAX && g->others[i]; i++)
-		json_array_append_new(array, json_integer(g->others[i]));
+	for (i = 0; i < BELAY_ADMIN_PIDS && g->pids[i]; i++)
+		json_array_append_new(array, json_integer(g->pids[i]));
 	return array;
 }
 
-static json_t *grant_json(struct ctl *c, const void *row)
+static json_t *grant_json(struct ctl *c, const union row *row)
 {
-	const struct bl_grant_row *g = row;
+	const struct belay_admin_grant *g = &row->grant;
 
 	return ctl_json_object(
 		"grant", ctl_json_u64(g->grant),
 		"account", ctl_json_u64(g->account),
 		"account_name", ctl_json_text(g->account_name),
-		"pid", json_integer(g->pid),
+		"pid", json_integer(g->pids[0]),
 		"uid", json_integer(g->uid),
 		"user", ctl_json_text(g->user),
 		"command", ctl_json_text(g->command),
@@ -200,7 +212,7 @@ static json_t *grant_json(struct ctl *c, const void *row)
 		"user_locked_bytes", ctl_json_u64(g->user_locked_bytes),
 		"memlock_bytes", ctl_json_limit(g->memlock_bytes),
 		"pids", pids_json(g),
-		"processes", json_integer(g->holders),
+		"processes", json_integer(g->processes),
 		"uid_now", json_integer(g->uid_now), NULL);
 }
 
@@ -224,7 +236,7 @@ static const struct ctl_column region_columns[] = {
 };
 
 /* "admin, kill in 7s", "admin, overdue 3s, kept", "-" */
-static void request_cell(struct ctl *c, struct ctl_table *t, const struct bl_region_row *r)
+static void request_cell(struct ctl *c, struct ctl_table *t, const struct belay_admin_region *r)
 {
 	uint64_t now = ctl_now(c);
 	char buf[CTL_CELL];
@@ -243,7 +255,7 @@ static void request_cell(struct ctl *c, struct ctl_table *t, const struct bl_reg
 }
 
 /* Of a region that is lost in part, how much of it is. */
-static void state_cell(struct ctl *c, struct ctl_table *t, const struct bl_region_row *r)
+static void state_cell(struct ctl *c, struct ctl_table *t, const struct belay_admin_region *r)
 {
 	char state[CTL_CELL], lost[CTL_CELL];
 
@@ -254,9 +266,15 @@ static void state_cell(struct ctl *c, struct ctl_table *t, const struct bl_regio
 		ctl_table_cell(t, "%s", ctl_state(r->state, state));
 }
 
-static void region_line(struct ctl *c, struct ctl_table *t, const void *row)
+static int next_region(struct belay_admin_list *list, union row *ret)
 {
-	const struct bl_region_row *r = row;
+	ret->region.size = sizeof(ret->region);
+	return belay_admin_next_region(list, &ret->region);
+}
+
+static void region_line(struct ctl *c, struct ctl_table *t, const union row *row)
+{
+	const struct belay_admin_region *r = &row->region;
 	char buf[CTL_CELL];
 
 	ctl_table_cell(t, "%" PRIu64, r->region);
@@ -280,7 +298,7 @@ static void region_line(struct ctl *c, struct ctl_table *t, const void *row)
 	request_cell(c, t, r);
 }
 
-static json_t *request_json(const struct bl_region_row *r)
+static json_t *request_json(const struct belay_admin_region *r)
 {
 	if (!r->request)
 		return json_null();
@@ -302,9 +320,9 @@ static json_t *nodes_json(uint64_t nodes)
 	return array;
 }
 
-static json_t *region_json(struct ctl *c, const void *row)
+static json_t *region_json(struct ctl *c, const union row *row)
 {
-	const struct bl_region_row *r = row;
+	const struct belay_admin_region *r = &row->region;
 	char state[CTL_CELL];
 
 	return ctl_json_object(
@@ -334,12 +352,12 @@ static json_t *region_json(struct ctl *c, const void *row)
 }
 
 static const struct kind kinds[] = {
-	{ "grants", BL_LIST_GRANTS, "No process has a grant.", "No process of yours has a grant.",
-	  grant_columns, grant_line, grant_json },
-	{ "accounts", BL_LIST_ACCOUNTS, "There is no account.", "You have no account.",
-	  account_columns, account_line, account_json },
-	{ "regions", BL_LIST_REGIONS, "No memory is registered.", "You hold no memory.",
-	  region_columns, region_line, region_json },
+	{ "grants", BELAY_ADMIN_GRANTS, "No process has a grant.", "No process of yours has a grant.",
+	  grant_columns, next_grant, grant_line, grant_json },
+	{ "accounts", BELAY_ADMIN_ACCOUNTS, "There is no account.", "You have no account.",
+	  account_columns, next_account, account_line, account_json },
+	{ "regions", BELAY_ADMIN_REGIONS, "No memory is registered.", "You hold no memory.",
+	  region_columns, next_region, region_line, region_json },
 };
 
 static const struct kind *find_kind(const char *name)
@@ -352,29 +370,39 @@ static const struct kind *find_kind(const char *name)
 	return NULL;
 }
 
-static int each(struct ctl *c, const void *row, void *arg)
+static void add_row(struct ctl *c, struct printer *p, const union row *row)
 {
-	struct printer *p = arg;
-
 	p->rows++;
 	if (c->json) {
 		json_array_append_new(p->array, p->kind->json(c, row));
-		return CTL_OK;
+		return;
 	}
 	ctl_table_row(p->table);
 	p->kind->line(c, p->table, row);
-	return CTL_OK;
+}
+
+static int add_rows(struct ctl *c, struct printer *p, const struct belay_admin_selection *select)
+{
+	struct belay_admin_list *list = NULL;
+	union row row;
+	int n = belay_admin_list_new(c->admin, p->kind->what, select, &list);
+
+	while (n >= 0 && (n = p->kind->next(list, &row)) > 0)
+		add_row(c, p, &row);
+	belay_admin_list_free(list);
+	return ctl_done(c, n);
 }
 
 static const char *why_empty(const struct ctl *c, const struct kind *kind,
-			     const struct bl_list *request)
+			     const struct belay_admin_selection *select)
 {
-	if (request->select.by)
+	if (select->by)
 		return "Nothing matches this selection.";
 	return c->own_only ? kind->nothing_own : kind->nothing;
 }
 
-static int print_list(struct ctl *c, const struct kind *kind, struct bl_list *request)
+static int print_list(struct ctl *c, const struct kind *kind,
+		      const struct belay_admin_selection *select)
 {
 	struct printer p = { .kind = kind };
 	int status;
@@ -383,10 +411,9 @@ static int print_list(struct ctl *c, const struct kind *kind, struct bl_list *re
 		p.array = json_array();
 	else
 		p.table = ctl_table_new(c, kind->columns);
-	request->what = kind->what;
-	status = ctl_rows_each(c, request, each, &p);
+	status = add_rows(c, &p, select);
 	if (!status && !p.rows)
-		status = ctl_exists(c, request);
+		status = ctl_exists(c, select);
 	if (status) {
 		json_decref(p.array);
 		ctl_table_free(p.table);
@@ -395,7 +422,7 @@ static int print_list(struct ctl *c, const struct kind *kind, struct bl_list *re
 	if (c->json)
 		return ctl_json_print(c, ctl_json_object(kind->name, p.array, NULL));
 	if (!p.rows && c->headings)
-		fprintf(c->err, "%s\n", why_empty(c, kind, request));
+		fprintf(c->err, "%s\n", why_empty(c, kind, select));
 	return ctl_table_print(c, p.table);
 }
 
@@ -405,12 +432,12 @@ int ctl_list(struct ctl *c, int argc, char **argv)
 		CTL_COMMON_OPTIONS, CTL_SELECT_OPTIONS, { NULL, 0, NULL, 0 },
 	};
 	const struct kind *kind;
-	struct bl_list request = { 0 };
-	uint32_t *by = &request.select.by;
+	struct belay_admin_selection select = { .size = sizeof(select) };
+	uint32_t *by = &select.by;
 	int opt, status;
 
 	while ((opt = ctl_getopt(c, argc, argv, options)) > 0) {
-		status = ctl_select_option(c, opt, &request.select);
+		status = ctl_select_option(c, opt, &select);
 		if (status)
 			return status;
 	}
@@ -420,15 +447,15 @@ int ctl_list(struct ctl *c, int argc, char **argv)
 		return ctl_usage(c, "one list at a time: \"%s\" is too much", argv[optind + 1]);
 	/* Only regions lie somewhere: whoever asks for a place means those. */
 	kind = find_kind(optind < argc ? argv[optind] :
-			 *by & ~BL_BY_OF_GRANT ? "regions" : "grants");
+			 *by & ~BELAY_ADMIN_BY_OF_GRANT ? "regions" : "grants");
 	if (!kind)
 		return ctl_usage(c, "there is no list of \"%s\": accounts, grants or regions",
 				 argv[optind]);
-	if (kind->what == BL_LIST_ACCOUNTS && *by & BL_BY_OF_GRANT & ~BL_BY_OF_ACCOUNT)
+	if (kind->what == BELAY_ADMIN_ACCOUNTS && *by & BELAY_ADMIN_BY_OF_GRANT & ~BELAY_ADMIN_BY_OF_ACCOUNT)
 		return ctl_usage(c, "--pid and --grant choose among grants and regions, not accounts");
-	if (kind->what != BL_LIST_REGIONS && *by & ~BL_BY_OF_GRANT)
+	if (kind->what != BELAY_ADMIN_REGIONS && *by & ~BELAY_ADMIN_BY_OF_GRANT)
 		return ctl_usage(c, "--region, --node, --block, --file, --older, --lasting and "
 				 "--transient choose among regions, not %s", kind->name);
 	status = ctl_connect(c);
-	return status ? status : print_list(c, kind, &request);
+	return status ? status : print_list(c, kind, &select);
 }

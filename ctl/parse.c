@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/protocol.h"
 #include "common/reason.h"
 #include "common/units.h"
 #include "ctl/belayctl.h"
@@ -89,7 +90,7 @@ int ctl_parse_limit(struct ctl *c, const char *text, uint64_t *ret)
 	return CTL_OK;
 }
 
-int ctl_parse_deadline(struct ctl *c, const char *text, uint64_t *ret_usec)
+int ctl_parse_deadline(struct ctl *c, const char *text, uint64_t *ret_nsec)
 {
 	uint64_t nsec;
 	int err = bl_time_parse(text, &nsec);
@@ -98,13 +99,13 @@ int ctl_parse_deadline(struct ctl *c, const char *text, uint64_t *ret_usec)
 		return ctl_usage(c, "\"%s\" is too long", text);
 	if (err)
 		return ctl_usage(c, "\"%s\" is no time: give 10s, 500ms, 2min, ...", text);
-	*ret_usec = nsec / 1000;
-	/* 0 means "as configured" to the daemon. */
-	if (!*ret_usec)
+	/* belayd counts microseconds, and takes 0 for "as configured". */
+	if (nsec < 1000)
 		return ctl_usage(c, "a deadline must be longer than nothing: give 10s, 500ms, ...");
-	if (*ret_usec > BL_RECALL_MAX_USEC)
+	if (nsec / 1000 > BL_RECALL_MAX_USEC)
 		return ctl_usage(c, "\"%s\" is too long: a deadline is at most 720h (30 days)",
 				 text);
+	*ret_nsec = nsec;
 	return CTL_OK;
 }
 
@@ -129,12 +130,11 @@ int ctl_parse_escalation(struct ctl *c, const char *text, uint32_t *ret)
 	return CTL_OK;
 }
 
-int ctl_parse_account(struct ctl *c, const char *text, char name[BL_NAME_MAX])
+int ctl_parse_account(struct ctl *c, const char *text, const char **ret)
 {
-	if (!*text || strlen(text) >= BL_NAME_MAX)
+	if (!*text || strlen(text) >= BELAY_ADMIN_NAME)
 		return ctl_usage(c, "\"%s\" is no account: give system, user/NAME or grant/ID",
 				 text);
-	memset(name, 0, BL_NAME_MAX);
-	memcpy(name, text, strlen(text));
+	*ret = text;
 	return CTL_OK;
 }

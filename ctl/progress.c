@@ -1,57 +1,49 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: the belay authors
 /* progress.c - a line on a terminal that says that, and how long, one waits */
-#include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/units.h"
 #include "ctl/belayctl.h"
 
+#define NSEC_PER_SEC	1000000000ULL
 
-void ctl_progress_init(struct ctl_progress *p, FILE *err, const char *what,
-		       int after_msec, uint64_t deadline)
+static uint64_t now_ns(void)
 {
-	int fd = fileno(err);
+	struct timespec ts;
 
-	memset(p, 0, sizeof(*p));
-	p->err = fd >= 0 && isatty(fd) ? err : NULL;
-	p->what = what;
-	p->started = bl_boottime();
-	p->after_msec = after_msec;
-	p->deadline = deadline;
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-/* Called now and then; prints nothing before its time. */
-void ctl_progress_tick(struct ctl_progress *p)
+/* Called now and then; prints nothing before its time, nor to what is no terminal. */
+void ctl_progress_show(struct ctl *c, uint64_t waited, uint64_t deadline)
 {
 	static const char spinner[] = "|/-\\";
-	uint64_t now, waited;
+	int fd = fileno(c->err);
+	uint64_t now;
 
-	if (!p->err)
+	if (waited < (uint64_t)c->progress_msec * 1000000 || fd < 0 || !isatty(fd))
 		return;
-	now = bl_boottime();
-	waited = now - p->started;
-	if (waited < (uint64_t)p->after_msec * 1000000)
-		return;
-	fprintf(p->err, "\r%c %s, %llu s", spinner[p->turns++ % 4], p->what,
-		(unsigned long long)(waited / BL_NSEC_PER_SEC));
-	if (p->deadline > now)
-		fprintf(p->err, " (deadline in %llu s)",
-			(unsigned long long)((p->deadline - now) / BL_NSEC_PER_SEC + 1));
-	else if (p->deadline)
-		fputs(" (deadline has passed)", p->err);
-	fputs("\033[K", p->err);
-	fflush(p->err);
-	p->shown = true;
+	now = now_ns();
+	fprintf(c->err, "\r%c %s, %llu s", spinner[c->progress_turns++ % 4], c->waiting_for,
+		(unsigned long long)(waited / NSEC_PER_SEC));
+	if (deadline > now)
+		fprintf(c->err, " (deadline in %llu s)",
+			(unsigned long long)((deadline - now) / NSEC_PER_SEC + 1));
+	else if (deadline)
+		fputs(" (deadline has passed)", c->err);
+	fputs("\033[K", c->err);
+	fflush(c->err);
+	c->progress_shown = true;
 }
 
 /* Takes the line away again. May be called twice. */
-void ctl_progress_fini(struct ctl_progress *p)
+void ctl_progress_end(struct ctl *c)
 {
-	if (!p->shown)
+	if (!c->progress_shown)
 		return;
-	fputs("\r\033[K", p->err);
-	fflush(p->err);
-	p->shown = false;
+	fputs("\r\033[K", c->err);
+	fflush(c->err);
+	c->progress_shown = false;
 }

@@ -37,22 +37,23 @@ static int take_wait(struct ctl *c, int opt, int *wait)
 	return CTL_OK;
 }
 
-static int take_option(struct ctl *c, int opt, struct bl_recall *r, int *wait)
+static int take_option(struct ctl *c, int opt, struct belay_admin_order *r,
+		       struct belay_admin_selection *select, int *wait)
 {
 	switch (opt) {
 	case OPT_DEADLINE:
-		return ctl_parse_deadline(c, optarg, &r->timeout_usec);
+		return ctl_parse_deadline(c, optarg, &r->timeout);
 	case OPT_ESCALATE:
 		return ctl_parse_escalation(c, optarg, &r->escalation);
 	case OPT_WAIT:
 	case OPT_NO_WAIT:
 		return take_wait(c, opt, wait);
 	default:
-		return ctl_select_option(c, opt, &r->select);
+		return ctl_select_option(c, opt, select);
 	}
 }
 
-static int print_json(struct ctl *c, const struct bl_recalled *r, bool wait)
+static int print_json(struct ctl *c, const struct belay_admin_recalled *r, bool wait)
 {
 	json_t *json = ctl_json_object(
 		"waited", json_boolean(wait),
@@ -71,7 +72,7 @@ static int print_json(struct ctl *c, const struct bl_recalled *r, bool wait)
 }
 
 /* What became of them, one line each, only what there is. */
-static void print_fates(struct ctl *c, const struct bl_recalled *r)
+static void print_fates(struct ctl *c, const struct belay_admin_recalled *r)
 {
 	if (r->let_go)
 		fprintf(c->out, "  %" PRIu64 " let go by %s in time\n", r->let_go,
@@ -86,7 +87,7 @@ static void print_fates(struct ctl *c, const struct bl_recalled *r)
 			r->kept);
 }
 
-static void print_text(struct ctl *c, const struct bl_recalled *r, bool wait)
+static void print_text(struct ctl *c, const struct belay_admin_recalled *r, bool wait)
 {
 	char bytes[CTL_CELL];
 
@@ -107,36 +108,35 @@ static void print_text(struct ctl *c, const struct bl_recalled *r, bool wait)
 		fprintf(c->out, "%s\n", r->text);
 }
 
-static int recall(struct ctl *c, struct bl_recall *r, bool wait)
+static int recall(struct ctl *c, struct belay_admin_order *r, bool wait)
 {
-	const struct bl_recalled *answer = &c->answer.recalled;
+	struct belay_admin_recalled answer = { .size = sizeof(answer) };
 	int status;
 
-	if (wait) {
-		r->msg.flags = BL_RECALL_WAIT;
-		c->timeout_msec = -1;
+	if (wait)
 		c->waiting_for = "waiting until all is let go";
-		c->waiting_until = r->timeout_usec ? ctl_now(c) + r->timeout_usec * 1000 : 0;
-	}
-	status = ctl_request(c, r, sizeof(*r), BL_RECALL, BL_RECALL);
+	else
+		r->flags = BELAY_ADMIN_NO_WAIT;
+	status = ctl_done(c, belay_admin_recall(c->admin, r, &answer));
 	if (status)
 		return status;
 	if (c->json)
-		status = print_json(c, answer, wait);
+		status = print_json(c, &answer, wait);
 	else
-		print_text(c, answer, wait);
-	if (!status && (answer->kept || answer->refused))
+		print_text(c, &answer, wait);
+	if (!status && (answer.kept || answer.refused))
 		return CTL_STILL_HELD;
 	return status;
 }
 
 int ctl_recall(struct ctl *c, int argc, char **argv)
 {
-	struct bl_recall r = { 0 };
+	struct belay_admin_selection select = { .size = sizeof(select) };
+	struct belay_admin_order r = { .size = sizeof(r), .select = &select };
 	int opt, status, wait = 0;
 
 	while ((opt = ctl_getopt(c, argc, argv, options)) > 0) {
-		status = take_option(c, opt, &r, &wait);
+		status = take_option(c, opt, &r, &select, &wait);
 		if (status)
 			return status;
 	}
@@ -144,7 +144,7 @@ int ctl_recall(struct ctl *c, int argc, char **argv)
 		return c->status;
 	if (optind < argc)
 		return ctl_usage(c, "recall takes options only, \"%s\" is too much", argv[optind]);
-	if (!r.select.by)
+	if (!select.by)
 		return ctl_usage(c, "recall what? give --region, --grant, --user, --pid, --node or another selection");
 	status = ctl_connect(c);
 	return status ? status : recall(c, &r, wait != OPT_NO_WAIT);

@@ -9,7 +9,6 @@ int ctl_reload(struct ctl *c, int argc, char **argv)
 		CTL_COMMON_OPTIONS,
 		{ NULL, 0, NULL, 0 },
 	};
-	struct bl_reload request = { 0 };
 	const char *text;
 	int status;
 
@@ -20,10 +19,9 @@ int ctl_reload(struct ctl *c, int argc, char **argv)
 	status = ctl_connect(c);
 	if (status)
 		return status;
-	status = ctl_request(c, &request, sizeof(request), BL_RELOAD, BL_OK);
+	status = ctl_done(c, belay_admin_reload(c->admin, &text));
 	if (status)
 		return status;
-	text = c->answer.ok.text;
 	if (c->json)
 		return ctl_json_print(c, ctl_json_object("text", ctl_json_text(text), NULL));
 	fputs("The configuration has been read again.\n", c->out);

@@ -21,7 +21,7 @@ static bool is_node(uint64_t node)
 	return !access(path, F_OK) || (!node && access(NODES, F_OK));
 }
 
-static int take_node(struct ctl *c, struct bl_selection *s)
+static int take_node(struct ctl *c, struct belay_admin_selection *s)
 {
 	uint64_t node;
 	int status = ctl_parse_number(c, "the number of a NUMA node", optarg, &node);
@@ -34,7 +34,7 @@ static int take_node(struct ctl *c, struct bl_selection *s)
 	return CTL_OK;
 }
 
-static int take_file(struct ctl *c, struct bl_selection *s)
+static int take_file(struct ctl *c, struct belay_admin_selection *s)
 {
 	struct stat st;
 
@@ -47,7 +47,7 @@ static int take_file(struct ctl *c, struct bl_selection *s)
 	return CTL_OK;
 }
 
-static int take_age(struct ctl *c, struct bl_selection *s)
+static int take_age(struct ctl *c, struct belay_admin_selection *s)
 {
 	uint64_t usec, now = ctl_now(c);
 	int status = ctl_parse_age(c, optarg, &usec);
@@ -58,41 +58,41 @@ static int take_age(struct ctl *c, struct bl_selection *s)
 }
 
 /* Each option's value, and what it selects by. */
-static int take(struct ctl *c, int opt, struct bl_selection *s, uint32_t *ret_by)
+static int take(struct ctl *c, int opt, struct belay_admin_selection *s, uint32_t *ret_by)
 {
 	switch (opt) {
 	case CTL_OPT_REGION:
-		*ret_by = BL_BY_REGION;
+		*ret_by = BELAY_ADMIN_BY_REGION;
 		return ctl_parse_u64(c, "the number of a region", optarg, &s->region);
 	case CTL_OPT_GRANT:
-		*ret_by = BL_BY_GRANT;
+		*ret_by = BELAY_ADMIN_BY_GRANT;
 		return ctl_parse_u64(c, "the number of a grant", optarg, &s->grant);
 	case CTL_OPT_PID:
-		*ret_by = BL_BY_PROCESS;
+		*ret_by = BELAY_ADMIN_BY_PROCESS;
 		return ctl_parse_pid(c, optarg, &s->pid);
 	case CTL_OPT_USER:
-		*ret_by = BL_BY_USER;
+		*ret_by = BELAY_ADMIN_BY_USER;
 		return ctl_parse_user(c, optarg, &s->uid);
 	case CTL_OPT_ACCOUNT:
-		*ret_by = BL_BY_ACCOUNT;
-		return ctl_parse_account(c, optarg, s->account);
+		*ret_by = BELAY_ADMIN_BY_ACCOUNT;
+		return ctl_parse_account(c, optarg, &s->account);
 	case CTL_OPT_NODE:
-		*ret_by = BL_BY_NODE;
+		*ret_by = BELAY_ADMIN_BY_NODE;
 		return take_node(c, s);
 	case CTL_OPT_BLOCK:
-		*ret_by = BL_BY_BLOCK;
+		*ret_by = BELAY_ADMIN_BY_BLOCK;
 		return ctl_parse_number(c, "the number of a memory block", optarg, &s->block);
 	case CTL_OPT_FILE:
-		*ret_by = BL_BY_FILE;
+		*ret_by = BELAY_ADMIN_BY_FILE;
 		return take_file(c, s);
 	case CTL_OPT_OLDER:
-		*ret_by = BL_BY_AGE;
+		*ret_by = BELAY_ADMIN_BY_AGE;
 		return take_age(c, s);
 	case CTL_OPT_LASTING:
-		*ret_by = BL_BY_LASTING;
+		*ret_by = BELAY_ADMIN_BY_LASTING;
 		return CTL_OK;
 	default:
-		*ret_by = BL_BY_TRANSIENT;
+		*ret_by = BELAY_ADMIN_BY_TRANSIENT;
 		return CTL_OK;
 	}
 }
@@ -108,7 +108,7 @@ static const char *option_name(int opt)
 }
 
 /* An option of CTL_SELECT_OPTIONS. What two of them say must both fit. */
-int ctl_select_option(struct ctl *c, int opt, struct bl_selection *s)
+int ctl_select_option(struct ctl *c, int opt, struct belay_admin_selection *s)
 {
 	uint32_t by = 0;
 	int status = take(c, opt, s, &by);
@@ -119,7 +119,7 @@ int ctl_select_option(struct ctl *c, int opt, struct bl_selection *s)
 		return ctl_usage(c, "--%s is given twice, and nothing fits both",
 				 option_name(opt));
 	s->by |= by;
-	if (s->by & BL_BY_LASTING && s->by & BL_BY_TRANSIENT)
+	if (s->by & BELAY_ADMIN_BY_LASTING && s->by & BELAY_ADMIN_BY_TRANSIENT)
 		return ctl_usage(c, "--lasting and --transient exclude each other");
 	return CTL_OK;
 }

@@ -26,7 +26,7 @@ static uint64_t less(uint64_t a, uint64_t b)
 	return a > b ? a - b : 0;
 }
 
-static void get_others(const struct ctl *c, const struct bl_status *s, struct others *o)
+static void get_others(const struct ctl *c, const struct belay_admin_status *s, struct others *o)
 {
 	uint64_t held;
 
@@ -58,7 +58,7 @@ static json_t *events_json(const struct others *o)
 		"lost", ctl_json_u64(e->lost), NULL);
 }
 
-static int print_json(struct ctl *c, const struct bl_status *s, const struct others *o)
+static int print_json(struct ctl *c, const struct belay_admin_status *s, const struct others *o)
 {
 	uint64_t now = ctl_now(c);
 	json_t *json = ctl_json_object(
@@ -87,7 +87,7 @@ static int print_json(struct ctl *c, const struct bl_status *s, const struct oth
 	return ctl_json_print(c, json);
 }
 
-static void print_memory(struct ctl *c, const struct bl_status *s)
+static void print_memory(struct ctl *c, const struct belay_admin_status *s)
 {
 	char used[CTL_CELL], limit[CTL_CELL], percent[CTL_CELL];
 
@@ -117,7 +117,7 @@ static void print_others(struct ctl *c, const struct others *o)
 			ctl_bytes(c, o->unknown_bytes, bytes));
 }
 
-static void print_text(struct ctl *c, const struct bl_status *s, const struct others *o)
+static void print_text(struct ctl *c, const struct belay_admin_status *s, const struct others *o)
 {
 	char age[CTL_CELL];
 
@@ -148,7 +148,7 @@ int ctl_status(struct ctl *c, int argc, char **argv)
 		CTL_COMMON_OPTIONS,
 		{ NULL, 0, NULL, 0 },
 	};
-	struct bl_msg request = { 0 };
+	struct belay_admin_status answer = { .size = sizeof(answer) };
 	struct others others;
 	int status;
 
@@ -159,12 +159,12 @@ int ctl_status(struct ctl *c, int argc, char **argv)
 	status = ctl_connect(c);
 	if (status)
 		return status;
-	status = ctl_request(c, &request, sizeof(request), BL_STATUS, BL_STATUS);
+	status = ctl_done(c, belay_admin_get_status(c->admin, &answer));
 	if (status)
 		return status;
-	get_others(c, &c->answer.status, &others);
+	get_others(c, &answer, &others);
 	if (c->json)
-		return print_json(c, &c->answer.status, &others);
-	print_text(c, &c->answer.status, &others);
+		return print_json(c, &answer, &others);
+	print_text(c, &answer, &others);
 	return CTL_OK;
 }

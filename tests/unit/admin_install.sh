@@ -8,6 +8,8 @@ cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh
 . tests/unit/library.sh belay-admin
 
+uses_it() { readelf -d build/bin/belayctl | grep -q 'NEEDED.*\[libbelay-admin.so.0\]'; }
+has_no_copy() { ! nm build/bin/belayctl | grep ' [tT] belay_admin_'; }
 # The kernel ABI's header is not needed to compile with this one.
 alone()
 {
@@ -22,6 +24,8 @@ check "every symbol has a version" all_have 'BELAY_ADMIN_0\.1'
 check "the library has its name" soname
 check "the library needs nothing but libc" needs_only_libc
 check "the library keeps nothing in variables of its own" no_state
+check "belayctl uses the library" uses_it
+check "and has no copy of it" has_no_copy
 check "the example compiles with what pkg-config says" example exporter
 check "without a daemon it says so" no_daemon exporter
 check "the header needs no other of belay's" alone

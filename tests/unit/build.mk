@@ -23,7 +23,7 @@ $(call unit_test,admin_nomem,tests/unit/admin_nomem.c,$(ADMIN_LIBS) $(addprefix 
 $(call host_script,unit,tests/unit/admin_install.sh)
 
 # ctl
-CTL_TEST_LIBS := static:belay-ctl static:belay-common pkg:smartcols pkg:jansson
+CTL_TEST_LIBS := static:belay-ctl static:belay-admin static:belay-common pkg:smartcols pkg:jansson
 $(call unit_test,ctl_arguments,tests/unit/ctl_arguments.c,$(CTL_TEST_LIBS))
 $(call unit_test,ctl_daemon,tests/unit/ctl_daemon.c,$(CTL_TEST_LIBS))
 $(call unit_test,ctl_output,tests/unit/ctl_output.c,$(CTL_TEST_LIBS))
