@@ -30,8 +30,7 @@ enum ctl_exit {
 	CTL_STILL_HELD = 6,	/* recall: something was not let go */
 };
 
-#define CTL_TIMEOUT_MSEC	10000	/* by then systemd has started a daemon that can start */
-#define CTL_PROGRESS_MSEC	2000	/* what takes longer is shown */
+#define CTL_PROGRESS_MSEC	2000	/* waits longer than this show that they wait */
 
 struct ctl;
 
@@ -55,10 +54,10 @@ struct ctl {
 
 	/* connection.c */
 	struct belay_admin *admin;	/* NULL: not connected */
-	int timeout_msec;	/* for one answer */
+	int timeout_msec;	/* for one answer; 0: the library's */
 
 	/* progress.c */
-	int progress_msec;	/* waits longer than this show that they wait */
+	int progress_msec;	/* CTL_PROGRESS_MSEC */
 	const char *waiting_for;
 	unsigned int progress_turns;
 	bool progress_shown;

@@ -71,7 +71,6 @@ void ctl_init(struct ctl *c, FILE *out, FILE *err)
 	c->err = err;
 	c->headings = true;
 	c->own_only = !is_admin();
-	c->timeout_msec = CTL_TIMEOUT_MSEC;
 	c->progress_msec = CTL_PROGRESS_MSEC;
 	c->waiting_for = "waiting for belayd";
 	c->socket = getenv("BELAY_SOCKET");
