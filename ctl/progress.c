@@ -1,20 +1,10 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: the belay authors
 /* progress.c - a line on a terminal that says that, and how long, one waits */
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "ctl/belayctl.h"
-
-#define NSEC_PER_SEC	1000000000ULL
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
-}
 
 /* Called now and then; prints nothing before its time, nor to what is no terminal. */
 void ctl_progress_show(struct ctl *c, uint64_t waited, uint64_t deadline)
@@ -25,12 +15,12 @@ void ctl_progress_show(struct ctl *c, uint64_t waited, uint64_t deadline)
 
 	if (waited < (uint64_t)c->progress_msec * 1000000 || fd < 0 || !isatty(fd))
 		return;
-	now = now_ns();
+	now = bl_boottime();
 	fprintf(c->err, "\r%c %s, %llu s", spinner[c->progress_turns++ % 4], c->waiting_for,
-		(unsigned long long)(waited / NSEC_PER_SEC));
+		(unsigned long long)(waited / BL_NSEC_PER_SEC));
 	if (deadline > now)
 		fprintf(c->err, " (deadline in %llu s)",
-			(unsigned long long)((deadline - now) / NSEC_PER_SEC + 1));
+			(unsigned long long)((deadline - now) / BL_NSEC_PER_SEC + 1));
 	else if (deadline)
 		fputs(" (deadline has passed)", c->err);
 	fputs("\033[K", c->err);

@@ -15,22 +15,14 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "libadmin/internal.h"
 
 #define TICK_MSEC	100	/* how often on_wait is called */
 #define NSEC_PER_MSEC	1000000ULL
 #define NO_ANSWER_YET	1
-
-static uint64_t now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 * NSEC_PER_MSEC + (uint64_t)ts.tv_nsec;
-}
 
 void bl_admin_disconnect(struct belay_admin *a)
 {
@@ -96,13 +88,13 @@ static int cannot_connect(struct belay_admin *a, int err)
 
 static struct bl_admin_wait begin_wait(int timeout_msec, uint64_t deadline)
 {
-	return (struct bl_admin_wait){ now(), timeout_msec, deadline };
+	return (struct bl_admin_wait){ bl_boottime(), timeout_msec, deadline };
 }
 
 /* A while has gone by: is that enough? */
 static int tick(struct belay_admin *a, const struct bl_admin_wait *w)
 {
-	uint64_t waited = now() - w->started;
+	uint64_t waited = bl_boottime() - w->started;
 
 	if (w->timeout_msec >= 0 && waited >= (uint64_t)w->timeout_msec * NSEC_PER_MSEC)
 		return no_answer(a, w->timeout_msec);

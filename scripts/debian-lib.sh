@@ -82,3 +82,17 @@ debian_make_apt()
 	debian_apt_refresh "$dir" "$new"
 	mv "$new" "$dir/apt.conf"
 }
+
+# debian_bootstrap TAR LOG WORD...: mmdebstrap, with its sources on standard input; once
+# more if it fails, as an archive may not answer for a moment.
+debian_bootstrap()
+{
+	local tar=$1 log=$2 sources
+	shift 2
+	sources=$(cat)
+	mmdebstrap --quiet --variant=minbase --format=tar "$@" "$tar" - <<< "$sources" 2> "$log" || {
+		sed -n 's/^E: /debian: /p' "$log" >&2
+		say "mmdebstrap failed; trying again"
+		mmdebstrap --quiet --variant=minbase --format=tar "$@" "$tar" - <<< "$sources" 2> "$log"
+	} || { cat "$log" >&2; die "mmdebstrap failed"; }
+}
