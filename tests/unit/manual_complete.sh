@@ -150,7 +150,7 @@ none_missing "every errno of the kernel ABI is in belay(4)" man/belay.4 \
 none_missing "every bit of the validity word is in belay(4)" man/belay.4 \
 	"$(sed -nE 's/^#define (BELAY_WORD_[A-Z]+)\s.*/\1/p' include/uapi/linux/belay.h)"
 none_missing "every counter under /sys is in belay(4)" man/belay.4 \
-	"$(sed -n '/define BELAY_GAUGES/,/^$/p' kmod/belay.h | grep -oE 'X\([a-z_]+\)' |
+	"$(sed -n '/define BELAY_GAUGES/,/^$/p' kmod/stats.h | grep -oE 'X\([a-z_]+\)' |
 		sed 's/X(\(.*\))/\1/' | sort -u)"
 none_missing "every line of fdinfo is in belay(4)" man/belay.4 \
 	"$(grep -ohE '"belay-[a-zA-Z-]+:' kmod/*.c | tr -d '":')"
