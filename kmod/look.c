@@ -331,7 +331,7 @@ static int look_once(struct belay_look *l, unsigned long page, unsigned long nr)
 	unsigned long lost_start = ULONG_MAX, lost_last = 0;
 	int ret;
 
-	/* An invalidation that begins after this is announced; an older one is going on, or over. */
+	/* An invalidation that begins after this is announced; another is going on, or over. */
 	if (belay_notify_is_changing(l->r->session->grant, page, page + nr - 1))
 		return -EAGAIN;
 	ret = snapshot(l, page, nr, l->pfns);

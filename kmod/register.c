@@ -51,7 +51,7 @@ static int check_entry(const struct belay_register_entry *e, unsigned long *ret_
  * hand is waited for, since it would fit an instant later.
  */
 static int charge_by(int (*try)(struct belay_region *r, bool settled,
-		     struct belay_refusal *why),
+				struct belay_refusal *why),
 		     struct belay_region *r, struct belay_refusal *why)
 {
 	struct belay_grant *g = r->session->grant;

@@ -144,7 +144,7 @@ static bool selects_session(const struct belay_selection *sel, const struct bela
  */
 static struct belay_session *session_after(const struct belay_selection *sel, u64 *after,
 					   bool (*fits)(const struct belay_selection *,
-					   const struct belay_session *))
+							const struct belay_session *))
 {
 	struct belay_session *s;
 

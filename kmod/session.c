@@ -290,7 +290,8 @@ static int do_info(struct belay_call *call)
 
 static const struct belay_command commands[] = {
 	BELAY_COMMAND(BELAY_INFO, belay_info, BELAY_INFO_SIZE_VER0, do_info),
-	BELAY_COMMAND(BELAY_USAGE, belay_usage, BELAY_USAGE_SIZE_VER0, do_usage, .restricted = true),
+	BELAY_COMMAND(BELAY_USAGE, belay_usage, BELAY_USAGE_SIZE_VER0, do_usage,
+		      .restricted = true),
 	BELAY_BATCH(BELAY_REGISTER, belay_register, BELAY_REGISTER_SIZE_VER0,
 		    belay_register_entry, BELAY_REGISTER_ENTRY_SIZE_VER0, register_one,
 		    .undo = register_undo),

@@ -303,6 +303,7 @@ struct belay_region_entry {
 	__aligned_u64 lost_addr;
 	__aligned_u64 lost_len;
 };
+
 #define BELAY_REGION_ENTRY_SIZE_VER0	32
 
 /**
@@ -391,6 +392,7 @@ struct belay_trim_entry {
 	struct belay_part before;
 	struct belay_part after;
 };
+
 #define BELAY_TRIM_ENTRY_SIZE_VER0	112
 
 /**
@@ -431,6 +433,7 @@ struct belay_level {
 	__aligned_u64 limit_regions;
 	__aligned_u64 usage_regions;
 };
+
 #define BELAY_LEVEL_SIZE_VER0	40
 
 /**
@@ -639,6 +642,7 @@ struct belay_recall_entry {
 	__s32 status;
 	__u32 reserved;
 };
+
 #define BELAY_RECALL_ENTRY_SIZE_VER0	48
 
 /**
@@ -706,6 +710,7 @@ struct belay_event {
 	__aligned_u64 lost_len;
 	__aligned_u64 request;
 };
+
 #define BELAY_EVENT_SIZE_VER0	96
 
 /**
@@ -886,6 +891,7 @@ struct belay_holder_row {
 	__u32 reserved;
 	__aligned_u64 start_time;
 };
+
 #define BELAY_HOLDER_ROW_SIZE_VER0	24
 
 /**
@@ -929,6 +935,7 @@ struct belay_account_row {
 	__u32 grants;
 	__u8 tag[BELAY_TAG_BYTES];
 };
+
 #define BELAY_ACCOUNT_ROW_SIZE_VER0	128
 
 struct belay_grant_row {
@@ -964,6 +971,7 @@ struct belay_session_row {
 	__u32 regions;
 	__u32 reserved;
 };
+
 #define BELAY_SESSION_ROW_SIZE_VER0	32
 
 struct belay_region_row {
@@ -993,6 +1001,7 @@ struct belay_region_row {
 	__aligned_u64 device;
 	__aligned_u64 inode;
 };
+
 #define BELAY_REGION_ROW_SIZE_VER0	160
 
 #endif
