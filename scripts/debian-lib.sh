@@ -83,16 +83,30 @@ debian_make_apt()
 	mv "$new" "$dir/apt.conf"
 }
 
-# debian_bootstrap TAR LOG WORD...: mmdebstrap, with its sources on standard input; once
-# more if it fails, as an archive may not answer for a moment.
+# mmdebstrap, without the files that are open here: it hands one of its own to a shell,
+# dash, which knows no file descriptor above 9.
+mmdebstrap_alone()
+{
+	local fd
+	for fd in "/proc/$BASHPID/fd/"*; do
+		fd=${fd##*/}
+		if [ "$fd" -gt 2 ] && [ "$fd" -lt 255 ]; then
+			exec {fd}>&-
+		fi
+	done
+	exec mmdebstrap --quiet --variant=minbase "$@"
+}
+
+# debian_bootstrap LOG WORD...: mmdebstrap, with its sources on standard input; once more
+# if it fails, as an archive may not answer for a moment.
 debian_bootstrap()
 {
-	local tar=$1 log=$2 sources
-	shift 2
+	local log=$1 sources
+	shift
 	sources=$(cat)
-	mmdebstrap --quiet --variant=minbase --format=tar "$@" "$tar" - <<< "$sources" 2> "$log" || {
+	(mmdebstrap_alone "$@" - <<< "$sources") > "$log" 2>&1 || {
 		sed -n 's/^E: /debian: /p' "$log" >&2
 		say "mmdebstrap failed; trying again"
-		mmdebstrap --quiet --variant=minbase --format=tar "$@" "$tar" - <<< "$sources" 2> "$log"
+		(mmdebstrap_alone "$@" - <<< "$sources") > "$log" 2>&1
 	} || { cat "$log" >&2; die "mmdebstrap failed"; }
 }
