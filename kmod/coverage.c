@@ -293,7 +293,8 @@ static void uncharge(struct belay_region *r, bool place)
 	if (r->charged) {
 		pages = covered_alone(r);
 		interval_tree_remove(&r->it, &g->regions);
-		WRITE_ONCE(r->charged, false);
+		/* After the pages have gone, as held.c reads it without a lock. */
+		smp_store_release(&r->charged, false);
 	}
 	if (place && r->placed) {
 		r->placed = false;

@@ -102,7 +102,7 @@ void belay_event_raise(struct belay_event_source *src, u32 bit)
 }
 
 /*
- * The region (or grant) of @src was let go. The owner hears of it if it has @awaited that
+ * The region of @src was let go (a grant's source is never given here). The owner hears of it if it has @awaited that
  * (it has recalled the region), or has dealt with its loss. A loss that it has not heard
  * of yet is withdrawn.
  */

@@ -89,7 +89,10 @@ static bool holds_but(const struct belay_region *r, unsigned long *gone_start,
 		/* So is this: belay_unpin(). */
 		return smp_load_acquire(&r->held);
 	case BELAY_TRACKED:
-		/* Its lost pages are held, too, until it is unregistered. */
+		/*
+		 * Its lost pages are held, too, until it is unregistered. Stored
+		 * after the pages have gone: uncharge() in coverage.c.
+		 */
 		return smp_load_acquire(&r->charged);
 	default:
 		return false;

@@ -284,7 +284,7 @@ static int make_dead(struct belay_region *r, bool by_order)
 		ret = -EBUSY;
 	} else {
 		WRITE_ONCE(r->aborted, r->state == BELAY_BUILDING);
-		/* After, as select.c reads both without a lock. */
+		/* After, as held.c reads both without a lock. */
 		smp_store_release(&r->state, BELAY_DEAD);
 		belay_word_set(r, r->bits | BELAY_WORD_RELEASED);
 		if (by_order)
@@ -340,7 +340,7 @@ void belay_region_give_pins(struct belay_region *r, unsigned long start,
 			    unsigned long last)
 {
 	belay_unpin_part(r, start, last, may_be_dirty(r));
-	/* After, as select.c reads it without a lock. */
+	/* After, as held.c reads it without a lock. */
 	smp_store_release(&r->held, false);
 	/* The charge has gone to the parts (belay_coverage_hand_over()). */
 	smp_store_release(&r->charged, false);

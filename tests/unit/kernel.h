@@ -46,6 +46,7 @@ typedef __s64 s64;
 	({ __typeof__(a) max_a = (a); __typeof__(b) max_b = (b); max_a > max_b ? max_a : max_b; })
 #define min_t(type, a, b)	min((type)(a), (type)(b))
 #define READ_ONCE(x)	(*(const volatile __typeof__(x) *)&(x))
+#define smp_store_release(p, v)	__atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define WRITE_ONCE(x, v)	(*(volatile __typeof__(x) *)&(x) = (v))
 
 static inline unsigned long rounddown_pow_of_two(unsigned long n)
