@@ -65,6 +65,7 @@ struct bl_state *bl_manager_free(struct bl_state *st)
 
 	if (!st)
 		return NULL;
+	st->ending = true;
 	bl_server_fini(&st->server);
 	bl_loop_drop_tasks(&st->loop);
 	bl_revoke_fini(&st->revoke);

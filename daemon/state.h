@@ -44,6 +44,7 @@ struct bl_state {
 	struct bl_map sessions;	/* (session, 0): its connection */
 
 	uint64_t started_at;
+	bool ending;		/* nothing new is begun */
 	struct bl_status status;	/* the last new one, as far as it is the module's */
 	struct bl_bucket status_bucket;
 };

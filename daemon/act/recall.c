@@ -105,7 +105,10 @@ static void tell(struct telling *t, const struct bl_job *job, bool decided, int 
 
 static void on_decided(struct bl_job *job, void *arg)
 {
-	tell(arg, job, true, 0, "");
+	if (job->dropped)
+		tell(arg, job, false, -ESHUTDOWN, "belayd ends");
+	else
+		tell(arg, job, true, 0, "");
 }
 
 /* ------------------------------------------------------------------------ */
@@ -400,6 +403,8 @@ int bl_recall(struct bl_state *st, const struct bl_recall_order *order, char *wh
 	struct recalling *rc;
 	int err;
 
+	if (st->ending)
+		return refuse(why, -ESHUTDOWN);
 	/* A selection of everything is more likely a mistake. */
 	if (!order->what.by) {
 		snprintf(why, BL_TEXT_MAX, "nothing is selected");

@@ -47,7 +47,7 @@ struct bl_recall_order {
  * @why: room for a sentence of BL_TEXT_MAX bytes
  *
  * Returns 0; or -errno with the sentence, and nothing is done: -EINVAL: the selection
- * makes no sense; -ENOENT: it names a thing that there is not.
+ * makes no sense; -ENOENT: it names a thing that there is not; -ESHUTDOWN: belayd ends.
  */
 int bl_recall(struct bl_state *st, const struct bl_recall_order *order, char *why);
 

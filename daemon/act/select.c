@@ -13,6 +13,7 @@
 #include "daemon/act/holders.h"
 #include "daemon/act/select.h"
 #include "daemon/state.h"
+#include "daemon/sys/process.h"
 #include "daemon/sys/users.h"
 
 #define MEMORY_BLOCKS	"/sys/devices/system/memory/"
@@ -158,7 +159,9 @@ bool bl_choice_has_grant(struct bl_state *st, struct bl_choice *c,
 		return true;
 	if (!g)
 		return false;
-	if (c->by.by & BL_BY_PROCESS && g->pid != c->by.pid &&
+	/* The process that opened it may have gone, and its pid be another's now. */
+	if (c->by.by & BL_BY_PROCESS &&
+	    (g->pid != c->by.pid || bl_process_check(g->pid, g->start_time)) &&
 	    !bl_holders_have_pid(bl_choice_holders(st, c, g), c->by.pid))
 		return false;
 	return !(c->by.by & BL_BY_USER) || g->uid == c->by.uid ||

@@ -27,6 +27,7 @@ static const struct question {
 	{ BL_RECALL, true, bl_ask_recall },
 	{ BL_RELOAD, true, bl_ask_reload },
 };
+#define N_QUESTIONS (sizeof(questions) / sizeof(*questions))
 
 bool bl_ask_is_admin(struct bl_conn *c)
 {
@@ -46,8 +47,12 @@ static void on_message(struct bl_conn *c, const struct bl_msg *msg)
 {
 	const struct question *q;
 
-	for (q = questions; q->type != msg->type; q++)
+	for (q = questions; q < questions + N_QUESTIONS && q->type != msg->type; q++)
 		;
+	if (q == questions + N_QUESTIONS) {
+		bl_conn_protocol_error(c, msg->serial, "a message that belayd has no answer to");
+		return;
+	}
 	if (q->admins_only && !bl_ask_is_admin(c))
 		bl_conn_error(c, msg->serial, EACCES,
 			      "this is for root and the members of the group %s",

@@ -83,6 +83,19 @@ void bl_job_decide(struct bl_wait **waits, enum bl_outcome outcome)
 	}
 }
 
+void bl_job_drop(struct bl_wait **waits)
+{
+	struct bl_wait *w;
+
+	while ((w = *waits)) {
+		*waits = w->next;
+		w->job->dropped = true;
+		w->job->pending--;
+		finish(w->job);
+		free(w);
+	}
+}
+
 void bl_job_count_kills(struct bl_wait *waits, uint64_t grant, unsigned int killed)
 {
 	uintptr_t n = (uintptr_t)killed + 1, counted;

@@ -33,6 +33,7 @@ struct bl_job {
 	uint64_t pending;
 	struct bl_map killed_grants;	/* (grant, 0): how many of it are counted, and 1 */
 	bool started;
+	bool dropped;		/* belayd ends: what was pending is not known */
 	void (*done)(struct bl_job *job, void *arg);	/* NULL: nobody waits any more */
 	void *arg;
 };
@@ -58,6 +59,8 @@ int bl_job_wait(struct bl_job *job, struct bl_wait **waits);
 void bl_job_unwait(struct bl_wait *w);
 /* What they waited for has come out. Jobs that have waited for nothing else are over. */
 void bl_job_decide(struct bl_wait **waits, enum bl_outcome outcome);
+/* The same, but nobody will know what comes out. */
+void bl_job_drop(struct bl_wait **waits);
 /* So many of a grant's processes were killed until now. */
 void bl_job_count_kills(struct bl_wait *waits, uint64_t grant, unsigned int killed);
 

@@ -120,7 +120,7 @@ const struct bl_account *bl_account_user(const struct bl_account *a)
 
 const char *bl_account_short_name(const struct bl_account *a)
 {
-	const char *slash = strrchr(a->name, '/');
+	const char *slash = strchr(a->name, '/');
 
 	return slash ? slash + 1 : a->name;
 }

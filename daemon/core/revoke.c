@@ -438,7 +438,7 @@ void bl_revoke_fini(struct bl_revocation *rv)
 
 		if (!r)
 			continue;
-		bl_job_decide(&r->waits, BL_KEPT);
+		bl_job_drop(&r->waits);
 		free(r);
 	}
 	bl_map_fini(&rv->regions);

@@ -614,11 +614,18 @@ TEST(recall_waits, "who waits for a selection is told when the last region that 
 static struct bl_recall_outcome outcome;
 static int outcomes;
 
+/* What is ordered when an order is over, and what is said to that. */
+static const struct bl_recall_order *again;
+static char again_why[BL_TEXT_MAX];
+static int again_err;
+
 static void on_outcome(struct bl_state *st, const struct bl_recall_outcome *o, void *arg)
 {
 	CHECK(arg == &outcomes);
 	outcome = *o;
 	outcomes++;
+	if (again)
+		again_err = bl_recall(st, again, again_why);
 }
 
 TEST(recall_order, "whoever has a reason can give the order; it is told once what came of it, also when belayd ends")
@@ -678,8 +685,13 @@ TEST(recall_order, "whoever has a reason can give the order; it is told once wha
 	pump();
 	CHECK_EQ(outcomes, 2);
 	CHECK_OK(bl_recall(m, &order, why));
+	/* What became of them is not known, and nothing new is begun. */
+	again = &order;
 	stop();
 	CHECK_EQ(outcomes, 4);
+	CHECK_EQ(outcome.err, -ESHUTDOWN);
+	CHECK(!outcome.decided);
+	CHECK_EQ(again_err, -ESHUTDOWN);
 }
 
 TEST(account_lists, "accounts, grants and regions are listed by account")
@@ -688,7 +700,7 @@ TEST(account_lists, "accounts, grants and regions are listed by account")
 			     .select.account = "user/1000" };
 	const struct bl_account_row *row = (const void *)(in.bytes + sizeof(in.rows));
 	uint64_t session;
-	int admin, fd;
+	int admin, fd, i;
 
 	start();
 	client(1000, &session, NULL);
@@ -717,6 +729,15 @@ TEST(account_lists, "accounts, grants and regions are listed by account")
 	strcpy(l.select.account, "user/1002");
 	CHECK_EQ(ASK(fd, l, BL_LIST), BL_ERROR);
 	CHECK_EQ(in.error.error, EACCES);
+	/* Who has no account is told that, whatever account it asks for. */
+	fd = hello();
+	newest()->peer.uid = 1003;
+	for (i = 0; i < 2; i++) {
+		strcpy(l.select.account, i ? "user/1000" : "user/1003");
+		CHECK_EQ(ASK(fd, l, BL_LIST), BL_ERROR);
+		CHECK_EQ(in.error.error, ENOENT);
+		CHECK(strstr(in.error.text, "no account of user 1003"));
+	}
 	stop();
 }
 

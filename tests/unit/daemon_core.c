@@ -217,6 +217,9 @@ TEST(ledger, "the ledger finds by id, by key, by path, by name and by process, a
 	a = bl_ledger_add_account(&lg, 2, root, &user, "user/joe", &l);
 	CHECK_STR(bl_account_short_name(a), "joe");
 	CHECK_STR(bl_account_short_name(root), "system");
+	strcpy(a->name, "user/DOM/joe");	/* as winbind has them */
+	CHECK_STR(bl_account_short_name(a), "DOM/joe");
+	strcpy(a->name, "user/joe");
 	CHECK(bl_account_user(a) == a && !bl_account_user(root));
 	CHECK(bl_ledger_account(&lg, 2) == a);
 	CHECK(bl_ledger_child(&lg, root, &user) == a);
