@@ -38,8 +38,8 @@ void bl_admin_disconnect(struct belay_admin *a)
 static int no_answer(struct belay_admin *a, int timeout_msec)
 {
 	bl_admin_disconnect(a);
-	return bl_admin_fail(a, -ETIMEDOUT, "belayd does not answer: nothing came for %d s at %s",
-			     timeout_msec / 1000, a->socket);
+	return bl_admin_fail(a, -ETIMEDOUT, "belayd does not answer: nothing came for %g s at %s",
+			     timeout_msec / 1000.0, a->socket);
 }
 
 static int hung_up(struct belay_admin *a)
@@ -88,13 +88,13 @@ static int cannot_connect(struct belay_admin *a, int err)
 
 static struct bl_admin_wait begin_wait(int timeout_msec, uint64_t deadline)
 {
-	return (struct bl_admin_wait){ bl_boottime(), timeout_msec, deadline };
+	return (struct bl_admin_wait){ bl_monotonic(), timeout_msec, deadline };
 }
 
 /* A while has gone by: is that enough? */
 static int tick(struct belay_admin *a, const struct bl_admin_wait *w)
 {
-	uint64_t waited = bl_boottime() - w->started;
+	uint64_t waited = bl_monotonic() - w->started;
 
 	if (w->timeout_msec >= 0 && waited >= (uint64_t)w->timeout_msec * NSEC_PER_MSEC)
 		return no_answer(a, w->timeout_msec);
@@ -146,7 +146,9 @@ int bl_admin_send(struct belay_admin *a, void *msg, size_t size, enum bl_msg_typ
 			break;
 		case EPIPE:
 		case ECONNRESET:
-			return hung_up(a);
+			/* It may have said why. */
+			err = bl_admin_receive(a, a->serial, BL_ERROR);
+			return err == NO_ANSWER_YET ? hung_up(a) : err;
 		default:
 			return broken(a, errno, "send to");
 		}
@@ -161,7 +163,8 @@ static int refused(struct belay_admin *a, uint64_t serial)
 
 	if ((e->msg.serial && e->msg.serial != serial) || e->error <= 0 || e->error > 4095)
 		return bl_admin_malformed(a);
-	if (!e->msg.serial)
+	/* Both are the last that belayd says. */
+	if (!e->msg.serial || e->error == EPROTO)
 		bl_admin_disconnect(a);
 	return bl_admin_fail(a, -e->error, "%s", e->text[0] ? e->text : strerror(e->error));
 }
@@ -178,6 +181,9 @@ int bl_admin_receive(struct belay_admin *a, uint64_t serial, enum bl_msg_type wa
 	do {
 		memset(&a->answer, 0, sizeof(a->answer));
 		n = recv(a->fd, &a->answer, sizeof(a->answer), MSG_DONTWAIT | MSG_TRUNC);
+		/* That is said once, before what still lies there. */
+		if (n < 0 && errno == ECONNRESET)
+			n = recv(a->fd, &a->answer, sizeof(a->answer), MSG_DONTWAIT | MSG_TRUNC);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return NO_ANSWER_YET;
 		if (n == 0 || (n < 0 && errno == ECONNRESET))

@@ -78,7 +78,7 @@ int belay_admin_open(struct belay_admin **ret, const struct belay_admin_options 
 	a->fd = -1;
 	a->owner = getpid();
 	if (opt)
-		err = bl_admin_take(a, "options", opt, &o, sizeof(o));
+		err = bl_admin_take(a, "options", opt, &o, sizeof(o), OPTIONS_SIZE_VER0);
 	if (!err)
 		err = apply_options(a, &o);
 	return err ? err : bl_admin_connect(a);

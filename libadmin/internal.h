@@ -17,6 +17,7 @@
 #define BL_ADMIN_INTERNAL_H
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdbool.h>
 #include <sys/types.h>
 #include <sys/un.h>
@@ -26,6 +27,7 @@
 #pragma GCC visibility pop
 
 #include "common/message.h"
+#include "common/packet.h"
 
 /* The library's own sentences hold the path of a socket. */
 #define BL_ADMIN_ERROR_MAX	(BL_TEXT_MAX + sizeof(((struct sockaddr_un *)0)->sun_path))
@@ -41,16 +43,7 @@ struct belay_admin {
 	char socket[sizeof(((struct sockaddr_un *)0)->sun_path)];
 	char label[BL_NAME_MAX];
 	char error[BL_ADMIN_ERROR_MAX];
-	union {			/* what was received last, checked; zero behind its end */
-		struct bl_msg msg;
-		struct bl_hello hello;
-		struct bl_error error;
-		struct bl_ok ok;
-		struct bl_status status;
-		struct bl_list_rows rows;
-		struct bl_recalled recalled;
-		char bytes[BL_MSG_MAX];
-	} answer;
+	union bl_packet answer;	/* what was received last, checked; zero behind its end */
 };
 
 /* What one waits for: belayd may take timeout_msec; the deadline is a recall's, 0: unknown. */
@@ -78,9 +71,21 @@ int bl_admin_request(struct belay_admin *a, void *msg, size_t size, enum bl_msg_
 int bl_admin_malformed(struct belay_admin *a);
 
 /* structs.c */
+#define UP_TO(type, last)	(offsetof(struct type, last) + sizeof(((struct type *)0)->last))
+/* What the first release had: never change one. */
+#define OPTIONS_SIZE_VER0	UP_TO(belay_admin_options, arg)
+#define STATUS_SIZE_VER0	UP_TO(belay_admin_status, refusals)
+#define SELECTION_SIZE_VER0	UP_TO(belay_admin_selection, account)
+#define ACCOUNT_SIZE_VER0	UP_TO(belay_admin_account, name)
+#define GRANT_SIZE_VER0		UP_TO(belay_admin_grant, label)
+#define REGION_SIZE_VER0	UP_TO(belay_admin_region, command)
+#define LIMIT_SIZE_VER0		UP_TO(belay_admin_limit, limit_regions)
+#define ORDER_SIZE_VER0		UP_TO(belay_admin_order, flags)
+#define RECALLED_SIZE_VER0	UP_TO(belay_admin_recalled, text)
+
 int bl_admin_take(struct belay_admin *a, const char *name, const void *given, void *ret,
-		  size_t known);
-int bl_admin_check_size(struct belay_admin *a, const void *given, size_t known);
+		  size_t known, size_t least);
+int bl_admin_check_size(struct belay_admin *a, const void *given, size_t least);
 void bl_admin_give(void *ret, const void *from, size_t known);
 int bl_admin_selection(struct belay_admin *a, const struct belay_admin_selection *given,
 		       struct bl_selection *ret);

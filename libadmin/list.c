@@ -125,7 +125,7 @@ int belay_admin_next_account(struct belay_admin_list *l, struct belay_admin_acco
 {
 	struct belay_admin_account a;
 	struct bl_account_row row;
-	int n = bl_admin_check_size(l->admin, ret, sizeof(a));
+	int n = bl_admin_check_size(l->admin, ret, ACCOUNT_SIZE_VER0);
 
 	if (!n)
 		n = next_row(l, BL_LIST_ACCOUNTS, &row, sizeof(row));
@@ -150,7 +150,7 @@ int belay_admin_next_grant(struct belay_admin_list *l, struct belay_admin_grant 
 {
 	struct belay_admin_grant g;
 	struct bl_grant_row row;
-	int n = bl_admin_check_size(l->admin, ret, sizeof(g));
+	int n = bl_admin_check_size(l->admin, ret, GRANT_SIZE_VER0);
 
 	if (!n)
 		n = next_row(l, BL_LIST_GRANTS, &row, sizeof(row));
@@ -189,7 +189,7 @@ int belay_admin_next_region(struct belay_admin_list *l, struct belay_admin_regio
 {
 	struct belay_admin_region r;
 	struct bl_region_row row;
-	int n = bl_admin_check_size(l->admin, ret, sizeof(r));
+	int n = bl_admin_check_size(l->admin, ret, REGION_SIZE_VER0);
 
 	if (!n)
 		n = next_row(l, BL_LIST_REGIONS, &row, sizeof(row));

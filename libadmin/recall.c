@@ -8,12 +8,11 @@
  * the descriptor, and looks for the answer now and then.
  */
 #include <string.h>
-#include <time.h>
 
+#include "common/clock.h"
 #include "libadmin/internal.h"
 
 #define NSEC_PER_USEC	1000ULL
-#define NSEC_PER_SEC	1000000000ULL
 
 _Static_assert(BELAY_ADMIN_AS_CONFIGURED == (int)BL_ESCALATE_DEFAULT &&
 	       BELAY_ADMIN_KEEP == (int)BL_KEEP && BELAY_ADMIN_RELEASE == (int)BL_RELEASE &&
@@ -24,7 +23,7 @@ static int make_request(struct belay_admin *a, const struct belay_admin_order *g
 			struct bl_recall *ret)
 {
 	struct belay_admin_order o;
-	int err = bl_admin_take(a, "order", given, &o, sizeof(o));
+	int err = bl_admin_take(a, "order", given, &o, sizeof(o), ORDER_SIZE_VER0);
 
 	*ret = (struct bl_recall){ 0 };
 	if (!err)
@@ -61,13 +60,7 @@ static void give_result(const struct belay_admin *a, struct belay_admin_recalled
 
 static uint64_t deadline_of(const struct bl_recall *r)
 {
-	struct timespec ts;
-
-	if (!r->timeout_usec)
-		return 0;
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec +
-	       r->timeout_usec * NSEC_PER_USEC;
+	return r->timeout_usec ? bl_boottime() + r->timeout_usec * NSEC_PER_USEC : 0;
 }
 
 int belay_admin_recall(struct belay_admin *a, const struct belay_admin_order *order,
@@ -77,7 +70,7 @@ int belay_admin_recall(struct belay_admin *a, const struct belay_admin_order *or
 	int err = bl_admin_begin(a);
 
 	if (!err)
-		err = bl_admin_check_size(a, ret, sizeof(*ret));
+		err = bl_admin_check_size(a, ret, RECALLED_SIZE_VER0);
 	if (!err)
 		err = make_request(a, order, &request);
 	if (!err)
@@ -117,7 +110,7 @@ int belay_admin_recall_result(struct belay_admin *a, struct belay_admin_recalled
 	if (!err && !serial)
 		err = bl_admin_fail(a, -EINVAL, "no recall was started");
 	if (!err)
-		err = bl_admin_check_size(a, ret, sizeof(*ret));
+		err = bl_admin_check_size(a, ret, RECALLED_SIZE_VER0);
 	if (err)
 		return err;
 	err = bl_admin_receive(a, serial, BL_RECALL);

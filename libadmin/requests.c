@@ -17,7 +17,7 @@ int belay_admin_get_status(struct belay_admin *a, struct belay_admin_status *ret
 	int err = bl_admin_begin(a);
 
 	if (!err)
-		err = bl_admin_check_size(a, ret, sizeof(status));
+		err = bl_admin_check_size(a, ret, STATUS_SIZE_VER0);
 	if (!err)
 		err = bl_admin_request(a, &request, sizeof(request), BL_STATUS, BL_STATUS);
 	if (err)
@@ -51,7 +51,7 @@ int belay_admin_set_limit(struct belay_admin *a, const struct belay_admin_limit 
 	int err = bl_admin_begin(a);
 
 	if (!err)
-		err = bl_admin_take(a, "limit", limit, &l, sizeof(l));
+		err = bl_admin_take(a, "limit", limit, &l, sizeof(l), LIMIT_SIZE_VER0);
 	if (err)
 		return err;
 	if (!l.account || strlen(l.account) >= sizeof(request.account))

@@ -5,8 +5,9 @@
  *
  * Each begins with its size. A longer one than this library knows is a later release's:
  * what is given must be zero in the part that nobody here can obey; what is filled in is
- * zero there. When a struct grows, its size in the first release becomes the least that is
- * taken here, and what an older program has no room for is left out.
+ * zero there. The least size is that of the first release (..._SIZE_VER0, up to its last
+ * member then): what a shorter struct than today's lacks counts as zero, and what an older
+ * program has no room for is left out.
  */
 #include <string.h>
 
@@ -23,33 +24,39 @@ static size_t size_of(const void *given)
 	return size;
 }
 
-static bool is_size(size_t size, size_t known)
+static bool is_size(size_t size, size_t least)
 {
-	return size >= known && size <= SIZE_MAX_KNOWN;
+	return size >= least && size <= SIZE_MAX_KNOWN;
+}
+
+static size_t shorter(size_t a, size_t b)
+{
+	return a < b ? a : b;
 }
 
 /* Copies what the program gives. */
 int bl_admin_take(struct belay_admin *a, const char *name, const void *given, void *ret,
-		  size_t known)
+		  size_t known, size_t least)
 {
 	const char *p = given;
 	size_t i;
 
-	if (!given || !is_size(size_of(given), known))
+	if (!given || !is_size(size_of(given), least))
 		return bl_admin_fail(a, -EINVAL, "%s: the size of the struct is not set, or wrong",
 				     name);
 	for (i = known; i < size_of(given); i++)
 		if (p[i])
 			return bl_admin_fail(a, -EINVAL, "%s: libbelay-admin %s is older, and does "
 					     "not know something that is set", name, BELAY_VERSION);
-	memcpy(ret, given, known);
+	memset(ret, 0, known);
+	memcpy(ret, given, shorter(size_of(given), known));
 	return 0;
 }
 
 /* Of one that is to be filled in. */
-int bl_admin_check_size(struct belay_admin *a, const void *given, size_t known)
+int bl_admin_check_size(struct belay_admin *a, const void *given, size_t least)
 {
-	if (given && is_size(size_of(given), known))
+	if (given && is_size(size_of(given), least))
 		return 0;
 	return bl_admin_fail(a, -EINVAL,
 			     "the size of the struct to be filled in is not set, or wrong");
@@ -61,7 +68,7 @@ void bl_admin_give(void *ret, const void *from, size_t known)
 	size_t size = size_of(ret);
 
 	memset(ret, 0, size);
-	memcpy(ret, from, known);
+	memcpy(ret, from, shorter(size, known));
 	memcpy(ret, &size, sizeof(size));
 }
 
@@ -81,7 +88,8 @@ int bl_admin_selection(struct belay_admin *a, const struct belay_admin_selection
 		       struct bl_selection *ret)
 {
 	struct belay_admin_selection s;
-	int err = bl_admin_take(a, "selection", given, &s, sizeof(s));
+	int err = bl_admin_take(a, "selection", given, &s, sizeof(s),
+				SELECTION_SIZE_VER0);
 
 	if (err)
 		return err;

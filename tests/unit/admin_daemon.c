@@ -208,7 +208,7 @@ TEST(hangs, "a daemon that hangs is waited for so long and no longer; a late ans
 
 	timeout_msec = 1200;
 	a = open_with(says_nothing_later);
-	CHECK_ERROR(a, ask_status(a), -ETIMEDOUT, "nothing came for 1 s at /tmp/");
+	CHECK_ERROR(a, ask_status(a), -ETIMEDOUT, "nothing came for 1.2 s at /tmp/");
 	check_over(a);
 	close_fake(a);
 	timeout_msec = 300;
