@@ -7,7 +7,7 @@
 #   make demo                the demonstration, in a virtual machine
 #   make check               all tests, on this machine and on each kernel
 #
-# Building. Neither of these asks for root or installs anything:
+# Building. None of these asks for root or installs anything:
 #   make                     what can be built here, into build/; says what is missing
 #   make build               programs and libraries, all of them
 #   make modules             the module for each kernel; KERNEL=6.12 for one
@@ -34,7 +34,8 @@
 #   make check-races         the races, on a kernel with KCSAN
 #   make check-mutants       breaks one promise of the module at a time: a test must notice
 #   make fuzz                each fuzzer for MINUTES minutes (1); TEST=fuzz_wire one
-#   make check-long          the four above and the stress, MINUTES=60 each
+#   make check-long          check-debug, check-races, check-mutants and fuzz, then the
+#                            stress on each kernel, MINUTES=60 each
 #   make bench               what belay costs, beside the least that it could cost
 #   make vm                  a shell in the machine, with belay installed; KERNEL=6.12
 #   make images              the images of the machine

@@ -37,7 +37,9 @@
  *	-ECONNRESET	belayd has closed the connection: it ends, or is restarted
  *	-ETIMEDOUT	belayd has not answered in time
  *	-ECANCELED	on_wait has said that it is enough
- *	-EPROTO		what came is no answer: another release, or no belayd
+ *	-EPROTO		what came is no answer: another release, or no belayd; or belayd says
+ *			that a rule of the protocol is broken, such as by more messages a
+ *			second than it takes
  *	-ENOTCONN	one of these four has come before, or belay_admin_open() failed
  *	-EBUSY		a recall that was started has no result yet
  *	-EXDEV		a forked child uses the handle of its parent
@@ -151,7 +153,7 @@ struct belay_admin_status {
 	uint64_t limit_bytes;	/* the system account's */
 	uint64_t open_requests;	/* revoke requests not yet answered */
 	uint64_t overdue_requests;
-	uint64_t refusals;	/* to accounts and grants that there still are */
+	uint64_t refusals;	/* to accounts and grants that there still are; belayctl prints the module's count */
 };
 
 /* belay_admin_get_status - how belay is doing; only the errors above */
@@ -352,7 +354,7 @@ struct belay_admin_recalled {
  * Returns when all is decided: all is let go, or the deadline has passed and what was to
  * happen then has happened. For that there is no time-out; on_wait is called meanwhile,
  * and may end the call, but not the recall. With BELAY_ADMIN_NO_WAIT it returns when all
- * holders have been asked.
+ * holders have been asked; then the time-out of the handle (timeout_msec) holds.
  *
  * Errors: also -EACCES, -ENOENT (no such account, grant, region or memory block), -EINVAL
  * (nothing is selected, or a timeout of more than 30 days).
@@ -363,10 +365,12 @@ int belay_admin_recall(struct belay_admin *admin, const struct belay_admin_order
 /*
  * belay_admin_recall_start - the same, without waiting: for programs with an event loop
  *
- * belay_admin_recall_result() says what became of it. Until then every other call on the
- * handle but belay_admin_get_fd(), belay_admin_error() and belay_admin_close() is -EBUSY;
- * another handle can list meanwhile what is still held. Errors: those of the arguments;
- * what belayd says of it comes later.
+ * belay_admin_recall_result() says what became of it. Until it has returned the result or an
+ * error, all other calls on the handle but belay_admin_get_fd(), belay_admin_error() and
+ * belay_admin_close() return -EBUSY. belay_admin_next_account(), _grant() and _region() still
+ * give the rows of the page that has come already, and -EBUSY after those. Another handle can
+ * list meanwhile what is still held. Errors: those of the arguments; what belayd says of the
+ * order comes later.
  */
 int belay_admin_recall_start(struct belay_admin *admin, const struct belay_admin_order *order);
 

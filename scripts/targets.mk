@@ -96,7 +96,7 @@ check-long:
 
 # For the kernel KERNEL, of which there is one that can have it.
 patch:
-	@scripts/setup build
+	@scripts/setup build vm test
 	@SIGNOFF='$(SIGNOFF)' scripts/make-patch $(or $(KERNEL),newest)
 
 check-patch:
