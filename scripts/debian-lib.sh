@@ -97,16 +97,16 @@ mmdebstrap_alone()
 	exec mmdebstrap --quiet --variant=minbase "$@"
 }
 
-# debian_bootstrap LOG WORD...: mmdebstrap, with its sources on standard input; once more
+# debian_bootstrap REPORT WORD...: mmdebstrap, with its sources on standard input; once more
 # if it fails, as an archive may not answer for a moment.
 debian_bootstrap()
 {
-	local log=$1 sources
+	local report=$1 sources
 	shift
 	sources=$(cat)
-	(mmdebstrap_alone "$@" - <<< "$sources") > "$log" 2>&1 || {
-		sed -n 's/^E: /debian: /p' "$log" >&2
+	(mmdebstrap_alone "$@" - <<< "$sources") > "$report" 2>&1 || {
+		sed -n 's/^E: /debian: /p' "$report" >&2
 		say "mmdebstrap failed; trying again"
-		(mmdebstrap_alone "$@" - <<< "$sources") > "$log" 2>&1
-	} || { cat "$log" >&2; die "mmdebstrap failed"; }
+		(mmdebstrap_alone "$@" - <<< "$sources") > "$report" 2>&1
+	} || { cat "$report" >&2; die "mmdebstrap failed"; }
 }
