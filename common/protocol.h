@@ -153,7 +153,7 @@ struct bl_revoke {
 };
 #define BL_REVOKE_SIZE_VER0	96
 
-/* What happens to a region that is not let go by the deadline. */
+/* The fate of a region that is not let go by the deadline. */
 enum bl_escalation {
 	BL_ESCALATE_DEFAULT = 0,	/* in requests: as configured */
 	BL_KEEP = 1,		/* nothing; it stays listed as overdue */
@@ -224,7 +224,7 @@ struct bl_selection {
 #define BL_BY_LASTING		(1U << 9)	/* its owner has not declared it transient */
 #define BL_BY_TRANSIENT		(1U << 10)	/* or has */
 
-/* What else than regions can be selected by. */
+/* The selections for a list of accounts or grants. */
 #define BL_BY_OF_ACCOUNT	(BL_BY_USER | BL_BY_ACCOUNT)
 #define BL_BY_OF_GRANT		(BL_BY_OF_ACCOUNT | BL_BY_PROCESS | BL_BY_GRANT)
 

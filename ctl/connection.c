@@ -49,7 +49,7 @@ static int failed(struct ctl *c, int err)
 	}
 }
 
-/* What a call of the library came to: CTL_OK if @err is not negative. */
+/* The exit status for a result of the library: CTL_OK if @err is not negative. */
 int ctl_done(struct ctl *c, int err)
 {
 	ctl_progress_end(c);

@@ -49,7 +49,7 @@ struct bl_state {
 	struct bl_bucket status_bucket;
 };
 
-/* What is kept with each connection. */
+/* The daemon keeps this with each connection. */
 struct bl_client {
 	uint64_t session;	/* 0: none yet */
 	uint64_t grant;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // SPDX-FileCopyrightText: the belay authors
 /*
- * What each account holds and may hold, in the text format that Prometheus reads (its node
+ * Prints what each account holds and may hold, in the text format that Prometheus reads (its node
  * exporter takes it from a file). Root and the members of belay-admin see all accounts.
  *
  *	cc exporter.c -o exporter $(pkg-config --cflags --libs belay-admin)

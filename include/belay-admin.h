@@ -189,12 +189,12 @@ struct belay_admin_selection {
 #define BELAY_ADMIN_BY_LASTING		(1U << 9)	/* its owner has not declared it transient */
 #define BELAY_ADMIN_BY_TRANSIENT	(1U << 10)	/* or has */
 
-/* What accounts, and what grants, can be selected by; regions can by all. */
+/* The selections for accounts, and those for grants; regions know all of them. */
 #define BELAY_ADMIN_BY_OF_ACCOUNT	(BELAY_ADMIN_BY_USER | BELAY_ADMIN_BY_ACCOUNT)
 #define BELAY_ADMIN_BY_OF_GRANT		(BELAY_ADMIN_BY_OF_ACCOUNT | BELAY_ADMIN_BY_PROCESS | \
 					 BELAY_ADMIN_BY_GRANT)
 
-/* What can be listed. */
+/* The kinds of lists. */
 #define BELAY_ADMIN_ACCOUNTS	1
 #define BELAY_ADMIN_GRANTS	2	/* with their processes and sessions */
 #define BELAY_ADMIN_REGIONS	3	/* with their open revoke requests */
@@ -241,7 +241,7 @@ struct belay_admin_grant {
 	char label[BELAY_ADMIN_NAME];	/* as the program calls itself: any bytes */
 };
 
-/* What a region is: kind, flags, state and reason are numbers of <linux/belay.h>. */
+/* A region: kind, flags, state and reason are numbers of <linux/belay.h>. */
 struct belay_admin_region {
 	size_t size;
 	uint64_t region;
@@ -320,7 +320,7 @@ struct belay_admin_limit {
  */
 int belay_admin_set_limit(struct belay_admin *admin, const struct belay_admin_limit *limit);
 
-/* What happens to a region that is not let go by the deadline. */
+/* The fate of a region that is not let go by the deadline. */
 #define BELAY_ADMIN_AS_CONFIGURED	0
 #define BELAY_ADMIN_KEEP		1	/* nothing; it stays listed as overdue */
 #define BELAY_ADMIN_RELEASE		2	/* the module lets go; not of tracked regions */
@@ -335,7 +335,7 @@ struct belay_admin_order {
 };
 #define BELAY_ADMIN_NO_WAIT	(1U << 0)	/* the result is there when all holders have been asked */
 
-/* What became of a recall. With BELAY_ADMIN_NO_WAIT the last four numbers are 0. */
+/* The outcome of a recall. With BELAY_ADMIN_NO_WAIT the last four numbers are 0. */
 struct belay_admin_recalled {
 	size_t size;
 	uint64_t regions;	/* asked for */

@@ -102,9 +102,9 @@ void belay_event_raise(struct belay_event_source *src, u32 bit)
 }
 
 /*
- * The region of @src was let go (a grant's source is never given here). The owner hears of it if it has @awaited that
- * (it has recalled the region), or has dealt with its loss. A loss that it has not heard
- * of yet is withdrawn.
+ * The region of @src was let go; @src is never a grant's. The owner hears of it if it has
+ * @awaited that (it has recalled the region), or has dealt with its loss. A loss that it
+ * has not heard of yet is withdrawn.
  */
 void belay_event_gone(struct belay_event_source *src, bool awaited)
 {

@@ -151,7 +151,7 @@ static int find_place(struct belay_look *l, unsigned long page, struct belay_pla
 	return 0;
 }
 
-/* What is mapped at @addr, whatever its protection; @flags say whether to fault it in. */
+/* The page mapped at @addr, whatever its protection; @flags say whether to fault it in. */
 long belay_get_page(struct mm_struct *mm, unsigned long addr, unsigned int flags,
 		    struct page **ret_page)
 {

@@ -156,7 +156,7 @@ int bl_admin_send(struct belay_admin *a, void *msg, size_t size, enum bl_msg_typ
 	return 0;
 }
 
-/* What the daemon says with BL_ERROR, as it says it. */
+/* The daemon's BL_ERROR, in its own words. */
 static int refused(struct belay_admin *a, uint64_t serial)
 {
 	const struct bl_error *e = &a->answer.error;

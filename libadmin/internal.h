@@ -46,7 +46,7 @@ struct belay_admin {
 	union bl_packet answer;	/* what was received last, checked; zero behind its end */
 };
 
-/* What one waits for: belayd may take timeout_msec; the deadline is a recall's, 0: unknown. */
+/* A wait for belayd, which may take timeout_msec; the deadline is a recall's, 0: unknown. */
 struct bl_admin_wait {
 	uint64_t started;	/* CLOCK_MONOTONIC, ns */
 	int timeout_msec;
@@ -72,7 +72,7 @@ int bl_admin_malformed(struct belay_admin *a);
 
 /* structs.c */
 #define UP_TO(type, last)	(offsetof(struct type, last) + sizeof(((struct type *)0)->last))
-/* What the first release had: never change one. */
+/* The first release's sizes: never change one. */
 #define OPTIONS_SIZE_VER0	UP_TO(belay_admin_options, arg)
 #define STATUS_SIZE_VER0	UP_TO(belay_admin_status, refusals)
 #define SELECTION_SIZE_VER0	UP_TO(belay_admin_selection, account)

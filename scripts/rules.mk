@@ -44,7 +44,7 @@ objs_of   = $(patsubst %.c,$(2)/obj/%.o,$(1))
 # Libraries of this tree as files: $(1) LIBS, $(2) build/ or build/san/.
 archives_of = $(patsubst static:%,$(2)/lib/lib%.a,$(filter static:%,$(1))) \
 	$(patsubst shared:%,$(2)/lib/lib%.so,$(filter shared:%,$(1)))
-# What is compiled for a source file, besides $(BL_CFLAGS) and what the user says.
+# The compiler's flags for a source file, besides $(BL_CFLAGS) and what the user says.
 flags_of  = $(if $(PKGS_$(1)),$(shell pkg-config --cflags $(sort $(PKGS_$(1))))) $(CFLAGS_$(1))
 empty :=
 define newline

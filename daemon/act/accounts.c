@@ -164,7 +164,7 @@ static void want(struct changes *all, uint64_t id, uint32_t flags,
 	*has = should;
 }
 
-/* What is over 16,384 at once (users and processes) goes in several calls. */
+/* More than 16,384 changes at once (users and processes) go in several calls. */
 static int set_all(struct bl_state *st, struct changes *all)
 {
 	uint32_t i, n, failed, done;

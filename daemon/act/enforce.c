@@ -84,7 +84,7 @@ static int release(struct bl_state *st, const struct bl_request *r)
 	return err;
 }
 
-/* What has become of it, where the action itself did not say so. */
+/* The outcome of an action, where the action itself did not say so. */
 static void log_state(struct bl_state *st, const struct bl_request *r,
 		      enum bl_request_state before)
 {

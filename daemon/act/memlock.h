@@ -14,7 +14,7 @@
 
 struct bl_state;
 
-/* What the peer came with; it has @has now. True: it has inherited that */
+/* The memlock that the peer came with; it has @has now. True: it has inherited that */
 bool bl_memlock_original(struct bl_state *st, const struct bl_peer *peer,
 			 const struct bl_memlock *has, struct bl_memlock *ret);
 /* It began with what belay had made of its ancestor's. */

@@ -167,7 +167,7 @@ static bool enter(struct bl_state *st, struct recalling *rc,
 		.kind = row->kind,
 	};
 
-	/* What is only watched has nothing that anybody could get back. */
+	/* A region that is only watched holds no memory to get back. */
 	if (!bl_region_is_held(row)) {
 		rc->telling->watched = row->kind == BELAY_WATCHED;
 		return false;
@@ -331,7 +331,7 @@ static int refuse(char *why, int err)
 	return err;
 }
 
-/* What is named by its number has to be there. */
+/* A grant or region that is named by its number has to exist. */
 static int check_named(struct bl_state *st, const struct bl_selection *by, char *why)
 {
 	struct belay_region_row row;

@@ -18,7 +18,7 @@
 
 #define MEMORY_BLOCKS	"/sys/devices/system/memory/"
 
-/* What the module chooses by, and what it calls that. */
+/* The part of a selection that the module chooses by, in its own bits. */
 static const struct {
 	uint32_t by, module;
 } bits[] = {
@@ -81,7 +81,7 @@ static int check(const struct bl_selection *by, uint32_t what, char *why)
 	return 0;
 }
 
-/* What has to be looked up first: a memory block, an account. */
+/* Some names have to be looked up first: a memory block, an account. */
 static int look_up(struct bl_state *st, struct bl_choice *c, char *why)
 {
 	const struct bl_account *a;

@@ -45,7 +45,7 @@ int bl_choice_init(struct bl_state *st, struct bl_choice *c,
 /* In another turn of the loop other processes may use a grant. */
 void bl_choice_turn(struct bl_choice *c);
 
-/* Who uses that grant */
+/* The processes that use that grant */
 const struct bl_holders *bl_choice_holders(struct bl_state *st, struct bl_choice *c,
 					   struct bl_grant_record *g);
 

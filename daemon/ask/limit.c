@@ -11,7 +11,7 @@
 #include "daemon/sys/log.h"
 #include "daemon/sys/users.h"
 
-/* What a limit is set on: one of the two. */
+/* The target of a limit: one of the two. */
 struct target {
 	struct bl_account *account;
 	struct bl_grant_record *grant;

@@ -302,7 +302,7 @@ static int check_own(struct bl_conn *c, const char *name)
 	return own ? -EACCES : -ENOENT;
 }
 
-/* Whoever is no administrator may select among what is its own, or is told why not. */
+/* A user who is no administrator selects among its own, or is told why not. */
 static bool may_select(struct bl_conn *c, const struct bl_list *ask)
 {
 	const struct bl_selection *by = &ask->select;

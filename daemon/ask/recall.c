@@ -17,7 +17,7 @@
 #include "daemon/state.h"
 #include "daemon/sys/log.h"
 
-/* Who gets the answer, if it is still there */
+/* The connection that gets the answer, if it is still there */
 struct asker {
 	uint64_t conn;
 	uint64_t serial;
@@ -46,7 +46,7 @@ static void on_done(struct bl_state *st, const struct bl_recall_outcome *o, void
 	free(who);
 }
 
-/* Who wants what back, until when: whoever loses memory asks the log why. */
+/* The log names who asked for which memory and until when, for holders that lose it. */
 static void log_recall(struct bl_conn *c, const struct bl_recall *ask)
 {
 	const struct bl_policy *policy = bl_state_of(c)->policy;

@@ -44,7 +44,7 @@ struct bl_job *bl_job_new(void);
 void bl_job_start(struct bl_job *job, void (*done)(struct bl_job *, void *),
 		  void *arg);
 
-/* Nobody waits any more; done() is not called. */
+/* The waiter has left; done() is not called. */
 void bl_job_abandon(struct bl_job *job);
 
 /* The waiters of one request: a list that owns its links. */
@@ -57,9 +57,9 @@ struct bl_wait {
 int bl_job_wait(struct bl_job *job, struct bl_wait **waits);
 /* A single link that was made for nothing goes; NULL is nothing. */
 void bl_job_unwait(struct bl_wait *w);
-/* What they waited for has come out. Jobs that have waited for nothing else are over. */
+/* The outcome of their request is known. Jobs that wait for no other request are over. */
 void bl_job_decide(struct bl_wait **waits, enum bl_outcome outcome);
-/* The same, but nobody will know what comes out. */
+/* The same, but the outcome will not be known. */
 void bl_job_drop(struct bl_wait **waits);
 /* So many of a grant's processes were killed until now. */
 void bl_job_count_kills(struct bl_wait *waits, uint64_t grant, unsigned int killed);

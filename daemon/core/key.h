@@ -43,7 +43,7 @@ extern const size_t bl_n_keys;
 /* NULL: there is no such key */
 const struct bl_key *bl_key_find(const char *section, const char *name);
 
-/* What a text means: 0, or -EINVAL, -ERANGE: it is not what is allowed. */
+/* Reads a value: 0, or -EINVAL, -ERANGE: the key does not allow that text. */
 int bl_key_parse(const struct bl_key *k, const char *text, uint64_t *ret);
 /* A value as it can be read again; returns @buf */
 const char *bl_key_format(const struct bl_key *k, uint64_t value, char *buf, size_t len);

@@ -40,7 +40,7 @@ struct bl_account_path {
 	struct bl_account_key keys[BL_PATH_MAX];	/* from the root */
 };
 
-/* Who asks for a grant. Groups, cgroup and class will choose among longer paths. */
+/* The identity that asks for a grant. Groups, cgroup and class will choose among longer paths. */
 struct bl_identity {
 	uid_t uid;
 };

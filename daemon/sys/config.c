@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* SPDX-FileCopyrightText: the belay authors */
 /*
- * What keys there are, and what they may say, is in core/key.c. Unknown sections and keys are warnings, so that a file for
- * a later version can be used; a value that cannot be read is an error, since
- * a limit that is silently another one is worse than none.
+ * core/key.c has the keys and the values that each may have. Unknown sections and keys
+ * are warnings, so that a file for a later version can be used; a value that cannot be
+ * read is an error, since a limit that is silently another one is worse than none.
  *
  * libinih hands over sections, names and values, but no line numbers; lines
  * are counted where it reads them.

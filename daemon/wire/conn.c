@@ -11,7 +11,7 @@
  * received, and one with descriptors stays where it is. A connection may have such
  * packets in it, so the last reference to it is not the daemon's: see sys/keeper.c.
  *
- * What the daemon sends of its own is not queued beyond OUT_MAX: see act/notice.c.
+ * Messages that the daemon sends of its own are not queued beyond OUT_MAX: see act/notice.c.
  */
 #include <errno.h>
 #include <stdarg.h>

@@ -131,7 +131,7 @@ check "the last of those blocks names the holder" \
 # --- each selection, to recall by --------------------------------------------
 
 region_of() { belayctl list regions --no-headings "$@" | awk '{ print $1 }' | head -1; }
-# Who has been asked: the processes whose regions have a request.
+# The processes whose regions have a request.
 asked() { belayctl list regions --no-headings | awk '$NF != "-" { print $4 }' | sort -nu | xargs; }
 # recalls CLAIM OPTIONS...: asks the one in $pid to let go, and nobody else; it does so.
 recalls()

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 // SPDX-FileCopyrightText: the belay authors
 /*
- * What /dev/belay promises: memory is charged, limits hold, a word turns when memory is
+ * The promises of /dev/belay: memory is charged, limits hold, a word turns when memory is
  * lost or wanted back, and nothing is held afterwards. Needs root, and that nobody else
  * is the policy owner.
  */
@@ -217,7 +217,7 @@ static int by_order(int ctl, unsigned long cmd, uint64_t session, uint64_t regio
 	return ret ? ret : e.status;
 }
 
-/* What the grant is charged, in bytes. */
+/* The bytes that the grant is charged. */
 static uint64_t usage(int session)
 {
 	struct belay_level level = {};
@@ -417,7 +417,7 @@ TEST_F(belay, a_child_cannot_use_the_grant)
 	if (!pid) {
 		if (try_register(self->session, self->memory, self->len, &another) != -EXDEV)
 			_exit(1);
-		/* What it reads as a word is never a valid one. */
+		/* A word read there is never a valid one. */
 		_exit(word(self->words, &e) ? 2 : 0);
 	}
 	ASSERT_EQ(pid, waitpid(pid, &status, 0));
