@@ -34,20 +34,10 @@ static struct client {
 	int session_fd;
 } clients[CLIENTS];
 
+/* A little longer than any message may be. */
 static union {
-	uint64_t align;
+	union bl_packet p;
 	char bytes[BL_MSG_MAX + 256];
-	struct bl_msg msg;
-	struct bl_hello hello;
-	struct bl_open open;
-	struct bl_resume resume;
-	struct bl_ack ack;
-	struct bl_list list;
-	struct bl_limit limit;
-	struct bl_recall recall;
-	struct bl_status status;
-	struct bl_grant grant;
-	struct bl_revoke revoke;
 } packet;
 
 static uint64_t clock_of_test(void)
@@ -128,10 +118,10 @@ static void fill_limit(void)
 	static const char *const names[] = { "system", "user/1000", "user/root",
 					     "grant/7", "user/", "x", "" };
 
-	strcpy(packet.limit.account, names[fuzz_below(7)]);
-	packet.limit.set = fuzz_below(5);
-	packet.limit.limit_bytes = fuzz_number();
-	packet.limit.limit_regions = fuzz_number();
+	strcpy(packet.p.limit.account, names[fuzz_below(7)]);
+	packet.p.limit.set = fuzz_below(5);
+	packet.p.limit.limit_bytes = fuzz_number();
+	packet.p.limit.limit_regions = fuzz_number();
 }
 
 static void fill_selection(struct bl_selection *s)
@@ -159,18 +149,18 @@ static void fill_selection(struct bl_selection *s)
 
 static void fill_recall(void)
 {
-	fill_selection(&packet.recall.select);
-	packet.recall.escalation = fuzz_below(5);
-	packet.recall.timeout_usec = fuzz_below(3) ? fuzz_below(3000000) : fuzz_number();
-	packet.msg.flags = fuzz_below(2);
+	fill_selection(&packet.p.recall.select);
+	packet.p.recall.escalation = fuzz_below(5);
+	packet.p.recall.timeout_usec = fuzz_below(3) ? fuzz_below(3000000) : fuzz_number();
+	packet.p.msg.flags = fuzz_below(2);
 }
 
 static void fill_list(void)
 {
-	packet.list.what = fuzz_below(5);
-	fill_selection(&packet.list.select);
-	packet.list.after = fuzz_below(2) ? 0 : fuzz_number();
-	packet.list.after_region = fuzz_below(2) ? 0 : fuzz_number();
+	packet.p.list.what = fuzz_below(5);
+	fill_selection(&packet.p.list.select);
+	packet.p.list.after = fuzz_below(2) ? 0 : fuzz_number();
+	packet.p.list.after_region = fuzz_below(2) ? 0 : fuzz_number();
 }
 
 /* A message that is right, or nearly; its size. */
@@ -192,20 +182,20 @@ static size_t compose(void)
 	size_t size = kinds[k].size;
 
 	memset(&packet, 0, sizeof(packet));
-	packet.hello.oldest = 0;
+	packet.p.hello.oldest = 0;
 	switch (kinds[k].type) {
 	case BL_HELLO:
-		packet.hello.oldest = 1;
-		packet.hello.newest = 1 + fuzz_below(3);
+		packet.p.hello.oldest = 1;
+		packet.p.hello.newest = 1 + fuzz_below(3);
 		break;
 	case BL_RESUME:
-		packet.resume.session = fuzz_below(5) ? some_session() : fuzz_number();
+		packet.p.resume.session = fuzz_below(5) ? some_session() : fuzz_number();
 		break;
 	case BL_OPEN:
-		packet.open.want_bytes = fuzz_below(2) ? 0 : fuzz_number();
+		packet.p.open.want_bytes = fuzz_below(2) ? 0 : fuzz_number();
 		break;
 	case BL_ACK:
-		packet.ack.request = r && fuzz_below(3) ?
+		packet.p.ack.request = r && fuzz_below(3) ?
 			(r->row.request ? r->row.request : BL_LOSS_ID(r->row.region)) :
 			fuzz_number();
 		break;
@@ -221,15 +211,15 @@ static size_t compose(void)
 	}
 	k = kinds[k].type;
 	{
-		uint16_t flags = packet.msg.flags;
+		uint16_t flags = packet.p.msg.flags;
 
-		bl_msg_init(&packet.msg, size, (uint16_t)k, 1 + fuzz_below(100));
-		packet.msg.flags = flags;
+		bl_msg_init(&packet.p.msg, size, (uint16_t)k, 1 + fuzz_below(100));
+		packet.p.msg.flags = flags;
 	}
 	if (!fuzz_below(12)) {
 		size = fuzz_mutate(packet.bytes, size, sizeof(packet.bytes));
 		if (fuzz_below(3))
-			packet.msg.size = (uint32_t)size;
+			packet.p.msg.size = (uint32_t)size;
 	}
 	return size;
 }
@@ -278,7 +268,7 @@ static void read_all(struct client *c)
 		if (bl_msg_check(packet.bytes, got.len, BL_FROM_DAEMON, why))
 			FAIL("from the daemon: %s", why);
 		if (got.fd >= 0) {
-			CHECK_EQ(packet.msg.type, BL_GRANT);
+			CHECK_EQ(packet.p.msg.type, BL_GRANT);
 			CHECK_EQ(c->session_fd, -1);
 			c->session_fd = got.fd;
 		}
@@ -371,8 +361,8 @@ static void audit(void)
 	pump(5);
 	read_all(&c);
 	CHECK_GE(c.fd, 0);
-	CHECK_EQ(packet.msg.type, BL_STATUS);
-	CHECK_EQ(packet.status.open_requests, requests);
+	CHECK_EQ(packet.p.msg.type, BL_STATUS);
+	CHECK_EQ(packet.p.status.open_requests, requests);
 	hang_up(&c);
 }
 
@@ -396,10 +386,10 @@ TEST_TIMEOUT(wire, "whatever clients say and processes do, the daemon lives, lea
 			if (c->fd < 0) {
 				c->fd = connect_client();
 				memset(&packet, 0, sizeof(packet));
-				packet.hello.oldest = packet.hello.newest = 1;
-				bl_msg_init(&packet.msg, sizeof(packet.hello), BL_HELLO, 1);
+				packet.p.hello.oldest = packet.p.hello.newest = 1;
+				bl_msg_init(&packet.p.msg, sizeof(packet.p.hello), BL_HELLO, 1);
 				if (fuzz_below(20))
-					send_packet(c, sizeof(packet.hello));
+					send_packet(c, sizeof(packet.p.hello));
 			} else if (!fuzz_below(100)) {
 				hang_up(c);
 			} else {
@@ -446,7 +436,7 @@ TEST_TIMEOUT(check, "whatever a packet holds, judging it reads nothing outside o
 		len = compose();
 		if (fuzz_below(2)) {
 			len = fuzz_mutate(packet.bytes, len, sizeof(packet.bytes));
-			packet.msg.size = (uint32_t)len;
+			packet.p.msg.size = (uint32_t)len;
 		}
 		exact = malloc(len ? len : 1);	/* ASan guards its end */
 		memcpy(exact, packet.bytes, len);

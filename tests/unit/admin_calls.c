@@ -9,6 +9,7 @@
 
 #define FAKE_LABEL	"exporter"
 #include "tests/unit/admin_fake.h"
+#include "libadmin/internal.h"
 
 #define MIB	(1ULL << 20)
 #define SEC	1000000000ULL
@@ -400,7 +401,7 @@ TEST(regions, "regions, field by field; another call may go between two of them"
 }
 
 /* ------------------------------------------------------------------------ */
-/* What changes something                                                    */
+/* Requests that change something                                            */
 
 static struct bl_selection wanted;
 
@@ -630,6 +631,43 @@ TEST(nothing, "closing and freeing nothing does nothing; the version is the rele
 	belay_admin_list_free(NULL);
 	CHECK_STR(belay_admin_error(NULL), "out of memory");
 	CHECK_STR(belay_admin_version(), BELAY_VERSION);
+}
+
+/* A struct of the first release, before a library whose own has a field more. */
+struct first {
+	size_t size;
+	uint64_t value;
+};
+struct grown {
+	size_t size;
+	uint64_t value;
+	uint64_t more;
+};
+
+TEST(grown, "a program of the first release goes on working after a struct has grown")
+{
+	struct {
+		struct first given;
+		uint64_t behind;
+	} p = { .given = { .size = sizeof(struct first), .value = 1 }, .behind = 77 };
+	struct grown mine = { .more = 5 };
+	struct belay_admin *a = calloc(1, sizeof(*a));
+
+	CHECK_OK(bl_admin_take(a, "it", &p.given, &mine, sizeof(mine), sizeof(p.given)));
+	CHECK_EQ(mine.value, 1);
+	CHECK_EQ(mine.more, 0);
+	mine.value = 2;
+	mine.more = 3;
+	CHECK_OK(bl_admin_check_size(a, &p.given, sizeof(p.given)));
+	bl_admin_give(&p.given, &mine, sizeof(mine));
+	CHECK_EQ(p.given.value, 2);
+	CHECK_EQ(p.given.size, sizeof(p.given));
+	CHECK_EQ(p.behind, 77);
+	/* Shorter than any release has it. */
+	p.given.size--;
+	CHECK_EQ(bl_admin_take(a, "it", &p.given, &mine, sizeof(mine), sizeof(struct first)), -EINVAL);
+	CHECK_EQ(bl_admin_check_size(a, &p.given, sizeof(struct first)), -EINVAL);
+	free(a);
 }
 
 TAP_MAIN()

@@ -111,4 +111,55 @@ static TAP_UNUSED void fake_start(fake_fn fn)
 	close(fake.listener);
 }
 
+/* ------------------------------------------------------------------------ */
+/* Answers at random                                                         */
+
+static TAP_UNUSED unsigned int fake_seed;
+
+/* Well-formed on the outside, anything within; lists have rows of that kind. */
+static TAP_UNUSED void fake_random(char *buf, size_t *ret_len, uint64_t serial,
+				   uint32_t list, size_t row_size)
+{
+	static const uint16_t types[] = { BL_ERROR, BL_OK, BL_STATUS, BL_LIST, BL_RECALL };
+	const size_t sizes[] = { sizeof(struct bl_error), sizeof(struct bl_ok),
+		sizeof(struct bl_status), sizeof(struct bl_list_rows) + 3 * row_size,
+		sizeof(struct bl_recalled) };
+	struct bl_list_rows *rows = (struct bl_list_rows *)buf;
+	int i = rand_r(&fake_seed) % 5;
+	size_t n;
+
+	*ret_len = sizes[i];
+	for (n = 0; n < sizes[i]; n++)
+		buf[n] = rand_r(&fake_seed) % 3 ? (char)rand_r(&fake_seed) : 0;
+	bl_msg_init((struct bl_msg *)buf, sizes[i], types[i], serial);
+	/* Text that is not terminated is refused before anybody looks. */
+	if (types[i] == BL_STATUS)
+		memset(((struct bl_status *)buf)->version, 0, BL_NAME_MAX);
+	if (types[i] == BL_RECALL)
+		memset(((struct bl_recalled *)buf)->text, 0, BL_TEXT_MAX);
+	if (types[i] == BL_OK)
+		memset(((struct bl_ok *)buf)->text, 0, BL_TEXT_MAX);
+	if (types[i] != BL_LIST)
+		return;
+	rows->what = list;
+	rows->count = 3;
+	rows->row_size = (uint32_t)row_size;
+	rows->reserved = 0;
+}
+
+/* Until the other side has had enough. */
+static TAP_UNUSED void fake_babble(int fd, uint32_t list, size_t row_size)
+{
+	static char buf[BL_MSG_MAX];
+	union bl_packet m;
+	size_t len;
+	int i;
+
+	fake_hello(fd);
+	for (i = 0; i < 5 && recv(fd, &m, sizeof(m), 0) > 0; i++) {
+		fake_random(buf, &len, m.msg.serial, list, row_size);
+		send(fd, buf, len, MSG_NOSIGNAL);
+	}
+}
+
 #endif

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # SPDX-FileCopyrightText: the belay authors
 #
-# What a program that uses libbelay-admin gets: symbols, headers, pkg-config file.
+# A program that uses libbelay-admin gets symbols, headers, a pkg-config file.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . tests/lib/tap.sh

@@ -11,44 +11,8 @@
 
 #define FAKE_LABEL	"exporter"
 #include "tests/unit/admin_fake.h"
+#include "tests/unit/nomem.h"
 
-static int countdown;	/* 0: nothing fails */
-static bool hit;
-
-static void arm(int n)
-{
-	hit = false;
-	countdown = n;
-}
-
-static bool disarm(void)
-{
-	countdown = 0;
-	return hit;
-}
-
-static bool fails(void)
-{
-	if (!countdown || --countdown)
-		return false;
-	hit = true;
-	return true;
-}
-
-#define WRAP(type, name, error, bad, params, args)				\
-	type __real_##name params;						\
-	type __wrap_##name params;						\
-	type __wrap_##name params						\
-	{									\
-		if (!fails())							\
-			return __real_##name args;				\
-		errno = error;							\
-		return bad;							\
-	}
-
-WRAP(void *, malloc, ENOMEM, NULL, (size_t n), (n))
-WRAP(void *, calloc, ENOMEM, NULL, (size_t n, size_t m), (n, m))
-WRAP(void *, realloc, ENOMEM, NULL, (void *p, size_t n), (p, n))
 WRAP(int, socket, EMFILE, -1, (int f, int t, int p), (f, t, p))
 
 /* One conversation after the other, until the test has ended. */

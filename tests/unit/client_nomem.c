@@ -15,46 +15,10 @@
 
 #include "tests/lib/tap.h"
 #include "tests/unit/client_fake.h"
+#include "tests/unit/nomem.h"
 
 static char buffer[4 * 4096] __attribute__((aligned(4096)));
 
-static __thread int countdown;	/* 0: nothing fails */
-static __thread bool hit;
-
-static void arm(int n)
-{
-	hit = false;
-	countdown = n;
-}
-
-static bool disarm(void)
-{
-	countdown = 0;
-	return hit;
-}
-
-static bool fails(void)
-{
-	if (!countdown || --countdown)
-		return false;
-	hit = true;
-	return true;
-}
-
-#define WRAP(type, name, error, bad, params, args)				\
-	type __real_##name params;						\
-	type __wrap_##name params;						\
-	type __wrap_##name params						\
-	{									\
-		if (!fails())							\
-			return __real_##name args;				\
-		errno = error;							\
-		return bad;							\
-	}
-
-WRAP(void *, malloc, ENOMEM, NULL, (size_t n), (n))
-WRAP(void *, calloc, ENOMEM, NULL, (size_t n, size_t m), (n, m))
-WRAP(void *, realloc, ENOMEM, NULL, (void *p, size_t n), (p, n))
 WRAP(void *, reallocarray, ENOMEM, NULL, (void *p, size_t n, size_t m), (p, n, m))
 WRAP(void *, mmap, ENOMEM, MAP_FAILED,
      (void *p, size_t n, int prot, int flags, int fd, off_t off),

@@ -614,7 +614,7 @@ TEST(recall_waits, "who waits for a selection is told when the last region that 
 static struct bl_recall_outcome outcome;
 static int outcomes;
 
-/* What is ordered when an order is over, and what is said to that. */
+/* The order that is given when another is over, and the answer. */
 static const struct bl_recall_order *again;
 static char again_why[BL_TEXT_MAX];
 static int again_err;
@@ -660,7 +660,7 @@ TEST(recall_order, "whoever has a reason can give the order; it is told once wha
 	CHECK_EQ(outcome.regions, 1);
 	CHECK_EQ(outcome.released, 1);
 
-	/* Who does not wait is told when all have been asked. */
+	/* A caller that does not wait is told when all have been asked. */
 	different(session, true);
 	order.wait = false;
 	order.deadline = fake_now + 3 * SEC;
@@ -670,7 +670,7 @@ TEST(recall_order, "whoever has a reason can give the order; it is told once wha
 	CHECK(!outcome.decided && !outcome.err);
 	CHECK_EQ(outcome.regions, 1);
 
-	/* What makes no sense is refused at once, and nobody is told later. */
+	/* An order that makes no sense is refused at once, and done() is not called later. */
 	order.what.by = 0;
 	CHECK_EQ(bl_recall(m, &order, why), -EINVAL);
 	order.what.by = BL_BY_GRANT;
@@ -685,7 +685,7 @@ TEST(recall_order, "whoever has a reason can give the order; it is told once wha
 	pump();
 	CHECK_EQ(outcomes, 2);
 	CHECK_OK(bl_recall(m, &order, why));
-	/* What became of them is not known, and nothing new is begun. */
+	/* Their outcome is not known, and nothing new is begun. */
 	again = &order;
 	stop();
 	CHECK_EQ(outcomes, 4);
@@ -717,7 +717,7 @@ TEST(account_lists, "accounts, grants and regions are listed by account")
 	CHECK_EQ(ASK(admin, l, BL_LIST), BL_LIST);
 	CHECK_EQ(in.rows.count, 3);
 	CHECK_STR(row->name, "system");
-	/* Who is no administrator does not even learn which accounts there are. */
+	/* A user who is no administrator does not learn which accounts there are. */
 	m->admin_gid = (gid_t)-1;
 	fd = hello();
 	newest()->peer.uid = 1000;
@@ -729,7 +729,7 @@ TEST(account_lists, "accounts, grants and regions are listed by account")
 	strcpy(l.select.account, "user/1002");
 	CHECK_EQ(ASK(fd, l, BL_LIST), BL_ERROR);
 	CHECK_EQ(in.error.error, EACCES);
-	/* Who has no account is told that, whatever account it asks for. */
+	/* A user without an account is told that, for any account that it names. */
 	fd = hello();
 	newest()->peer.uid = 1003;
 	for (i = 0; i < 2; i++) {

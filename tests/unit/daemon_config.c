@@ -239,7 +239,7 @@ static const char *shown_section(const struct bl_key *k)
 }
 
 /*
- * What a manual page says of a key: between its .It, in the list of its section, and the
+ * The words of a manual page about a key: between its .It, in the list of its section, and the
  * next one of the same list. The key's text is cut out of @page; "" if there is none.
  */
 static char *entry_of(char *page, const char *section, const char *name)

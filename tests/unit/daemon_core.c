@@ -291,7 +291,7 @@ static uint64_t usage_of(void *arg, const struct bl_account *a)
 	return a->id * 100;
 }
 
-/* What the verdict says of a wish, with a tree of system (id 1) and a user (id 2). */
+/* The verdict's words about a wish, with a tree of system (id 1) and a user (id 2). */
 static struct bl_verdict verdict_of(uint64_t system, uint64_t user, uint64_t process,
 				    uint64_t want, char *text)
 {
